@@ -1,0 +1,1 @@
+//! L1: lossless codecs for the plaintext of blobs: pure functions over byte slices.

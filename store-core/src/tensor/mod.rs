@@ -1,0 +1,1 @@
+//! L1: where the tensors of a weights file lie.
