@@ -7,9 +7,15 @@
 pub mod base;
 
 // L1: pure codecs
+pub mod chunking;
 pub mod codec;
+pub mod crypto;
 pub mod format;
 pub mod tensor;
+
+// L2: pure logic
+pub mod blob;
+pub mod merkle;
 
 // L3: ports, L4: engine
 #[cfg(feature = "engine")]

@@ -1,3 +1,15 @@
-//! L1: the objects of a repository, one file each: bytes ↔ values, no keys and no disk. Byte layouts are in `spec/FORMAT.md`.
+//! L1: the objects of a repository, one file each: bytes ↔ values, no disk. Byte layouts are in `spec/FORMAT.md`.
 
+pub mod blob;
+pub mod catalogue;
+pub mod config;
 pub mod entry;
+pub mod envelope;
+pub mod keyslot;
+pub mod node;
+pub mod note;
+pub mod pack;
+pub mod record;
+pub mod segment;
+pub mod session;
+pub mod snapshot;

@@ -1,0 +1,7 @@
+//! L2: blobs: chunks are grouped, coded and, in [`crate::format::pack`], sealed. The one place that decides how a group of chunks is coded.
+
+mod code;
+mod group;
+
+pub use code::{CodedBlob, DecodeError, decode, encode};
+pub use group::Grouper;

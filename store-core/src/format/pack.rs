@@ -1,0 +1,235 @@
+//! Packs: blobs, a sealed footer, its length (`spec/FORMAT.md`, section 7).
+
+use super::blob::Frame;
+use super::catalogue;
+use super::envelope::{HEADER_LEN, Header, ObjectError, ObjectKind};
+use crate::base::ids::{ChunkId, PackId};
+use crate::base::limits;
+use crate::base::wire::{Reader, WireError, put_varint};
+use crate::crypto::{ObjectKey, RepoKeys};
+
+/// A few min-hashes of a chunk, by which a similar one is found; 0 where there is none.
+pub type Sketch = [u32; 8];
+
+/// Bytes at the end of a pack: the footer's length and a mark.
+pub const TRAILER_LEN: usize = 8;
+const MARK: [u8; 4] = *b"PACK";
+const FOOTER: u32 = u32::MAX;
+
+/// One blob of a pack, as footers and index segments list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobEntry {
+    /// All but the names of its chunks.
+    pub frame: Frame,
+    /// The names of its chunks (of nodes, when that is its kind).
+    pub ids: Vec<ChunkId>,
+    /// A sketch for each chunk, or none at all.
+    pub sketches: Vec<Sketch>,
+}
+
+/// All that a pack holds, in the order of its blobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PackContents {
+    /// Bytes between the last blob and the footer.
+    pub padding: u32,
+    /// The blobs.
+    pub blobs: Vec<BlobEntry>,
+}
+
+impl PackContents {
+    /// Where the blobs start, and behind the last one where they end.
+    pub fn offsets(&self) -> impl Iterator<Item = u64> {
+        let mut next = HEADER_LEN as u64;
+        std::iter::once(next).chain(self.blobs.iter().map(move |blob| {
+            next += u64::from(blob.frame.sealed_len);
+            next
+        }))
+    }
+
+    /// Appends the contents, with or without sketches.
+    pub fn encode(&self, out: &mut Vec<u8>, sketches: bool) {
+        put_varint(out, self.padding.into());
+        put_varint(out, self.blobs.len() as u64);
+        for blob in &self.blobs {
+            blob.frame.encode(out);
+            blob.ids.iter().for_each(|id| out.extend_from_slice(id.as_bytes()));
+            let sketches = if sketches { &blob.sketches[..] } else { &[] };
+            out.push(u8::from(!sketches.is_empty()));
+            sketches.iter().flatten().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+        }
+    }
+
+    /// Reads contents.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let padding = reader.count("a pack's padding", limits::PACK_LEN)? as u32;
+        let count = reader.count("a pack's blobs", limits::PACK_BLOBS)?;
+        let mut blobs = Vec::with_capacity(count.min(reader.remaining() / 32));
+        for _ in 0..count {
+            let frame = Frame::decode(reader)?;
+            let chunks = frame.chunk_lens.len();
+            let ids = reader.bytes(chunks * ChunkId::LEN)?.as_chunks::<{ ChunkId::LEN }>().0;
+            let ids = ids.iter().map(|id| ChunkId::from_bytes(*id)).collect();
+            let sketches = match reader.u8()? {
+                0 => Vec::new(),
+                1 => (0..chunks).map(|_| read_sketch(reader)).collect::<Result<_, _>>()?,
+                _ => return Err(WireError::NotCanonical),
+            };
+            blobs.push(BlobEntry { frame, ids, sketches });
+        }
+        Ok(Self { padding, blobs })
+    }
+}
+
+fn read_sketch(reader: &mut Reader<'_>) -> Result<Sketch, WireError> {
+    let bytes = reader.array::<32>()?;
+    Ok(std::array::from_fn(|i| u32::from_le_bytes(bytes[i * 4..i * 4 + 4].try_into().expect("four bytes"))))
+}
+
+/// What the seal of blob `ordinal` is bound to, besides its key.
+pub fn blob_bound(header: &[u8; HEADER_LEN], ordinal: u32, frame: &Frame) -> Vec<u8> {
+    let mut bound = header.to_vec();
+    bound.extend_from_slice(&ordinal.to_le_bytes());
+    frame.encode(&mut bound);
+    bound
+}
+
+fn footer_bound(header: &[u8; HEADER_LEN]) -> Vec<u8> {
+    [&header[..], &FOOTER.to_le_bytes()].concat()
+}
+
+/// Builds one pack in memory.
+#[derive(Debug)]
+pub struct PackBuilder {
+    header: [u8; HEADER_LEN],
+    key: ObjectKey,
+    bytes: Vec<u8>,
+    contents: PackContents,
+}
+
+impl PackBuilder {
+    /// Starts a pack under its own key; `salt` is random.
+    pub fn new(keys: &RepoKeys, salt: [u8; 32]) -> Self {
+        let key = keys.object(ObjectKind::Pack as u8, 0, &salt);
+        let header = Header { kind: ObjectKind::Pack, epoch: 0, clear_len: 0, salt, commitment: key.commitment() }.encode();
+        Self { header, key, bytes: header.to_vec(), contents: PackContents::default() }
+    }
+
+    /// Bytes so far, without the footer.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it holds no blob yet.
+    pub fn is_empty(&self) -> bool {
+        self.contents.blobs.is_empty()
+    }
+
+    /// Whether one more blob of `coded_len` bytes can be added.
+    pub fn has_room(&self, coded_len: usize) -> bool {
+        // The footer takes what a blob's frame and ids take; a sixteenth of the limit is more than any pack of 64 KiB chunks needs.
+        self.contents.blobs.len() < limits::PACK_BLOBS && self.bytes.len() + coded_len < limits::PACK_LEN - limits::PACK_LEN / 16
+    }
+
+    /// Seals `coded` as the next blob. `entry.frame.sealed_len` is set here.
+    pub fn add(&mut self, mut entry: BlobEntry, mut coded: Vec<u8>) {
+        debug_assert_eq!(entry.ids.len(), entry.frame.chunk_lens.len());
+        let ordinal = self.contents.blobs.len() as u32;
+        entry.frame.sealed_len = (coded.len() + crate::crypto::TAG_LEN) as u32;
+        self.key.seal(ordinal, &blob_bound(&self.header, ordinal, &entry.frame), &mut coded);
+        self.bytes.extend_from_slice(&coded);
+        self.contents.blobs.push(entry);
+    }
+
+    /// Seals the footer and names the pack. `padding` bytes go before the footer.
+    pub fn finish(mut self, padding: usize) -> FinishedPack {
+        self.contents.padding = padding as u32;
+        self.bytes.resize(self.bytes.len() + padding, 0);
+        let mut footer = Vec::new();
+        self.contents.encode(&mut footer, false);
+        let mut footer = catalogue::wrap(&footer);
+        self.key.seal(FOOTER, &footer_bound(&self.header), &mut footer);
+        self.bytes.extend_from_slice(&footer);
+        self.bytes.extend_from_slice(&(footer.len() as u32).to_le_bytes());
+        self.bytes.extend_from_slice(&MARK);
+        FinishedPack { id: pack_id(&self.bytes), bytes: self.bytes, contents: self.contents }
+    }
+}
+
+/// A pack that is ready to be written.
+#[derive(Debug)]
+pub struct FinishedPack {
+    /// Its name.
+    pub id: PackId,
+    /// The object.
+    pub bytes: Vec<u8>,
+    /// What it holds.
+    pub contents: PackContents,
+}
+
+/// The name of a pack with these bytes.
+pub fn pack_id(bytes: &[u8]) -> PackId {
+    PackId::from_bytes(*blake3::hash(bytes).as_bytes())
+}
+
+/// Opens parts of one pack.
+#[derive(Debug)]
+pub struct PackOpener {
+    header: [u8; HEADER_LEN],
+    key: ObjectKey,
+}
+
+impl PackOpener {
+    /// Reads the pack's header.
+    pub fn new(keys: &RepoKeys, header: &[u8]) -> Result<Self, ObjectError> {
+        let fields = Header::decode(header, ObjectKind::Pack)?;
+        if fields.clear_len != 0 {
+            return Err(WireError::Invalid("a pack has no clear part").into());
+        }
+        let key = keys.object(ObjectKind::Pack as u8, fields.epoch, &fields.salt);
+        key.check(&fields.commitment)?;
+        Ok(Self { header: header[..HEADER_LEN].try_into().expect("the header was read"), key })
+    }
+
+    /// Opens blob `ordinal`: its sealed bytes become its coded bytes.
+    pub fn open_blob(&self, ordinal: u32, frame: &Frame, sealed: &mut Vec<u8>) -> Result<(), ObjectError> {
+        Ok(self.key.open(ordinal, &blob_bound(&self.header, ordinal, frame), sealed)?)
+    }
+
+    /// The length of the sealed footer, from the pack's last [`TRAILER_LEN`] bytes.
+    pub fn footer_len(trailer: &[u8], pack_len: u64) -> Result<usize, ObjectError> {
+        let mut reader = Reader::new(trailer);
+        let len = reader.u32()? as usize;
+        if reader.array()? != MARK {
+            return Err(WireError::Invalid("the mark at the end is missing").into());
+        }
+        reader.finish()?;
+        if pack_len > limits::PACK_LEN as u64 || (len + HEADER_LEN + TRAILER_LEN) as u64 > pack_len {
+            return Err(WireError::Invalid("the footer's length does not fit the pack").into());
+        }
+        Ok(len)
+    }
+
+    /// Opens the sealed footer of a pack of `pack_len` bytes.
+    pub fn open_footer(&self, mut sealed: Vec<u8>, pack_len: u64) -> Result<PackContents, ObjectError> {
+        let footer_len = sealed.len() as u64;
+        self.key.open(FOOTER, &footer_bound(&self.header), &mut sealed)?;
+        let plain = catalogue::unwrap(&sealed)?;
+        let mut reader = Reader::new(&plain);
+        let contents = PackContents::decode(&mut reader)?;
+        reader.finish()?;
+        let blobs_end = contents.offsets().last().unwrap_or(HEADER_LEN as u64);
+        if blobs_end + u64::from(contents.padding) + footer_len + TRAILER_LEN as u64 != pack_len {
+            return Err(WireError::Invalid("the footer's blobs do not add up to the pack's length").into());
+        }
+        Ok(contents)
+    }
+}
+
+/// Opens the footer of a whole pack in memory.
+pub fn read_contents(keys: &RepoKeys, pack: &[u8]) -> Result<PackContents, ObjectError> {
+    let opener = PackOpener::new(keys, pack)?;
+    let trailer = pack.last_chunk::<TRAILER_LEN>().ok_or(WireError::Truncated)?;
+    let footer_len = PackOpener::footer_len(trailer, pack.len() as u64)?;
+    let end = pack.len() - TRAILER_LEN;
+    opener.open_footer(pack[end - footer_len..end].to_vec(), pack.len() as u64)
+}
