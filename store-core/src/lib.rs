@@ -17,8 +17,28 @@ pub mod tensor;
 pub mod blob;
 pub mod merkle;
 
-// L3: ports, L4: engine
+// L3: ports
+#[cfg(feature = "engine")]
+pub mod backend;
+#[cfg(feature = "engine")]
+pub mod index;
+#[cfg(feature = "engine")]
+pub mod clock;
+#[cfg(feature = "engine")]
+pub mod error;
+#[cfg(feature = "engine")]
+pub mod monitor;
+#[cfg(feature = "engine")]
+pub mod rng;
+
+// L4: engine
+#[cfg(feature = "engine")]
+pub mod repo;
 #[cfg(feature = "engine")]
 pub mod sink;
 #[cfg(feature = "engine")]
 pub mod source;
+
+// L5: operations
+#[cfg(feature = "engine")]
+pub mod ops;

@@ -1,17 +1,3 @@
-//! L5: operations, one verb a file: `fn verb(&Repo, &Options, &dyn Monitor) -> Result<Report, Error>`.
+//! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
-pub mod check;
-pub mod diff;
-pub mod dump;
-pub mod init;
-pub mod key;
-pub mod list;
-pub mod ls;
-pub mod push;
-pub mod repair;
-pub mod restore;
-pub mod stats;
-
-mod error;
-
-pub use error::{Error, ErrorKind};
+pub use crate::error::{Error, ErrorKind};

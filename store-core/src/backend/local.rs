@@ -1,0 +1,171 @@
+//! A repository in a local folder. Order of a write: temporary file, data to disk, link under the final name without replacing,
+//! folder to disk (`spec/PROTOCOL.md`, section 2). Whoever sees a name sees the whole object.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::path::is_object_name;
+use super::{Backend, BackendError, Created, Folder, Listed, ObjectPath};
+
+const UNFINISHED: &str = "tmp";
+
+/// A local folder.
+#[derive(Debug)]
+pub struct LocalBackend {
+    root: PathBuf,
+    counter: AtomicU64,
+}
+
+impl LocalBackend {
+    /// Makes the folders of a new repository at `root`, which must be empty or absent.
+    pub fn create_at(root: &Path) -> Result<Self, BackendError> {
+        let backend = Self::at(root);
+        let fail = |action, path: &Path| { let object = path.display().to_string(); move |source| BackendError { action, object, source } };
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(root).map_err(fail("create folder", root))?;
+        if fs::read_dir(root).map_err(fail("read folder", root))?.next().is_some() {
+            return Err(fail("create a repository in", root)(io::Error::new(io::ErrorKind::AlreadyExists, "the folder is not empty")));
+        }
+        let below = Folder::ALL.iter().map(|folder| root.join(folder.name())).chain([root.join(UNFINISHED)]);
+        let packs = (0..=255u8).map(|first| root.join(Folder::Packs.name()).join(format!("{first:02x}")));
+        for folder in below.chain(packs) {
+            builder.create(&folder).map_err(fail("create folder", &folder))?;
+        }
+        for folder in [root.join(Folder::Packs.name()), root.to_path_buf()] {
+            sync_folder(&folder).map_err(fail("sync folder", &folder))?;
+        }
+        if let Some(parent) = root.canonicalize().ok().as_deref().and_then(Path::parent) {
+            sync_folder(parent).map_err(fail("sync folder", parent))?;
+        }
+        Ok(backend)
+    }
+
+    /// The repository at `root`. Nothing is touched.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_path_buf(), counter: AtomicU64::new(0) }
+    }
+
+    /// Removes what writers that are gone left unfinished: temporary files older than a day. They were never objects.
+    pub fn clean_unfinished(&self) -> Result<(), BackendError> {
+        let folder = self.root.join(UNFINISHED);
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86_400));
+            if old {
+                // Another process may have been quicker; a file that stays is tried again next time.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, path: &ObjectPath) -> PathBuf {
+        self.root.join(path.to_string())
+    }
+
+    fn write_unfinished(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::options().write(true).create_new(true).mode(0o400).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+
+    fn publish(&self, unfinished: &Path, target: &Path, bytes: &[u8]) -> io::Result<Created> {
+        self.write_unfinished(unfinished, bytes)?;
+        let created = match fs::hard_link(unfinished, target) {
+            Ok(()) => Created::New,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Created::Exists,
+            Err(error) => return Err(error),
+        };
+        // Also when another writer created it: its name may not be durable yet, and this writer is about to rely on it.
+        sync_folder(target.parent().expect("objects stand in folders"))?;
+        Ok(created)
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+impl Backend for LocalBackend {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn read(&self, path: &ObjectPath, limit: usize) -> Result<Vec<u8>, BackendError> {
+        let fail = |source| BackendError { action: "read", object: path.to_string(), source };
+        let file = File::open(self.path(path)).map_err(fail)?;
+        let len = file.metadata().map_err(fail)?.len();
+        if len > limit as u64 {
+            return Err(fail(io::Error::new(io::ErrorKind::InvalidData, format!("it has {len} bytes, the limit is {limit}"))));
+        }
+        let mut bytes = vec![0; len as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(fail)?;
+        Ok(bytes)
+    }
+
+    fn read_range(&self, path: &ObjectPath, offset: u64, len: usize) -> Result<Vec<u8>, BackendError> {
+        let fail = |source| BackendError { action: "read", object: path.to_string(), source };
+        let file = File::open(self.path(path)).map_err(fail)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, offset).map_err(fail)?;
+        Ok(bytes)
+    }
+
+    fn len(&self, path: &ObjectPath) -> Result<u64, BackendError> {
+        let meta = fs::metadata(self.path(path)).map_err(|source| BackendError { action: "look at", object: path.to_string(), source })?;
+        Ok(meta.len())
+    }
+
+    fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<Created, BackendError> {
+        let target = self.path(path);
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        let random = getrandom::u64().map_err(|error| BackendError { action: "name", object: path.to_string(), source: error.into() })?;
+        let unfinished = self.root.join(UNFINISHED).join(format!("{}-{number}-{random:016x}", std::process::id()));
+        let created = self.publish(&unfinished, &target, bytes);
+        // The object has its own name by now, or never will: what is left of the temporary one is of no consequence.
+        let _ = fs::remove_file(&unfinished);
+        created.map_err(|source| BackendError { action: "write", object: path.to_string(), source })
+    }
+
+    fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
+        let mut found = Vec::new();
+        let root = self.root.join(folder.name());
+        list_folder(&root, &mut found).map_err(|source| BackendError { action: "list", object: folder.name().into(), source })?;
+        if folder == Folder::Packs {
+            for first in 0..=255u8 {
+                let below = root.join(format!("{first:02x}"));
+                let listed = list_folder(&below, &mut found);
+                listed.map_err(|source| BackendError { action: "list", object: below.display().to_string(), source })?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {
+        let target = self.path(path);
+        let deleted = match fs::remove_file(&target) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            done => done.and_then(|()| sync_folder(target.parent().expect("objects stand in folders"))),
+        };
+        deleted.map_err(|source| BackendError { action: "delete", object: path.to_string(), source })
+    }
+}
+
+fn list_folder(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_object_name(name)) {
+            // A name may vanish between the listing and the look at it, when a prune runs.
+            match entry.metadata() {
+                Ok(meta) => found.push(Listed { name: name.to_owned(), len: meta.len() }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}

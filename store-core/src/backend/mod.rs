@@ -1,0 +1,90 @@
+//! L3: the handle through which objects are read and written. Drivers: a local folder, memory.
+
+mod local;
+mod memory;
+mod path;
+
+use std::fmt;
+use std::io;
+
+pub use local::LocalBackend;
+pub use memory::MemoryBackend;
+pub use path::{Folder, ObjectPath};
+
+/// What a driver could not do, and to which object.
+#[derive(Debug)]
+pub struct BackendError {
+    /// What was tried.
+    pub action: &'static str,
+    /// With what.
+    pub object: String,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.action, self.object)
+    }
+}
+
+impl std::error::Error for BackendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl BackendError {
+    /// Whether the object does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether no room is left.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// What became of a create-if-absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Created {
+    /// The object is there now, whole and durable.
+    New,
+    /// Another one was there before, and is untouched.
+    Exists,
+}
+
+/// One object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name within the folder: 64 hexadecimal digits.
+    pub name: String,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// Reads and writes objects. Objects are immutable: created once, whole, and never overwritten.
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// Where it is, for people.
+    fn location(&self) -> String;
+
+    /// A whole object. Fails on one longer than `limit`, before it is read.
+    fn read(&self, path: &ObjectPath, limit: usize) -> Result<Vec<u8>, BackendError>;
+
+    /// `len` bytes of an object from `offset`. Fewer are an error.
+    fn read_range(&self, path: &ObjectPath, offset: u64, len: usize) -> Result<Vec<u8>, BackendError>;
+
+    /// The length of an object in bytes.
+    fn len(&self, path: &ObjectPath) -> Result<u64, BackendError>;
+
+    /// Creates an object if none is there. When it returns `New`, the object survives a power failure.
+    fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<Created, BackendError>;
+
+    /// All objects of a folder, in no order. Names that are none are left out.
+    fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError>;
+
+    /// Deletes an object. That it is not there is no error.
+    fn delete(&self, path: &ObjectPath) -> Result<(), BackendError>;
+}

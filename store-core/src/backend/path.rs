@@ -1,0 +1,77 @@
+//! Where objects stand (`spec/FORMAT.md`, section 1).
+
+use std::fmt;
+
+use crate::base::ids::{NoteId, PackId, SegmentId, SessionId, SlotId};
+
+/// The path of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectPath {
+    /// The config.
+    Config,
+    /// A key slot.
+    Key(SlotId),
+    /// A pack.
+    Pack(PackId),
+    /// An index segment.
+    Segment(SegmentId),
+    /// A session.
+    Session(SessionId),
+    /// How a session ended.
+    Outcome(SessionId),
+    /// A note.
+    Note(NoteId),
+}
+
+/// A folder of objects of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Folder {
+    /// `keys`
+    Keys,
+    /// `packs`, with its folders of two digits
+    Packs,
+    /// `index`
+    Segments,
+    /// `sessions`
+    Sessions,
+    /// `snapshots`
+    Outcomes,
+    /// `notes`
+    Notes,
+}
+
+impl Folder {
+    /// All folders.
+    pub const ALL: [Self; 6] = [Self::Keys, Self::Packs, Self::Segments, Self::Sessions, Self::Outcomes, Self::Notes];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Packs => "packs",
+            Self::Segments => "index",
+            Self::Sessions => "sessions",
+            Self::Outcomes => "snapshots",
+            Self::Notes => "notes",
+        }
+    }
+}
+
+impl fmt::Display for ObjectPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config => f.write_str("config"),
+            Self::Key(id) => write!(f, "keys/{id}"),
+            Self::Pack(id) => write!(f, "packs/{:02x}/{id}", id.as_bytes()[0]),
+            Self::Segment(id) => write!(f, "index/{id}"),
+            Self::Session(id) => write!(f, "sessions/{id}"),
+            Self::Outcome(id) => write!(f, "snapshots/{id}"),
+            Self::Note(id) => write!(f, "notes/{id}"),
+        }
+    }
+}
+
+/// Whether a name in a folder is that of an object.
+pub(crate) fn is_object_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+}

@@ -1,0 +1,68 @@
+//! The chunk index in memory: for tests, and for a repository that is only looked at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{PoisonError, RwLock};
+
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, locations};
+use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::format::segment::Segment;
+
+#[derive(Debug, Default)]
+struct Tables {
+    chunks: HashMap<ChunkId, Location>,
+    blobs: BTreeMap<(PackNumber, u32), BlobPlace>,
+    packs: Vec<(PackId, u64)>,
+    numbers: HashMap<PackId, PackNumber>,
+    applied: BTreeSet<SegmentId>,
+}
+
+/// An index that is gone with the process.
+#[derive(Debug, Default)]
+pub struct MemoryIndex(RwLock<Tables>);
+
+impl ChunkIndex for MemoryIndex {
+    fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(ids.iter().map(|id| tables.chunks.get(id).copied()).collect())
+    }
+
+    fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).blobs.get(&(pack, ordinal)).cloned())
+    }
+
+    fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).packs.get(number as usize).copied())
+    }
+
+    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError> {
+        let tables = &mut *self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for pack in &segment.packs {
+            if tables.numbers.contains_key(&pack.id) {
+                continue;
+            }
+            let number = tables.packs.len() as PackNumber;
+            tables.packs.push((pack.id, pack.len));
+            tables.numbers.insert(pack.id, number);
+            tables.chunks.extend(locations(number, pack));
+            for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
+                tables.blobs.insert((number, ordinal as u32), BlobPlace { pack: pack.id, offset, frame: blob.frame.clone() });
+            }
+        }
+        tables.applied.insert(*id);
+        Ok(())
+    }
+
+    fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).applied.clone())
+    }
+
+    fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        tables.blobs.iter().for_each(|((pack, ordinal), place)| found(*pack, *ordinal, place.clone()));
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}

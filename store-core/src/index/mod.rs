@@ -1,0 +1,91 @@
+//! L3: the chunk index: where each chunk is. Derived from index segments and disposable; what it says is checked against the packs
+//! that exist before anybody relies on it. Drivers: RocksDB, memory.
+
+mod memory;
+mod rocks;
+
+use std::collections::BTreeSet;
+
+pub use memory::MemoryIndex;
+pub use rocks::RocksIndex;
+
+use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::format::blob::Frame;
+use crate::format::segment::{PackEntry, Segment};
+
+/// A pack's number within one index: shorter than its name, and of no meaning elsewhere.
+pub type PackNumber = u32;
+
+/// Where a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// In which pack.
+    pub pack: PackNumber,
+    /// In which blob of the pack.
+    pub ordinal: u32,
+    /// Where it starts in the blob's plain bytes.
+    pub start: u32,
+    /// How many bytes it has.
+    pub len: u32,
+}
+
+/// All that is needed to read a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobPlace {
+    /// In which pack.
+    pub pack: PackId,
+    /// Where its sealed bytes start in the pack.
+    pub offset: u64,
+    /// How it is coded.
+    pub frame: Frame,
+}
+
+/// What went wrong with an index.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Another process has it open.
+    #[error("the chunk index is in use by another process")]
+    InUse,
+    /// It is damaged; it can be thrown away and built again.
+    #[error("the chunk index is damaged: {0}")]
+    Corrupt(String),
+    /// The disk it is on fails or is full.
+    #[error("the chunk index cannot be used: {0}")]
+    Io(String),
+}
+
+/// Says where chunks are.
+pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
+    /// Where these chunks (or nodes) are; in the same order.
+    fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError>;
+
+    /// One blob.
+    fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError>;
+
+    /// The pack with this number and its length.
+    fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError>;
+
+    /// Takes in what a segment says of its packs, at once or not at all.
+    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError>;
+
+    /// Which segments were taken in.
+    fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError>;
+
+    /// Calls `found` for each blob with its pack's number and its ordinal, pack by pack.
+    fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError>;
+
+    /// Makes what was taken in survive the process.
+    fn flush(&self) -> Result<(), IndexError>;
+}
+
+/// The locations that a pack gives: for each chunk, its blob and its place there.
+fn locations(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = (ChunkId, Location)> {
+    pack.contents.blobs.iter().enumerate().flat_map(move |(ordinal, blob)| {
+        let mut start = 0;
+        blob.ids.iter().zip(&blob.frame.chunk_lens).map(move |(id, len)| {
+            let location = Location { pack: number, ordinal: ordinal as u32, start, len: *len };
+            start += len;
+            (*id, location)
+        })
+    })
+}

@@ -1,0 +1,242 @@
+//! The chunk index in RocksDB (`spec/INDEX.md`). The only file that knows RocksDB.
+//!
+//! It is a cache: written without a log, flushed at the end, and built again from index segments when it is lost.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType, ErrorKind,
+    FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+};
+
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, locations};
+use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::base::units::MIB;
+use crate::base::wire::Reader;
+use crate::format::blob::Frame;
+use crate::format::segment::Segment;
+
+const CHUNKS: &str = "chunks";
+const BLOBS: &str = "blobs";
+const PACKS: &str = "packs";
+const NUMBERS: &str = "pack-numbers";
+const SEGMENTS: &str = "segments";
+const META: &str = "meta";
+const FAMILIES: [&str; 6] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, META];
+
+const LAYOUT_KEY: &[u8] = b"layout";
+const LAYOUT: &[u8] = b"snap chunk index 1";
+const NEXT_PACK_KEY: &[u8] = b"next pack";
+
+/// A RocksDB folder.
+pub struct RocksIndex {
+    db: DB,
+}
+
+impl std::fmt::Debug for RocksIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RocksIndex").field(&self.db.path()).finish()
+    }
+}
+
+impl RocksIndex {
+    /// Opens the index in `folder`, or makes an empty one. `memory` bytes go to its caches and buffers.
+    pub fn open(folder: &Path, memory: usize) -> Result<Self, IndexError> {
+        std::fs::create_dir_all(folder).map_err(|error| IndexError::Io(format!("{}: {error}", folder.display())))?;
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_atomic_flush(true);
+        options.set_max_open_files(-1);
+        options.set_keep_log_file_num(1);
+        options.set_db_write_buffer_size(memory / 2);
+        options.set_max_background_jobs(2);
+        options.set_stats_dump_period_sec(0);
+        let cache = Cache::new_lru_cache(memory / 2);
+        let descriptors = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache, memory)));
+        let db = DB::open_cf_descriptors(&options, folder, descriptors).map_err(failure)?;
+        let index = Self { db };
+        match index.db.get_cf(index.family(META), LAYOUT_KEY).map_err(failure)? {
+            Some(layout) if layout == LAYOUT => {}
+            Some(_) => return Err(IndexError::Corrupt("another version of the program made it".into())),
+            None => index.db.put_cf_opt(index.family(META), LAYOUT_KEY, LAYOUT, &unlogged()).map_err(failure)?,
+        }
+        Ok(index)
+    }
+
+    fn family(&self, name: &str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("every family is opened with the database")
+    }
+
+    fn number_of(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError> {
+        let value = self.db.get_pinned_cf(self.family(NUMBERS), pack.as_bytes()).map_err(failure)?;
+        value.map(|value| number(&value)).transpose()
+    }
+
+    /// Merges all that was taken in into one sorted run, after a rebuild.
+    pub fn compact(&self) {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Skip);
+        for name in [CHUNKS, BLOBS] {
+            self.db.compact_range_cf_opt(self.family(name), None::<&[u8]>, None::<&[u8]>, &options);
+        }
+    }
+}
+
+fn family_options(name: &str, cache: &Cache, memory: usize) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_block_size(4096);
+    table.set_format_version(5);
+    // Most look-ups are for chunks that are not there: a filter answers them.
+    if matches!(name, CHUNKS | NUMBERS) {
+        table.set_hybrid_ribbon_filter(10.0, 1);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_write_buffer_size(if name == CHUNKS { (memory / 4).max(4 * MIB) } else { (memory / 16).max(MIB) });
+    options.set_target_file_size_base(256 * MIB as u64);
+    options
+}
+
+fn unlogged() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.disable_wal(true);
+    options
+}
+
+fn failure(error: rocksdb::Error) -> IndexError {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => IndexError::InUse,
+        ErrorKind::IOError if text.contains("No space left") => IndexError::Io(text),
+        // A file of the database that is missing or cut short shows as an error of input, and is damage here.
+        _ => IndexError::Corrupt(text),
+    }
+}
+
+fn odd(_: impl std::fmt::Debug) -> IndexError {
+    IndexError::Corrupt("a value has an impossible form".into())
+}
+
+fn number(bytes: &[u8]) -> Result<u32, IndexError> {
+    bytes.try_into().map(u32::from_be_bytes).map_err(odd)
+}
+
+fn blob_key(pack: PackNumber, ordinal: u32) -> [u8; 8] {
+    (u64::from(pack) << 32 | u64::from(ordinal)).to_be_bytes()
+}
+
+fn location_value(location: &Location) -> [u8; 16] {
+    let mut value = [0; 16];
+    for (field, out) in [location.pack, location.ordinal, location.start, location.len].iter().zip(value.chunks_exact_mut(4)) {
+        out.copy_from_slice(&field.to_le_bytes());
+    }
+    value
+}
+
+fn read_location(value: &[u8]) -> Result<Location, IndexError> {
+    let mut reader = Reader::new(value);
+    let mut field = || reader.u32().map_err(odd);
+    Ok(Location { pack: field()?, ordinal: field()?, start: field()?, len: field()? })
+}
+
+fn read_blob(value: &[u8], pack: PackId) -> Result<BlobPlace, IndexError> {
+    let mut reader = Reader::new(value);
+    let offset = reader.u64().map_err(odd)?;
+    let frame = Frame::decode(&mut reader).map_err(odd)?;
+    reader.finish().map_err(odd)?;
+    Ok(BlobPlace { pack, offset, frame })
+}
+
+impl ChunkIndex for RocksIndex {
+    fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        let mut order: Vec<usize> = (0..ids.len()).collect();
+        order.sort_unstable_by_key(|i| ids[*i]);
+        let keys = order.iter().map(|i| ids[*i].as_bytes().as_slice());
+        let values = self.db.batched_multi_get_cf(self.family(CHUNKS), keys, true);
+        let mut found = vec![None; ids.len()];
+        for (i, value) in order.into_iter().zip(values) {
+            found[i] = value.map_err(failure)?.map(|value| read_location(&value)).transpose()?;
+        }
+        Ok(found)
+    }
+
+    fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
+        let Some((id, _)) = self.pack(pack)? else { return Ok(None) };
+        let value = self.db.get_pinned_cf(self.family(BLOBS), blob_key(pack, ordinal)).map_err(failure)?;
+        value.map(|value| read_blob(&value, id)).transpose()
+    }
+
+    fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
+        let value = self.db.get_pinned_cf(self.family(PACKS), number.to_be_bytes()).map_err(failure)?;
+        let Some(value) = value else { return Ok(None) };
+        let mut reader = Reader::new(&value);
+        Ok(Some((PackId::from_bytes(reader.array().map_err(odd)?), reader.u64().map_err(odd)?)))
+    }
+
+    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError> {
+        let meta = self.family(META);
+        let next = self.db.get_pinned_cf(meta, NEXT_PACK_KEY).map_err(failure)?;
+        let mut next = next.map_or(Ok(0), |value| number(&value))?;
+        let mut batch = WriteBatch::default();
+        let (mut chunks, mut value) = (Vec::new(), Vec::new());
+        let mut new = BTreeSet::new();
+        for pack in &segment.packs {
+            // Another segment may have told of the same pack; its number stays.
+            if self.number_of(&pack.id)?.is_some() || !new.insert(pack.id) {
+                continue;
+            }
+            chunks.extend(locations(next, pack));
+            for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
+                value.clear();
+                value.extend_from_slice(&offset.to_le_bytes());
+                blob.frame.encode(&mut value);
+                batch.put_cf(self.family(BLOBS), blob_key(next, ordinal as u32), &value);
+            }
+            batch.put_cf(self.family(PACKS), next.to_be_bytes(), [&pack.id.as_bytes()[..], &pack.len.to_le_bytes()].concat());
+            batch.put_cf(self.family(NUMBERS), pack.id.as_bytes(), next.to_be_bytes());
+            next += 1;
+        }
+        // In order of their names, which is the order that they are kept in.
+        chunks.sort_unstable_by_key(|(id, _)| *id);
+        for (id, location) in &chunks {
+            batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(location));
+        }
+        batch.put_cf(meta, NEXT_PACK_KEY, next.to_be_bytes());
+        batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []);
+        self.db.write_opt(batch, &unlogged()).map_err(failure)
+    }
+
+    fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+        let keys = self.db.iterator_cf(self.family(SEGMENTS), IteratorMode::Start);
+        keys.map(|item| {
+            let (key, _) = item.map_err(failure)?;
+            key[..].try_into().map(SegmentId::from_bytes).map_err(odd)
+        })
+        .collect()
+    }
+
+    fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
+        let mut current: Option<(PackNumber, PackId)> = None;
+        for item in self.db.iterator_cf(self.family(BLOBS), IteratorMode::Start) {
+            let (key, value) = item.map_err(failure)?;
+            let key = u64::from_be_bytes(key[..].try_into().map_err(odd)?);
+            let (pack, ordinal) = ((key >> 32) as u32, key as u32);
+            let id = match current {
+                Some((number, id)) if number == pack => id,
+                _ => self.pack(pack)?.ok_or_else(|| odd("a blob without its pack"))?.0,
+            };
+            current = Some((pack, id));
+            found(pack, ordinal, read_blob(&value, id)?);
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        let families: Vec<_> = FAMILIES.iter().map(|name| self.family(name)).collect();
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(failure)
+    }
+}

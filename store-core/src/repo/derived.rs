@@ -1,0 +1,133 @@
+//! The chunk index as a derived thing: opened late, brought up to date from index segments, built again when it is lost or damaged.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Repo;
+use crate::backend::{Folder, ObjectPath};
+use crate::base::ids::SegmentId;
+use crate::base::limits;
+use crate::format::segment::Segment;
+use crate::index::{ChunkIndex, IndexError, RocksIndex};
+use crate::error::{Error, ErrorKind};
+
+/// How many processes of one host can have an index of their own at a time.
+const SLOTS: usize = 64;
+
+/// The index of this process. Each process that works at the same time has a folder of its own, since RocksDB serves one process.
+#[derive(Debug)]
+pub(crate) struct DerivedIndex {
+    folder: PathBuf,
+    memory: usize,
+    opened: Mutex<Option<Arc<RocksIndex>>>,
+}
+
+impl DerivedIndex {
+    pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
+        Self { folder, memory, opened: Mutex::new(None) }
+    }
+
+    /// Opens the first folder that no other process uses.
+    fn open(&self) -> Result<RocksIndex, Error> {
+        for slot in 0..SLOTS {
+            let folder = self.folder.join(slot.to_string());
+            match RocksIndex::open(&folder, self.memory) {
+                Ok(index) => return Ok(index),
+                Err(IndexError::InUse) => {}
+                Err(IndexError::Corrupt(_)) => {
+                    let removed = std::fs::remove_dir_all(&folder);
+                    removed.map_err(|error| Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error))?;
+                    return Ok(RocksIndex::open(&folder, self.memory)?);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, format!("{SLOTS} processes of this host use the repository already: try again later")))
+    }
+
+    /// Throws all indexes of this host away that no process uses.
+    pub(crate) fn discard(&self) -> Result<(), Error> {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::with(ErrorKind::Failed, format!("cannot remove {}", self.folder.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Repo {
+    /// The index, opened and brought up to date on first use.
+    pub fn index(&self) -> Result<Arc<RocksIndex>, Error> {
+        let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = &*opened {
+            return Ok(Arc::clone(index));
+        }
+        let index = Arc::new(self.current_index()?);
+        *opened = Some(Arc::clone(&index));
+        Ok(index)
+    }
+
+    fn current_index(&self) -> Result<RocksIndex, Error> {
+        let index = self.index.open()?;
+        match self.catch_up(&index) {
+            Ok(true) => Ok(index),
+            // It knows segments that are gone, with packs that may be gone: nothing of it is to be relied on.
+            Ok(false) => self.build_again(index),
+            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => self.build_again(index),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn build_again(&self, old: RocksIndex) -> Result<RocksIndex, Error> {
+        drop(old);
+        self.index.discard()?;
+        let index = self.index.open()?;
+        if self.catch_up(&index)? { Ok(index) } else { Err(Error::new(ErrorKind::Busy, "index segments vanish while they are read: try again")) }
+    }
+
+    /// Takes in the segments that the index has not seen. `false` when it has seen some that are no longer there.
+    fn catch_up(&self, index: &RocksIndex) -> Result<bool, Error> {
+        let mut unknown_to_listing = index.applied()?;
+        let mut missing = Vec::new();
+        for listed in self.backend.list(Folder::Segments)? {
+            let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
+            if !unknown_to_listing.remove(&id) {
+                missing.push(id);
+            }
+        }
+        if !unknown_to_listing.is_empty() {
+            return Ok(false);
+        }
+        for id in &missing {
+            index.apply(id, &self.read_segment(id)?)?;
+        }
+        if missing.len() > 4 {
+            index.flush()?;
+        }
+        Ok(true)
+    }
+
+    /// Reads one index segment.
+    pub(crate) fn read_segment(&self, id: &SegmentId) -> Result<Segment, Error> {
+        let path = ObjectPath::Segment(*id);
+        let object = self.backend.read(&path, limits::CATALOG_LEN)?;
+        Segment::open(&object, id, &self.keys)
+            .map_err(|error| Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index` makes it anew from the packs"), error))
+    }
+}
+
+fn is_index_error(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<IndexError>())
+}
+
+impl From<IndexError> for Error {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::InUse => Self::new(ErrorKind::Busy, "another process uses the chunk index"),
+            IndexError::Corrupt(_) => Self::with(ErrorKind::Damage, "the local chunk index is damaged: remove its folder, it is built again", error),
+            IndexError::Io(_) => Self::with(ErrorKind::Failed, "the local chunk index cannot be used: see --cache-dir", error),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
+
+mod derived;
+mod open;
+mod packer;
+mod reader;
+mod session;
+mod snapshots;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use open::{OpenOptions, Secrets};
+pub use packer::{NewBlob, PackWriter, WrittenCounts};
+pub use reader::ReadError;
+pub use session::SessionHandle;
+pub use snapshots::StoredSnapshot;
+
+use crate::backend::Backend;
+use crate::base::ids::RepoId;
+use crate::base::units::MIB;
+use crate::chunking::Chunker;
+use crate::codec::Compression;
+use crate::crypto::RepoKeys;
+use crate::format::config::Config;
+use derived::DerivedIndex;
+use reader::BlobReader;
+
+/// How memory is shared out. Each part is a share of one budget that does not grow with the repository or with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Caches and buffers of the chunk index.
+    pub index: usize,
+    /// One pack under construction; as many again while it is written.
+    pub pack: usize,
+    /// Decoded blobs kept for the next reader.
+    pub blobs: usize,
+    /// Bytes read and not looked at yet.
+    pub read_ahead: usize,
+    /// Plain bytes on their way through the coders.
+    pub coding: usize,
+}
+
+impl MemoryPlan {
+    /// Shares out `total` bytes; less than 64 MiB count as 64 MiB.
+    pub fn new(total: usize) -> Self {
+        let total = total.max(64 * MIB);
+        Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
+    }
+}
+
+/// An open repository.
+#[derive(Debug)]
+pub struct Repo {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) keys: RepoKeys,
+    pub(crate) config: Config,
+    pub(crate) index: DerivedIndex,
+    pub(crate) reader: BlobReader,
+    pub(crate) pool: Arc<rayon::ThreadPool>,
+    pub(crate) compression: Compression,
+    pub(crate) memory: MemoryPlan,
+    pub(crate) cache_dir: PathBuf,
+}
+
+impl Repo {
+    /// Its id.
+    pub fn id(&self) -> RepoId {
+        self.keys.repo()
+    }
+
+    /// Where it is, for people.
+    pub fn location(&self) -> String {
+        self.backend.location()
+    }
+
+    /// Its parameters.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// A chunker with its parameters and its secret table.
+    pub fn chunker(&self) -> Chunker {
+        Chunker::new(&self.config, self.keys.gear())
+    }
+}

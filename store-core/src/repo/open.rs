@@ -1,0 +1,208 @@
+//! Making and opening a repository.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::derived::DerivedIndex;
+use super::reader::BlobReader;
+use super::{MemoryPlan, Repo};
+use crate::backend::{Backend, BackendError, Created, Folder, LocalBackend, ObjectPath};
+use crate::base::ids::{RepoId, SlotId};
+use crate::base::limits;
+use crate::clock;
+use crate::codec::Compression;
+use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, Secret, kek_from_key_file, kek_from_passphrase};
+use crate::format::config::{CONFIG_PATH, Config, Identity};
+use crate::format::envelope::ObjectError;
+use crate::format::keyslot::{Kdf, SlotInfo};
+use crate::error::{Error, ErrorKind};
+use crate::rng;
+
+/// What the user offers to open a key slot with.
+#[derive(Default)]
+pub struct Secrets {
+    /// A passphrase, without the newline it may have been read with.
+    pub passphrase: Option<Zeroizing<Vec<u8>>>,
+    /// The secret in a key file.
+    pub key_file: Option<Secret>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets(…)")
+    }
+}
+
+/// Where a repository is and what may be used to work with it.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Its folder.
+    pub location: String,
+    /// Below which folder this host keeps its caches.
+    pub cache_dir: PathBuf,
+    /// Threads that compute; 0 takes one for each core.
+    pub threads: usize,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// How hard to compress.
+    pub compression: Compression,
+}
+
+impl Repo {
+    /// Makes an empty repository with one key slot. Nothing may be there yet.
+    pub fn init(options: &OpenOptions, secrets: &Secrets, label: &str) -> Result<(Self, SlotId), Error> {
+        let backend: Arc<dyn Backend> = Arc::new(LocalBackend::create_at(Path::new(&options.location)).map_err(|error| match error.source.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::new(
+                ErrorKind::Refused,
+                format!("{} is not empty: choose an empty or a new folder for the repository", options.location),
+            ),
+            _ => Error::from(error),
+        })?);
+        let mut master = [0; 32];
+        rng::fill(&mut master)?;
+        let keys = RepoKeys::new(Secret::take(&mut master), RepoId::from_bytes(rng::bytes()?));
+        let slot = write_slot(&*backend, &keys, secrets, label)?;
+        let config = Config::new(clock::now());
+        let identity = Identity { repo: keys.repo(), compatible: 0, read_only: 0, incompatible: 0 };
+        // The config is what makes a folder a repository: it comes last.
+        let object = config.seal(&identity, &keys, rng::bytes()?);
+        if backend.create(&ObjectPath::Config, &object)? == Created::Exists {
+            return Err(Error::new(ErrorKind::Refused, format!("{} is a repository already", options.location)));
+        }
+        Ok((Self::assemble(options, backend, keys, config)?, slot))
+    }
+
+    /// Opens the repository with the first key slot that fits.
+    pub fn open(options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
+        let backend: Arc<dyn Backend> = Arc::new(LocalBackend::at(Path::new(&options.location)));
+        let object = backend.read(&ObjectPath::Config, limits::RECORD_LEN).map_err(|error| {
+            if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
+                let message = format!("there is no repository at {}: make one with `snap init -r {}`", options.location, options.location);
+                Error::new(ErrorKind::NoRepository, message)
+            } else {
+                error.into()
+            }
+        })?;
+        let identity = Identity::decode(&object).map_err(|error| damaged(CONFIG_PATH, error))?;
+        let master = unlock(&*backend, identity.repo, secrets)?;
+        let keys = RepoKeys::new(master, identity.repo);
+        let config = Config::open(&object, &keys).map_err(|error| damaged(CONFIG_PATH, error))?;
+        Self::assemble(options, backend, keys, config)
+    }
+
+    fn assemble(options: &OpenOptions, backend: Arc<dyn Backend>, keys: RepoKeys, config: Config) -> Result<Self, Error> {
+        let threads = if options.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { options.threads };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("snap-{i}")).build();
+        let pool = Arc::new(pool.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the worker threads", error))?);
+        let memory = MemoryPlan::new(options.memory);
+        let cache_dir = options.cache_dir.join(keys.repo().to_string());
+        let index = DerivedIndex::new(cache_dir.join("index"), memory.index);
+        let reader = BlobReader::new(memory.blobs);
+        Ok(Self { backend, keys, config, index, reader, pool, compression: options.compression, memory, cache_dir })
+    }
+
+    /// All key slots with what they say in the clear.
+    pub fn slots(&self) -> Result<Vec<(SlotId, SlotInfo)>, Error> {
+        slots(&*self.backend)?
+            .into_iter()
+            .map(|(id, object)| match SlotInfo::decode(&object) {
+                Ok(info) => Ok((id, info)),
+                Err(error) => Err(damaged(&ObjectPath::Key(id).to_string(), error)),
+            })
+            .collect()
+    }
+
+    /// Adds a key slot that `secrets` opens.
+    pub fn add_slot(&self, secrets: &Secrets, label: &str) -> Result<SlotId, Error> {
+        write_slot(&*self.backend, &self.keys, secrets, label)
+    }
+
+    /// Which slot the given secrets open.
+    pub fn slot_of(&self, secrets: &Secrets) -> Result<Option<SlotId>, Error> {
+        for (id, object) in slots(&*self.backend)? {
+            if open_slot(id, &object, self.id(), secrets).is_some() {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn damaged(object: &str, error: ObjectError) -> Error {
+    let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };
+    Error::with(kind, format!("cannot read {object}"), error)
+}
+
+fn slots(backend: &dyn Backend) -> Result<Vec<(SlotId, Vec<u8>)>, Error> {
+    let mut ids: Vec<SlotId> = backend.list(Folder::Keys)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+    ids.sort_unstable();
+    let read = |id| match backend.read(&ObjectPath::Key(id), limits::RECORD_LEN) {
+        Ok(object) => Some(Ok((id, object))),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => Some(Err(Error::from(error))),
+    };
+    ids.into_iter().filter_map(read).collect()
+}
+
+fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secret, Error> {
+    let slots = slots(backend)?;
+    if slots.is_empty() {
+        return Err(Error::new(ErrorKind::Damage, "the repository has no key slot: restore one below keys/ from a copy of the repository"));
+    }
+    let opened = slots.iter().find_map(|(id, object)| open_slot(*id, object, repo, secrets));
+    opened.ok_or_else(|| {
+        let message = match (&secrets.passphrase, &secrets.key_file) {
+            (None, None) => "no password or key was given: use --password-file, --password-command, SNAP_PASSWORD or --key-file",
+            (Some(_), _) => "wrong password: no key slot of this repository opens with it",
+            (None, Some(_)) => "wrong key file: no key slot of this repository opens with it",
+        };
+        Error::new(ErrorKind::WrongKey, message)
+    })
+}
+
+/// The master key, if the slot opens. A slot that is damaged or of another kind is no error while another one opens.
+fn open_slot(id: SlotId, object: &[u8], repo: RepoId, secrets: &Secrets) -> Option<Secret> {
+    let info = SlotInfo::decode(object).ok().filter(|info| info.repo == repo)?;
+    let kek = match (&info.kdf, &secrets.passphrase, &secrets.key_file) {
+        (Kdf::Argon2id { .. }, Some(passphrase), _) => kek_from_passphrase(&info.kdf, passphrase),
+        (Kdf::KeyFile, _, Some(secret)) => kek_from_key_file(&info.kdf, secret),
+        _ => return None,
+    };
+    info.open(object, &kek.ok()?, &ObjectPath::Key(id).to_string()).ok()
+}
+
+fn write_slot(backend: &dyn Backend, keys: &RepoKeys, secrets: &Secrets, label: &str) -> Result<SlotId, Error> {
+    let failed = |error: KekError| Error::with(ErrorKind::Failed, "cannot derive a key", error);
+    let (kdf, kek) = match (&secrets.key_file, &secrets.passphrase) {
+        (Some(secret), _) => (Kdf::KeyFile, kek_from_key_file(&Kdf::KeyFile, secret).map_err(failed)?),
+        (None, Some(passphrase)) if passphrase.is_empty() => return Err(Error::new(ErrorKind::Usage, "an empty password protects nothing: choose another one")),
+        (None, Some(passphrase)) => {
+            let (memory_kib, passes, lanes) = ARGON2_DEFAULT;
+            let kdf = Kdf::Argon2id { memory_kib, passes, lanes, salt: rng::bytes()? };
+            let kek = kek_from_passphrase(&kdf, passphrase).map_err(failed)?;
+            (kdf, kek)
+        }
+        (None, None) => {
+            let message = "a password or key file is needed: use --password-file, --password-command, SNAP_PASSWORD or --key-file";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+    };
+    let id = SlotId::from_bytes(rng::bytes()?);
+    let path = ObjectPath::Key(id);
+    let info = SlotInfo { repo: keys.repo(), created: clock::now(), label: label.to_owned(), host: clock::host(), kdf };
+    let object = info.seal(keys.master(), &kek, rng::bytes()?, &path.to_string());
+    match backend.create(&path, &object)? {
+        Created::New => Ok(id),
+        Created::Exists => Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
+    }
+}
+
+impl From<BackendError> for Error {
+    fn from(error: BackendError) -> Self {
+        let kind = if error.is_no_space() { ErrorKind::NoSpace } else { ErrorKind::Failed };
+        let message = error.to_string();
+        Self::with(kind, message, error.source)
+    }
+}

@@ -1,0 +1,244 @@
+//! Writing blobs: into packs, packs to the backend, and what was written into index segments. Packs are durable before a segment names them.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Repo;
+use crate::backend::{Backend, Created, ObjectPath};
+use crate::base::ids::ChunkId;
+use crate::base::units::MIB;
+use crate::blob::CodedBlob;
+use crate::crypto::RepoKeys;
+use crate::error::{Error, ErrorKind};
+use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Sketch, read_contents};
+use crate::format::segment::{PackEntry, Segment};
+use crate::index::{ChunkIndex as _, RocksIndex};
+use crate::rng;
+
+/// Packs that one index segment speaks of, at the most. A push that is cut off loses no more than so many.
+const SEGMENT_PACKS: usize = 16;
+/// Shortest pack that a small memory budget leads to.
+const LEAST_PACK: usize = 4 * MIB;
+
+/// A coded blob with the names of its chunks.
+#[derive(Debug)]
+pub struct NewBlob {
+    /// The coding.
+    pub coded: CodedBlob,
+    /// The names of its chunks, in order.
+    pub ids: Vec<ChunkId>,
+    /// A sketch for each chunk, or none.
+    pub sketches: Vec<Sketch>,
+}
+
+/// What has been written so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WrittenCounts {
+    /// Packs.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    written_bytes: AtomicU64,
+    written_packs: AtomicU64,
+    /// Chunks that are on their way and not in the index yet.
+    pending: Mutex<HashSet<ChunkId>>,
+    failure: Mutex<Option<Error>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes blobs from many threads and writes packs and index segments. In a trial run it only counts.
+#[derive(Debug)]
+pub struct PackWriter {
+    keys: RepoKeys,
+    target: usize,
+    pad: bool,
+    open: Mutex<Option<PackBuilder>>,
+    shared: Arc<Shared>,
+    packs: Option<Sender<FinishedPack>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl PackWriter {
+    /// Starts writing to `repo`; `trial` writes nothing.
+    pub(crate) fn new(repo: &Repo, trial: bool) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        let (packs, thread) = if trial {
+            (None, None)
+        } else {
+            let (sender, receiver) = crossbeam_channel::bounded(0);
+            let background = Background {
+                backend: Arc::clone(&repo.backend),
+                keys: repo.keys.clone(),
+                index: repo.index()?,
+                shared: Arc::clone(&shared),
+                segment: Segment::default(),
+            };
+            let thread = std::thread::Builder::new().name("snap-packs".into()).spawn(move || background.run(&receiver));
+            let thread = thread.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
+            (Some(sender), Some(thread))
+        };
+        let target = (repo.config.pack_len as usize).min(repo.memory.pack.max(LEAST_PACK));
+        Ok(Self { keys: repo.keys.clone(), target, pad: repo.config.pad, open: Mutex::new(None), shared, packs, thread })
+    }
+
+    /// Claims chunks that the index does not know: those of `ids` that nobody claimed before are the caller's to write.
+    pub fn claim(&self, id: ChunkId) -> bool {
+        lock(&self.shared.pending).insert(id)
+    }
+
+    /// What has been written; counted by blobs, so that progress is smooth.
+    pub fn counts(&self) -> WrittenCounts {
+        WrittenCounts {
+            packs: self.shared.written_packs.load(Ordering::Relaxed),
+            bytes: self.shared.written_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Adds a blob. Returns once it has its place in a pack; the pack is written later.
+    pub fn add(&self, blob: NewBlob) -> Result<(), Error> {
+        self.shared.written_bytes.fetch_add(blob.coded.frame.sealed_len.into(), Ordering::Relaxed);
+        if self.packs.is_none() {
+            return Ok(());
+        }
+        let coded_len = blob.coded.bytes.len();
+        let mut full = None;
+        {
+            let mut open = lock(&self.open);
+            if open.as_ref().is_some_and(|pack| !pack.has_room(coded_len)) {
+                full = open.take();
+            }
+            let pack = match &mut *open {
+                Some(pack) => pack,
+                none => none.insert(PackBuilder::new(&self.keys, rng::bytes()?)),
+            };
+            pack.add(BlobEntry { frame: blob.coded.frame, ids: blob.ids, sketches: blob.sketches }, blob.coded.bytes);
+            if full.is_none() && pack.len() >= self.target {
+                full = open.take();
+            }
+        }
+        full.map_or(Ok(()), |pack| self.hand_over(pack))
+    }
+
+    fn hand_over(&self, pack: PackBuilder) -> Result<(), Error> {
+        let padding = if self.pad { padding_for(pack.len()) } else { 0 };
+        let pack = pack.finish(padding);
+        verify(&self.keys, &pack)?;
+        let sent = self.packs.as_ref().map(|packs| packs.send(pack));
+        match sent {
+            Some(Err(_)) => Err(self.failure()),
+            _ => Ok(()),
+        }
+    }
+
+    fn failure(&self) -> Error {
+        lock(&self.shared.failure).take().unwrap_or_else(|| Error::new(ErrorKind::Failed, "writing packs failed before"))
+    }
+
+    /// Writes what is left. When it returns, all that was added is durable and in index segments.
+    pub fn finish(mut self) -> Result<WrittenCounts, Error> {
+        if let Some(pack) = lock(&self.open).take() {
+            self.hand_over(pack)?;
+        }
+        self.packs = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().map_err(|_| Error::new(ErrorKind::Failed, "the thread that writes packs panicked"))?;
+        }
+        match lock(&self.shared.failure).take() {
+            Some(error) => Err(error),
+            None => Ok(self.counts()),
+        }
+    }
+}
+
+impl Drop for PackWriter {
+    /// When an operation fails, what was handed over is still written and named by a segment, so that the next push takes it up.
+    fn drop(&mut self) {
+        self.packs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Rounds a pack's length up to three significant bits and hides the rest: at most an eighth more, 3 % at the usual pack size.
+fn padding_for(len: usize) -> usize {
+    let unit = (len.next_power_of_two() / 32).max(4096);
+    len.next_multiple_of(unit) - len
+}
+
+/// Opens a finished pack once more, part by part, before it is written.
+fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
+    let failed = |why: String| Error::new(ErrorKind::Failed, format!("a pack does not open right after it was made ({why}): is the memory of this machine sound?"));
+    let opener = PackOpener::new(keys, &pack.bytes).map_err(|error| failed(error.to_string()))?;
+    let contents = read_contents(keys, &pack.bytes).map_err(|error| failed(error.to_string()))?;
+    let same = contents.blobs.iter().zip(&pack.contents.blobs).all(|(read, made)| read.frame == made.frame && read.ids == made.ids);
+    if !same || contents.blobs.len() != pack.contents.blobs.len() {
+        return Err(failed("its footer differs".into()));
+    }
+    let mut sealed = Vec::new();
+    for (ordinal, (blob, offset)) in contents.blobs.iter().zip(contents.offsets()).enumerate() {
+        sealed.clear();
+        sealed.extend_from_slice(&pack.bytes[offset as usize..offset as usize + blob.frame.sealed_len as usize]);
+        opener.open_blob(ordinal as u32, &blob.frame, &mut sealed).map_err(|error| failed(format!("blob {ordinal}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// The thread that waits for the disk.
+struct Background {
+    backend: Arc<dyn Backend>,
+    keys: RepoKeys,
+    index: Arc<RocksIndex>,
+    shared: Arc<Shared>,
+    segment: Segment,
+}
+
+impl Background {
+    fn run(mut self, packs: &Receiver<FinishedPack>) {
+        let done = packs.iter().try_for_each(|pack| self.write(pack)).and_then(|()| self.end_segment());
+        if let Err(error) = done {
+            // What was written before stays useful; the name of the failed pack is in no segment.
+            let _ = self.end_segment();
+            *lock(&self.shared.failure) = Some(error);
+        }
+    }
+
+    fn write(&mut self, pack: FinishedPack) -> Result<(), Error> {
+        // Names of packs do not recur: one that exists was written by nobody else.
+        let path = ObjectPath::Pack(pack.id);
+        match self.backend.create(&path, &pack.bytes)? {
+            Created::New => {}
+            Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
+        }
+        self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
+        self.segment.packs.push(PackEntry { id: pack.id, len: pack.bytes.len() as u64, contents: pack.contents });
+        if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
+    }
+
+    fn end_segment(&mut self) -> Result<(), Error> {
+        let segment = std::mem::take(&mut self.segment);
+        if segment.packs.is_empty() {
+            return Ok(());
+        }
+        let (id, object) = segment.seal(&self.keys, rng::bytes()?);
+        // Segments are named by their bytes: one that exists is this one.
+        let _ = self.backend.create(&ObjectPath::Segment(id), &object)?;
+        self.index.apply(&id, &segment)?;
+        let mut pending = lock(&self.shared.pending);
+        segment.packs.iter().flat_map(|pack| &pack.contents.blobs).flat_map(|blob| &blob.ids).for_each(|id| {
+            pending.remove(id);
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Reading blobs, chunks and nodes. What is handed out was opened, decoded and has the id that it was asked for by.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Repo;
+use crate::backend::{BackendError, ObjectPath};
+use crate::base::ids::{ChunkId, NodeId, PackId};
+use crate::base::limits;
+use crate::blob::{self, DecodeError};
+use crate::format::envelope::{HEADER_LEN, ObjectError};
+use crate::format::node::Node;
+use crate::format::pack::PackOpener;
+use crate::index::{BlobPlace, ChunkIndex as _, Location};
+use crate::merkle::NodeSource;
+use crate::error::{Error, ErrorKind};
+
+/// A blob, chunk or node that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Nothing says where it is.
+    #[error("{0} is in no pack that is known: `snap repair index` looks through the packs")]
+    Unknown(String),
+    /// The pack cannot be read.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The bytes do not open.
+    #[error("{object}, {len} bytes from {offset}: {source}")]
+    Object {
+        /// Which pack.
+        object: String,
+        /// Where in it.
+        offset: u64,
+        /// How much of it.
+        len: u64,
+        /// Why.
+        source: ObjectError,
+    },
+    /// The bytes open and do not decode.
+    #[error("{object}, {len} bytes from {offset}: {source}")]
+    Decode {
+        /// Which pack.
+        object: String,
+        /// Where in it.
+        offset: u64,
+        /// How much of it.
+        len: u64,
+        /// Why.
+        source: DecodeError,
+    },
+    /// The decoded bytes are not those that were asked for.
+    #[error("{object} holds other bytes where {id} should be")]
+    Content {
+        /// Which pack.
+        object: String,
+        /// Which chunk or node.
+        id: String,
+    },
+    /// The index cannot say.
+    #[error("{0}")]
+    Index(String),
+}
+
+impl ReadError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Backend(error) if !error.is_not_found() && error.source.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
+            Self::Index(_) => ErrorKind::Failed,
+            _ => ErrorKind::Damage,
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::with(error.kind(), "cannot read from the repository", error)
+    }
+}
+
+type BlobKey = (PackId, u32);
+
+/// Decoded blobs and opened packs, within a budget.
+#[derive(Debug)]
+pub(crate) struct BlobReader {
+    budget: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    blobs: HashMap<BlobKey, (Arc<Vec<u8>>, u64)>,
+    ages: BTreeMap<u64, BlobKey>,
+    bytes: usize,
+    clock: u64,
+    openers: HashMap<PackId, Arc<PackOpener>>,
+}
+
+/// Opened packs kept; each is a key schedule of about a kilobyte.
+const OPENERS: usize = 1024;
+
+impl BlobReader {
+    pub(super) fn new(budget: usize) -> Self {
+        Self { budget, state: Mutex::default() }
+    }
+
+    fn cached(&self, key: &BlobKey) -> Option<Arc<Vec<u8>>> {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, age) = state.blobs.get_mut(key)?;
+        state.ages.remove(age);
+        state.clock += 1;
+        *age = state.clock;
+        state.ages.insert(state.clock, *key);
+        Some(Arc::clone(bytes))
+    }
+
+    fn keep(&self, key: BlobKey, bytes: &Arc<Vec<u8>>) {
+        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.clock += 1;
+        let age = state.clock;
+        if state.blobs.insert(key, (Arc::clone(bytes), age)).is_none() {
+            state.bytes += bytes.len();
+        }
+        state.ages.insert(age, key);
+        while state.bytes > self.budget {
+            let Some((_, oldest)) = state.ages.pop_first() else { break };
+            // An entry that was inserted twice has left one age behind; the blob goes with its last one.
+            if let Some((bytes, age)) = state.blobs.remove(&oldest) {
+                state.ages.remove(&age);
+                state.bytes -= bytes.len();
+            }
+        }
+    }
+}
+
+impl Repo {
+    /// Opens a pack for reading its parts.
+    pub(crate) fn opener(&self, pack: &PackId) -> Result<Arc<PackOpener>, ReadError> {
+        if let Some(opener) = self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers.get(pack) {
+            return Ok(Arc::clone(opener));
+        }
+        let path = ObjectPath::Pack(*pack);
+        let header = self.backend.read_range(&path, 0, HEADER_LEN)?;
+        let opener = PackOpener::new(&self.keys, &header);
+        let opener = opener.map_err(|source| ReadError::Object { object: path.to_string(), offset: 0, len: HEADER_LEN as u64, source })?;
+        let opener = Arc::new(opener);
+        let openers = &mut self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers;
+        if openers.len() >= OPENERS {
+            openers.clear();
+        }
+        openers.insert(*pack, Arc::clone(&opener));
+        Ok(opener)
+    }
+
+    /// Reads, opens and decodes one blob, past the cache. Its chunks are not compared with their ids yet.
+    pub(crate) fn read_blob(&self, place: &BlobPlace, ordinal: u32) -> Result<Vec<u8>, ReadError> {
+        let path = ObjectPath::Pack(place.pack);
+        let sealed = self.backend.read_range(&path, place.offset, place.frame.sealed_len as usize)?;
+        self.decode_blob(place, ordinal, sealed)
+    }
+
+    /// Opens and decodes one blob's sealed bytes.
+    pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, mut sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+        let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
+        let opened = self.opener(&place.pack)?.open_blob(ordinal, &place.frame, &mut sealed);
+        opened.map_err(|source| ReadError::Object { object: object(), offset, len, source })?;
+        let bases = self.read_bases(place)?;
+        blob::decode(&place.frame, sealed, &bases).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
+    }
+
+    /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
+    fn read_bases(&self, place: &BlobPlace) -> Result<Vec<u8>, ReadError> {
+        let mut bytes = Vec::new();
+        if place.frame.bases.is_empty() {
+            return Ok(bytes);
+        }
+        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
+        let locations = index.find(&place.frame.bases).map_err(|error| ReadError::Index(error.to_string()))?;
+        for (id, location) in place.frame.bases.iter().zip(locations) {
+            let location = location.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            let (base, place_of_base) = self.blob_at(&location)?;
+            let base = match base {
+                Some(base) => base,
+                None if place_of_base.frame.depth < place.frame.depth => self.load(&place_of_base, location.ordinal)?,
+                None => {
+                    let source = DecodeError::Codec(crate::codec::CodecError::Base);
+                    let object = ObjectPath::Pack(place.pack).to_string();
+                    return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
+                }
+            };
+            let slice = chunk_of(&base, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            if bytes.len() + slice.len() > limits::BASES_LEN {
+                return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
+            }
+            bytes.extend_from_slice(slice);
+        }
+        Ok(bytes)
+    }
+
+    fn blob_at(&self, location: &Location) -> Result<(Option<Arc<Vec<u8>>>, BlobPlace), ReadError> {
+        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
+        let place = index.blob(location.pack, location.ordinal).map_err(|error| ReadError::Index(error.to_string()))?;
+        let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
+        Ok((self.reader.cached(&(place.pack, location.ordinal)), place))
+    }
+
+    fn load(&self, place: &BlobPlace, ordinal: u32) -> Result<Arc<Vec<u8>>, ReadError> {
+        let bytes = Arc::new(self.read_blob(place, ordinal)?);
+        self.reader.keep((place.pack, ordinal), &bytes);
+        Ok(bytes)
+    }
+
+    /// The plain bytes of the blob at `location`, from the cache or from its pack.
+    fn blob_bytes(&self, location: &Location) -> Result<(Arc<Vec<u8>>, PackId), ReadError> {
+        let (cached, place) = self.blob_at(location)?;
+        let bytes = match cached {
+            Some(bytes) => bytes,
+            None => self.load(&place, location.ordinal)?,
+        };
+        Ok((bytes, place.pack))
+    }
+
+    /// One chunk, compared with its id.
+    pub fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>, ReadError> {
+        let (location, blob, pack) = self.locate(id)?;
+        let bytes = chunk_of(&blob, &location).unwrap_or_default();
+        if self.keys.chunk_id(bytes) != *id {
+            return Err(ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("chunk {id}") });
+        }
+        Ok(bytes.to_vec())
+    }
+
+    /// The bytes of one node, compared with its id.
+    pub fn node_bytes(&self, id: &NodeId) -> Result<Vec<u8>, ReadError> {
+        let (location, blob, pack) = self.locate(&ChunkId::from_bytes(*id.as_bytes()))?;
+        let bytes = chunk_of(&blob, &location).unwrap_or_default();
+        if self.keys.node_id(bytes) != *id {
+            return Err(ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("node {id}") });
+        }
+        Ok(bytes.to_vec())
+    }
+
+    fn locate(&self, id: &ChunkId) -> Result<(Location, Arc<Vec<u8>>, PackId), ReadError> {
+        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
+        let found = index.find(std::slice::from_ref(id)).map_err(|error| ReadError::Index(error.to_string()))?;
+        let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(id.to_string()))?;
+        let (blob, pack) = self.blob_bytes(&location)?;
+        Ok((location, blob, pack))
+    }
+}
+
+/// The bytes of a chunk within its blob.
+pub(crate) fn chunk_of<'b>(blob: &'b [u8], location: &Location) -> Option<&'b [u8]> {
+    blob.get(location.start as usize..(location.start as usize).checked_add(location.len as usize)?)
+}
+
+impl NodeSource for Repo {
+    type Error = ReadError;
+
+    fn node(&self, id: &NodeId) -> Result<Node, ReadError> {
+        let bytes = self.node_bytes(id)?;
+        Node::decode(&bytes).map_err(|source| ReadError::Object {
+            object: format!("node {id}"),
+            offset: 0,
+            len: bytes.len() as u64,
+            source: source.into(),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Sessions: a push announces itself, writes, and ends with one record that makes its snapshot visible (`spec/PROTOCOL.md`, section 3).
+
+use super::Repo;
+use crate::backend::{Created, ObjectPath};
+use crate::base::ids::{SessionId, SnapshotId, WriterId};
+use crate::base::limits;
+use crate::base::wire;
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::envelope::{ObjectKind, Place, seal_object};
+use crate::format::record::Extra;
+use crate::format::session::{Purpose, Session};
+use crate::format::snapshot::{Outcome, Snapshot};
+use crate::rng;
+
+/// A session that has not ended.
+#[derive(Debug)]
+pub struct SessionHandle {
+    id: SessionId,
+}
+
+impl SessionHandle {
+    /// Its name, which its snapshot will have.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+}
+
+impl Repo {
+    /// Announces a session. It is durable before the caller looks at what exists.
+    pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
+        let id = SessionId::from_bytes(rng::bytes()?);
+        let session = Session {
+            writer: self.writer()?,
+            started: clock::now(),
+            host: clock::host(),
+            pid: std::process::id(),
+            program: clock::PROGRAM.into(),
+            purpose,
+            extra: Extra::new(),
+        };
+        self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
+        Ok(SessionHandle { id })
+    }
+
+    /// Ends a session with its snapshot. When it returns, the snapshot survives a power failure.
+    pub fn commit(&self, session: SessionHandle, snapshot: Snapshot) -> Result<SnapshotId, Error> {
+        let path = ObjectPath::Outcome(session.id);
+        if self.create_record(&path, ObjectKind::Outcome, wire::encode(&Outcome::Commit(snapshot)))? == Created::Exists {
+            return Err(Error::new(ErrorKind::Busy, "this push was taken for dead and fenced by another process: push again, what was written is taken up"));
+        }
+        self.end_session(session);
+        Ok(match path {
+            ObjectPath::Outcome(id) => id,
+            _ => unreachable!("the path was made above"),
+        })
+    }
+
+    /// Takes a session's announcement away. Its outcome says all, or it has none and wrote nothing that anybody relies on.
+    pub fn end_session(&self, session: SessionHandle) {
+        // A leftover announcement costs a later prune a moment; it harms nobody.
+        let _ = self.backend.delete(&ObjectPath::Session(session.id));
+    }
+
+    fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {
+        if body.len() > limits::RECORD_LEN / 2 {
+            return Err(Error::new(ErrorKind::Usage, format!("{path} would have {} bytes: use less metadata", body.len())));
+        }
+        let salt = rng::bytes()?;
+        let key = self.keys.object(kind as u8, 0, &salt);
+        let object = seal_object(kind, salt, &key, &[], Place::Path(&path.to_string()), body);
+        Ok(self.backend.create(path, &object)?)
+    }
+
+    /// The name of this installation as a writer, kept beside its cache and made on first use.
+    pub(crate) fn writer(&self) -> Result<WriterId, Error> {
+        let file = self.cache_dir.join("writer");
+        let failed = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", file.display()), error);
+        if let Ok(text) = std::fs::read_to_string(&file)
+            && let Ok(id) = text.trim_end().parse()
+        {
+            return Ok(id);
+        }
+        let id = WriterId::from_bytes(rng::bytes()?);
+        std::fs::create_dir_all(&self.cache_dir).map_err(failed)?;
+        std::fs::write(&file, format!("{id}\n")).map_err(failed)?;
+        Ok(id)
+    }
+}

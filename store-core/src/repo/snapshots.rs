@@ -1,0 +1,60 @@
+//! Reading snapshots. They are small and immutable.
+
+use super::Repo;
+use crate::backend::{Folder, ObjectPath};
+use crate::base::ids::SnapshotId;
+use crate::base::limits;
+use crate::base::wire;
+use crate::error::{Error, ErrorKind};
+use crate::format::envelope::{ObjectError, ObjectKind, Place, Sealed};
+use crate::format::snapshot::{Outcome, Snapshot};
+
+/// A snapshot with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// What it says.
+    pub snapshot: Snapshot,
+}
+
+impl Repo {
+    /// The names of all sessions that ended, with a snapshot or without.
+    pub(crate) fn outcome_ids(&self) -> Result<Vec<SnapshotId>, Error> {
+        let mut ids: Vec<SnapshotId> = self.backend.list(Folder::Outcomes)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// How session `id` ended.
+    pub(crate) fn read_outcome(&self, id: &SnapshotId) -> Result<Outcome, Error> {
+        let path = ObjectPath::Outcome(*id);
+        let object = self.backend.read(&path, limits::RECORD_LEN)?;
+        self.open_outcome(&object, &path).map_err(|error| {
+            let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };
+            Error::with(kind, format!("cannot read {path}"), error)
+        })
+    }
+
+    fn open_outcome(&self, object: &[u8], path: &ObjectPath) -> Result<Outcome, ObjectError> {
+        let sealed = Sealed::parse(object, ObjectKind::Outcome)?;
+        let key = self.keys.object(ObjectKind::Outcome as u8, sealed.header.epoch, &sealed.header.salt);
+        let outcome = wire::decode(&sealed.open(&key, Place::Path(&path.to_string()))?)?;
+        if let Outcome::Commit(snapshot) = &outcome {
+            snapshot.check_readable()?;
+        }
+        Ok(outcome)
+    }
+
+    /// All snapshots, oldest first.
+    pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, Error> {
+        let mut found = Vec::new();
+        for id in self.outcome_ids()? {
+            if let Outcome::Commit(snapshot) = self.read_outcome(&id)? {
+                found.push(StoredSnapshot { id, snapshot });
+            }
+        }
+        found.sort_by_key(|stored| (stored.snapshot.time, stored.id));
+        Ok(found)
+    }
+}
