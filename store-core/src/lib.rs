@@ -21,11 +21,11 @@ pub mod merkle;
 #[cfg(feature = "engine")]
 pub mod backend;
 #[cfg(feature = "engine")]
-pub mod index;
-#[cfg(feature = "engine")]
 pub mod clock;
 #[cfg(feature = "engine")]
 pub mod error;
+#[cfg(feature = "engine")]
+pub mod index;
 #[cfg(feature = "engine")]
 pub mod monitor;
 #[cfg(feature = "engine")]

@@ -4,7 +4,8 @@ use crate::error::{Error, ErrorKind};
 
 /// Fills `out`.
 pub fn fill(out: &mut [u8]) -> Result<(), Error> {
-    getrandom::fill(out).map_err(|error| Error::with(ErrorKind::Failed, "the operating system gives no random bytes", std::io::Error::from(error)))
+    getrandom::fill(out)
+        .map_err(|error| Error::with(ErrorKind::Failed, "the operating system gives no random bytes", std::io::Error::from(error)))
 }
 
 /// `N` bytes.

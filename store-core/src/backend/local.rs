@@ -23,7 +23,10 @@ impl LocalBackend {
     /// Makes the folders of a new repository at `root`, which must be empty or absent.
     pub fn create_at(root: &Path) -> Result<Self, BackendError> {
         let backend = Self::at(root);
-        let fail = |action, path: &Path| { let object = path.display().to_string(); move |source| BackendError { action, object, source } };
+        let fail = |action, path: &Path| {
+            let object = path.display().to_string();
+            move |source| BackendError { action, object, source }
+        };
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(root).map_err(fail("create folder", root))?;
@@ -54,7 +57,8 @@ impl LocalBackend {
         let folder = self.root.join(UNFINISHED);
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
         for entry in entries.flatten() {
-            let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86_400));
+            let old =
+                entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86_400));
             if old {
                 // Another process may have been quicker; a file that stays is tried again next time.
                 let _ = fs::remove_file(entry.path());

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType, ErrorKind,
-    FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
+    ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
 use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, locations};
@@ -110,7 +110,9 @@ fn unlogged() -> WriteOptions {
 fn failure(error: rocksdb::Error) -> IndexError {
     let text = error.to_string();
     match error.kind() {
-        ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => IndexError::InUse,
+        ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => {
+            IndexError::InUse
+        }
         ErrorKind::IOError if text.contains("No space left") => IndexError::Io(text),
         // A file of the database that is missing or cut short shows as an error of input, and is damage here.
         _ => IndexError::Corrupt(text),

@@ -7,9 +7,9 @@ use super::Repo;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::SegmentId;
 use crate::base::limits;
+use crate::error::{Error, ErrorKind};
 use crate::format::segment::Segment;
 use crate::index::{ChunkIndex, IndexError, RocksIndex};
-use crate::error::{Error, ErrorKind};
 
 /// How many processes of one host can have an index of their own at a time.
 const SLOTS: usize = 64;
@@ -36,7 +36,9 @@ impl DerivedIndex {
                 Err(IndexError::InUse) => {}
                 Err(IndexError::Corrupt(_)) => {
                     let removed = std::fs::remove_dir_all(&folder);
-                    removed.map_err(|error| Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error))?;
+                    removed.map_err(|error| {
+                        Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error)
+                    })?;
                     return Ok(RocksIndex::open(&folder, self.memory)?);
                 }
                 Err(error) => return Err(error.into()),
@@ -84,7 +86,11 @@ impl Repo {
         drop(old);
         self.index.discard()?;
         let index = self.index.open()?;
-        if self.catch_up(&index)? { Ok(index) } else { Err(Error::new(ErrorKind::Busy, "index segments vanish while they are read: try again")) }
+        if self.catch_up(&index)? {
+            Ok(index)
+        } else {
+            Err(Error::new(ErrorKind::Busy, "index segments vanish while they are read: try again"))
+        }
     }
 
     /// Takes in the segments that the index has not seen. `false` when it has seen some that are no longer there.
@@ -113,8 +119,9 @@ impl Repo {
     pub(crate) fn read_segment(&self, id: &SegmentId) -> Result<Segment, Error> {
         let path = ObjectPath::Segment(*id);
         let object = self.backend.read(&path, limits::CATALOG_LEN)?;
-        Segment::open(&object, id, &self.keys)
-            .map_err(|error| Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index` makes it anew from the packs"), error))
+        Segment::open(&object, id, &self.keys).map_err(|error| {
+            Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index` makes it anew from the packs"), error)
+        })
     }
 }
 
@@ -126,7 +133,9 @@ impl From<IndexError> for Error {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::InUse => Self::new(ErrorKind::Busy, "another process uses the chunk index"),
-            IndexError::Corrupt(_) => Self::with(ErrorKind::Damage, "the local chunk index is damaged: remove its folder, it is built again", error),
+            IndexError::Corrupt(_) => {
+                Self::with(ErrorKind::Damage, "the local chunk index is damaged: remove its folder, it is built again", error)
+            }
             IndexError::Io(_) => Self::with(ErrorKind::Failed, "the local chunk index cannot be used: see --cache-dir", error),
         }
     }

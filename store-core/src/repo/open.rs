@@ -14,10 +14,10 @@ use crate::base::limits;
 use crate::clock;
 use crate::codec::Compression;
 use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, Secret, kek_from_key_file, kek_from_passphrase};
+use crate::error::{Error, ErrorKind};
 use crate::format::config::{CONFIG_PATH, Config, Identity};
 use crate::format::envelope::ObjectError;
 use crate::format::keyslot::{Kdf, SlotInfo};
-use crate::error::{Error, ErrorKind};
 use crate::rng;
 
 /// What the user offers to open a key slot with.
@@ -53,13 +53,14 @@ pub struct OpenOptions {
 impl Repo {
     /// Makes an empty repository with one key slot. Nothing may be there yet.
     pub fn init(options: &OpenOptions, secrets: &Secrets, label: &str) -> Result<(Self, SlotId), Error> {
-        let backend: Arc<dyn Backend> = Arc::new(LocalBackend::create_at(Path::new(&options.location)).map_err(|error| match error.source.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::new(
-                ErrorKind::Refused,
-                format!("{} is not empty: choose an empty or a new folder for the repository", options.location),
-            ),
-            _ => Error::from(error),
-        })?);
+        let backend: Arc<dyn Backend> =
+            Arc::new(LocalBackend::create_at(Path::new(&options.location)).map_err(|error| match error.source.kind() {
+                std::io::ErrorKind::AlreadyExists => Error::new(
+                    ErrorKind::Refused,
+                    format!("{} is not empty: choose an empty or a new folder for the repository", options.location),
+                ),
+                _ => Error::from(error),
+            })?);
         let mut master = [0; 32];
         rng::fill(&mut master)?;
         let keys = RepoKeys::new(Secret::take(&mut master), RepoId::from_bytes(rng::bytes()?));
@@ -177,7 +178,9 @@ fn write_slot(backend: &dyn Backend, keys: &RepoKeys, secrets: &Secrets, label: 
     let failed = |error: KekError| Error::with(ErrorKind::Failed, "cannot derive a key", error);
     let (kdf, kek) = match (&secrets.key_file, &secrets.passphrase) {
         (Some(secret), _) => (Kdf::KeyFile, kek_from_key_file(&Kdf::KeyFile, secret).map_err(failed)?),
-        (None, Some(passphrase)) if passphrase.is_empty() => return Err(Error::new(ErrorKind::Usage, "an empty password protects nothing: choose another one")),
+        (None, Some(passphrase)) if passphrase.is_empty() => {
+            return Err(Error::new(ErrorKind::Usage, "an empty password protects nothing: choose another one"));
+        }
         (None, Some(passphrase)) => {
             let (memory_kib, passes, lanes) = ARGON2_DEFAULT;
             let kdf = Kdf::Argon2id { memory_kib, passes, lanes, salt: rng::bytes()? };

@@ -99,10 +99,7 @@ impl PackWriter {
 
     /// What has been written; counted by blobs, so that progress is smooth.
     pub fn counts(&self) -> WrittenCounts {
-        WrittenCounts {
-            packs: self.shared.written_packs.load(Ordering::Relaxed),
-            bytes: self.shared.written_bytes.load(Ordering::Relaxed),
-        }
+        WrittenCounts { packs: self.shared.written_packs.load(Ordering::Relaxed), bytes: self.shared.written_bytes.load(Ordering::Relaxed) }
     }
 
     /// Adds a blob. Returns once it has its place in a pack; the pack is written later.
@@ -179,7 +176,9 @@ fn padding_for(len: usize) -> usize {
 
 /// Opens a finished pack once more, part by part, before it is written.
 fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
-    let failed = |why: String| Error::new(ErrorKind::Failed, format!("a pack does not open right after it was made ({why}): is the memory of this machine sound?"));
+    let failed = |why: String| {
+        Error::new(ErrorKind::Failed, format!("a pack does not open right after it was made ({why}): is the memory of this machine sound?"))
+    };
     let opener = PackOpener::new(keys, &pack.bytes).map_err(|error| failed(error.to_string()))?;
     let contents = read_contents(keys, &pack.bytes).map_err(|error| failed(error.to_string()))?;
     let same = contents.blobs.iter().zip(&pack.contents.blobs).all(|(read, made)| read.frame == made.frame && read.ids == made.ids);

@@ -8,12 +8,12 @@ use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
 use crate::blob::{self, DecodeError};
+use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
 use crate::index::{BlobPlace, ChunkIndex as _, Location};
 use crate::merkle::NodeSource;
-use crate::error::{Error, ErrorKind};
 
 /// A blob, chunk or node that cannot be read.
 #[derive(Debug, thiserror::Error)]

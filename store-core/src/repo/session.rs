@@ -47,7 +47,10 @@ impl Repo {
     pub fn commit(&self, session: SessionHandle, snapshot: Snapshot) -> Result<SnapshotId, Error> {
         let path = ObjectPath::Outcome(session.id);
         if self.create_record(&path, ObjectKind::Outcome, wire::encode(&Outcome::Commit(snapshot)))? == Created::Exists {
-            return Err(Error::new(ErrorKind::Busy, "this push was taken for dead and fenced by another process: push again, what was written is taken up"));
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "this push was taken for dead and fenced by another process: push again, what was written is taken up",
+            ));
         }
         self.end_session(session);
         Ok(match path {
