@@ -4,4 +4,4 @@ mod code;
 mod group;
 
 pub use code::{CodedBlob, DecodeError, decode, encode};
-pub use group::Grouper;
+pub use group::group_is_full;

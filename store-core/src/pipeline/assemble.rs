@@ -1,0 +1,323 @@
+//! The assembler: takes items in order, builds the lists of files and directories, and has new chunks stored.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::cut::{Cut, CutContext, CutError};
+use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
+use super::store::{BlobStore, NewCounts};
+use crate::base::ids::NodeId;
+use crate::crypto::RepoKeys;
+use crate::error::{Error, ErrorKind};
+use crate::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
+use crate::format::snapshot::Totals;
+use crate::merkle::{EntriesBuilder, ExtentsBuilder};
+use crate::monitor::{Monitor, Progress, Warning};
+use crate::repo::WrittenCounts;
+
+/// How files compare with the parent snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FileCounts {
+    /// Not there before.
+    pub new: u64,
+    /// There before, and read again.
+    pub changed: u64,
+    /// There before, and taken over.
+    pub unmodified: u64,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Copy)]
+pub struct Assembled {
+    /// The snapshot's root.
+    pub root: NodeId,
+    /// What it holds.
+    pub totals: Totals,
+    /// How its files compare with the parent.
+    pub files: FileCounts,
+    /// What was new.
+    pub new: NewCounts,
+    /// Chunks that were held already, among the files that were read.
+    pub known_chunks: u64,
+    /// Bytes of files that were read.
+    pub read_bytes: u64,
+}
+
+struct Directory {
+    name: Vec<u8>,
+    meta: Metadata,
+    entries: EntriesBuilder,
+}
+
+/// A file's list of extents while it is built.
+struct FileList {
+    inline: Vec<Extent>,
+    long: Option<ExtentsBuilder>,
+    size: u64,
+}
+
+/// Assembles one snapshot.
+pub struct Assembler<'a, 's, 'scope> {
+    pub(super) keys: &'a RepoKeys,
+    pub(super) context: Arc<CutContext>,
+    pub(super) store: BlobStore<'s, 'scope>,
+    pub(super) monitor: &'a dyn Monitor,
+    pub(super) written: &'a dyn Fn() -> WrittenCounts,
+    pub(super) expected: Totals,
+    directories: Vec<Directory>,
+    totals: Totals,
+    files: FileCounts,
+    known_chunks: u64,
+    read_bytes: u64,
+    root: Option<NodeId>,
+}
+
+impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
+    pub(super) fn new(
+        keys: &'a RepoKeys,
+        context: Arc<CutContext>,
+        store: BlobStore<'s, 'scope>,
+        monitor: &'a dyn Monitor,
+        written: &'a dyn Fn() -> WrittenCounts,
+        expected: Totals,
+    ) -> Self {
+        let (totals, files) = (Totals::default(), FileCounts::default());
+        Self { keys, context, store, monitor, written, expected, directories: Vec::new(), totals, files, known_chunks: 0, read_bytes: 0, root: None }
+    }
+
+    /// Takes all items.
+    pub fn run(mut self, items: &Receiver<Item>) -> Result<Assembled, Error> {
+        let mut large: Option<(Box<LargeFile>, FileList, Option<String>)> = None;
+        for item in items {
+            if self.monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted: what was written so far is taken up by the next push"));
+            }
+            match item {
+                Item::Enter { name, meta, known: _ } => {
+                    self.totals.directories += 1;
+                    self.directories.push(Directory { name, meta: meta.unwrap_or_else(bare), entries: EntriesBuilder::new() });
+                }
+                Item::Leave => self.leave()?,
+                Item::Ready(entry, same) => self.ready(*entry, same)?,
+                Item::Batch(files) => {
+                    for file in files.recv().map_err(|_| worker_gone())? {
+                        self.whole(file)?;
+                    }
+                }
+                Item::Begin(file) => large = Some((file, FileList::new(), None)),
+                Item::Piece(piece) => {
+                    let Some((_, list, failed)) = &mut large else { continue };
+                    match piece.recv().map_err(|_| worker_gone())? {
+                        Ok(cut) if failed.is_none() => self.add_cut(list, cut)?,
+                        Ok(_) => {}
+                        Err(CutError::Read(error)) => *failed = Some(format!("cannot read it: {error}")),
+                        Err(CutError::Repo(error)) => return Err(error),
+                    }
+                }
+                Item::End => {
+                    if let Some((file, list, failed)) = large.take() {
+                        self.end_large(*file, list, failed)?;
+                    }
+                }
+                Item::Problem(warning) => self.problem(warning),
+            }
+            self.report();
+        }
+        let root = self.root.ok_or_else(|| Error::new(ErrorKind::Failed, "the walk ended before its root did"))?;
+        self.store.finish()?;
+        let (totals, files) = (self.totals, self.files);
+        Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes })
+    }
+
+    fn report(&self) {
+        let (totals, written) = (&self.totals, (self.written)());
+        self.monitor.progress(&Progress {
+            files_done: totals.files,
+            files_total: self.expected.files.max(totals.files),
+            bytes_done: totals.bytes,
+            bytes_total: self.expected.bytes.max(totals.bytes),
+            new_bytes: self.store.counts.bytes,
+            stored_bytes: written.bytes,
+        });
+    }
+
+    fn problem(&mut self, warning: Warning) {
+        self.totals.unreadable += 1;
+        self.monitor.warning(&warning);
+    }
+
+    fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Error> {
+        match &entry.kind {
+            Kind::File { size, .. } => {
+                self.totals.files += 1;
+                self.totals.bytes += size;
+                self.files.unmodified += 1;
+                self.monitor.file(&String::from_utf8_lossy(&entry.name), if same { "unmodified" } else { "changed" }, *size);
+            }
+            _ => self.totals.others += 1,
+        }
+        self.push(&entry)
+    }
+
+    fn whole(&mut self, file: WholeFile) -> Result<(), Error> {
+        match file.read {
+            Ok((meta, cuts)) => {
+                let mut list = FileList::new();
+                for cut in cuts {
+                    self.add_cut(&mut list, cut)?;
+                }
+                self.end_file(file.name, &file.path, file.replaces, meta, list)
+            }
+            Err(FileError::Unreadable(message)) => {
+                self.problem(Warning { item: file.path, message });
+                Ok(())
+            }
+            Err(FileError::Repo(error)) => Err(error),
+        }
+    }
+
+    fn end_large(&mut self, large: LargeFile, mut list: FileList, mut failed: Option<String>) -> Result<(), Error> {
+        let LargeFile { name, path, replaces, mut meta, file } = large;
+        let Some(file) = file else {
+            // A stream has no second try, and half of it is no snapshot.
+            return match failed {
+                Some(message) => Err(Error::new(ErrorKind::Failed, format!("{path}: {message}"))),
+                None => self.end_file(name, &path, replaces, meta, list),
+            };
+        };
+        let mut tries = 1;
+        while failed.is_some() || !file.unchanged().unwrap_or(false) {
+            if tries == TRIES {
+                let message = failed.unwrap_or_else(|| "it changes while it is read; push again when nothing writes to it".into());
+                self.problem(Warning { item: path, message });
+                return Ok(());
+            }
+            tries += 1;
+            self.monitor.detail(&format_args!("{path}: changed while it was read, try {tries}"));
+            // Rare and large: read again in this thread, a piece at a time.
+            match OpenAgain::read(self, &file) {
+                Ok((again, new_meta)) => {
+                    failed = None;
+                    list = again;
+                    meta = new_meta;
+                    break;
+                }
+                Err(FileError::Unreadable(message)) => failed = Some(message),
+                Err(FileError::Repo(error)) => return Err(error),
+            }
+        }
+        self.end_file(name, &path, replaces, meta, list)
+    }
+
+    fn end_file(&mut self, name: Vec<u8>, path: &str, replaces: bool, meta: Metadata, list: FileList) -> Result<(), Error> {
+        let size = list.size;
+        let content = self.end_list(list)?;
+        self.totals.files += 1;
+        self.totals.bytes += size;
+        if replaces {
+            self.files.changed += 1;
+        } else {
+            self.files.new += 1;
+        }
+        self.monitor.file(path, if replaces { "changed" } else { "new" }, size);
+        self.push(&Entry { name, kind: Kind::File { size, content }, meta })
+    }
+
+    fn add_cut(&mut self, list: &mut FileList, cut: Cut) -> Result<(), Error> {
+        match cut {
+            Cut::Hole { len } => self.add_extent(list, Extent::Hole { len }),
+            Cut::Chunks { bytes, chunks, dtype, _permit } => {
+                self.read_bytes += bytes.len() as u64;
+                for chunk in chunks {
+                    if chunk.known {
+                        self.known_chunks += 1;
+                    } else {
+                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype)?;
+                    }
+                    self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn add_extent(&mut self, list: &mut FileList, extent: Extent) -> Result<(), Error> {
+        list.size += extent.len();
+        let (keys, store) = (self.keys, &mut self.store);
+        let mut emit = |id, bytes: Vec<u8>| store.node(id, &bytes);
+        match &mut list.long {
+            Some(long) => long.push(keys, &extent, &mut emit),
+            None if list.inline.len() < Content::INLINE => {
+                list.inline.push(extent);
+                Ok(())
+            }
+            None => {
+                let long = list.long.insert(ExtentsBuilder::new());
+                list.inline.drain(..).chain([extent]).try_for_each(|extent| long.push(keys, &extent, &mut emit))
+            }
+        }
+    }
+
+    fn end_list(&mut self, list: FileList) -> Result<Content, Error> {
+        let store = &mut self.store;
+        let Some(long) = list.long else { return Ok(Content::Inline(list.inline)) };
+        let root = long.finish(self.keys, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
+        root.map(Content::List).ok_or_else(|| Error::new(ErrorKind::Failed, "a long list has no root"))
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), Error> {
+        let (keys, store) = (self.keys, &mut self.store);
+        let directory = self.directories.last_mut().ok_or_else(|| Error::new(ErrorKind::Failed, "an entry outside of any directory"))?;
+        directory.entries.push(keys, entry, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        let Some(directory) = self.directories.pop() else { return Ok(()) };
+        let store = &mut self.store;
+        let entries = directory.entries.finish(self.keys, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
+        let mut entry = Entry { name: directory.name, kind: Kind::Directory { entries }, meta: directory.meta };
+        if !self.directories.is_empty() {
+            return self.push(&entry);
+        }
+        entry.name = b"root".to_vec();
+        let mut list = EntriesBuilder::new();
+        let store = &mut self.store;
+        list.push(self.keys, &entry, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
+        self.root = list.finish(self.keys, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
+        Ok(())
+    }
+}
+
+/// Reads a file that changed while it was read once more.
+struct OpenAgain;
+
+impl OpenAgain {
+    fn read(assembler: &mut Assembler<'_, '_, '_>, file: &crate::source::OpenFile) -> Result<(FileList, Metadata), FileError> {
+        let unreadable = |error: crate::source::SourceError| FileError::Unreadable(super::feed::chain(&error));
+        let again = Arc::new(crate::source::OpenFile::open(file.path()).map_err(unreadable)?);
+        let (meta, _) = again.metadata();
+        let context = Arc::clone(&assembler.context);
+        let mut list = FileList::new();
+        for cut in read_again(&context, &again)? {
+            assembler.add_cut(&mut list, cut).map_err(FileError::Repo)?;
+        }
+        Ok((list, meta))
+    }
+}
+
+impl FileList {
+    fn new() -> Self {
+        Self { inline: Vec::new(), long: None, size: 0 }
+    }
+}
+
+fn worker_gone() -> Error {
+    Error::new(ErrorKind::Failed, "a worker thread ended before its work did")
+}
+
+/// The metadata of a directory that stands behind no path.
+fn bare() -> Metadata {
+    let zero = Timestamp { seconds: 0, nanos: 0 };
+    Metadata { mode: 0o755, uid: 0, gid: 0, mtime: zero, ctime: zero, inode: 0, device: 0, links: 1, xattrs: Vec::new() }
+}

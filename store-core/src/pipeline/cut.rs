@@ -1,0 +1,221 @@
+//! One file becomes pieces, a piece becomes named chunks.
+
+use std::io;
+use std::sync::Arc;
+
+use super::budget::{Budget, Permit};
+use super::known::KnownChunks;
+use crate::base::ids::ChunkId;
+use crate::base::units::{KIB, MIB};
+use crate::chunking::{Chunker, Region, regions, segment_step};
+use crate::crypto::RepoKeys;
+use crate::error::Error;
+use crate::source::OpenFile;
+use crate::tensor::{Detector, Dtype, Layout, PREFIX_LEN, Step};
+
+/// Bytes that one piece reads at a time.
+pub(super) const PIECE: usize = 4 * MIB;
+/// Tensors below this many bytes are cut with the plain bytes around them.
+const LEAST_TENSOR: u64 = 8 * KIB as u64;
+
+/// What cutting and naming needs.
+#[derive(Debug)]
+pub(super) struct CutContext {
+    pub(super) keys: RepoKeys,
+    pub(super) chunker: Chunker,
+    pub(super) segment_len: usize,
+    pub(super) known: KnownChunks,
+    pub(super) read_ahead: Budget,
+}
+
+/// A run of a file, before its chunks are named.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Plain bytes, read and cut already, because each cut depends on the one before.
+    Plain { bytes: Vec<u8>, lens: Vec<usize>, permit: Permit },
+    /// Segments of a tensor, not read yet.
+    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, permit: Permit },
+    /// Zeros that take no room.
+    Hole { len: u64 },
+}
+
+/// One chunk of a piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NamedChunk {
+    pub(super) id: ChunkId,
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) known: bool,
+}
+
+/// A piece with its chunks named and looked up.
+#[derive(Debug)]
+pub(super) enum Cut {
+    Chunks { bytes: Vec<u8>, chunks: Vec<NamedChunk>, dtype: Option<Dtype>, _permit: Permit },
+    Hole { len: u64 },
+}
+
+/// Why a piece could not be made into chunks.
+#[derive(Debug)]
+pub(super) enum CutError {
+    /// The file could not be read.
+    Read(io::Error),
+    /// The repository could not be asked.
+    Repo(Error),
+}
+
+impl Piece {
+    /// Reads what is not read yet, names the chunks and looks them up.
+    pub(super) fn cut(self, context: &CutContext, file: Option<&OpenFile>) -> Result<Cut, CutError> {
+        let (bytes, lens, dtype, permit) = match self {
+            Self::Hole { len } => return Ok(Cut::Hole { len }),
+            Self::Plain { bytes, lens, permit } => (bytes, lens, None, permit),
+            Self::Segments { offset, len, step, dtype, permit } => {
+                let mut bytes = vec![0; len];
+                let file = file.ok_or_else(|| CutError::Read(io::ErrorKind::NotSeekable.into()))?;
+                file.read_exact_at(offset, &mut bytes).map_err(CutError::Read)?;
+                let lens = bytes.chunks(step).map(<[u8]>::len).collect();
+                (bytes, lens, Some(dtype), permit)
+            }
+        };
+        let mut start = 0;
+        let mut chunks: Vec<_> = lens
+            .into_iter()
+            .map(|len| {
+                let id = context.keys.chunk_id(&bytes[start..start + len]);
+                start += len;
+                NamedChunk { id, start: start - len, len, known: false }
+            })
+            .collect();
+        let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
+        for (chunk, known) in chunks.iter_mut().zip(context.known.has(&ids).map_err(CutError::Repo)?) {
+            chunk.known = known;
+        }
+        Ok(Cut::Chunks { bytes, chunks, dtype, _permit: permit })
+    }
+}
+
+/// Cuts a stream of plain bytes, a buffer at a time.
+pub(super) struct PlainCutter<'c> {
+    context: &'c CutContext,
+    rest: Vec<u8>,
+}
+
+impl<'c> PlainCutter<'c> {
+    pub(super) fn new(context: &'c CutContext) -> Self {
+        Self { context, rest: Vec::new() }
+    }
+
+    /// Takes the next bytes from `fill`, which fills as much of its buffer as there is and says how much, less only at the end.
+    /// Returns the next piece, and whether it was the last.
+    pub(super) fn next<E>(&mut self, room: usize, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(Option<Piece>, bool), E> {
+        let permit = self.context.read_ahead.take(room + self.rest.len());
+        let mut bytes = std::mem::take(&mut self.rest);
+        let old = bytes.len();
+        bytes.resize(old + room, 0);
+        let got = fill(&mut bytes[old..])?;
+        bytes.truncate(old + got);
+        let last = got < room;
+        let (mut lens, mut at) = (Vec::new(), 0);
+        // A cut is only sure when the chunker has seen the longest chunk, or the end.
+        while at < bytes.len() && (last || bytes.len() - at >= self.context.chunker.max()) {
+            let len = self.context.chunker.cut(&bytes[at..]);
+            lens.push(len);
+            at += len;
+        }
+        self.rest = bytes.split_off(at);
+        let piece = (!lens.is_empty()).then_some(Piece::Plain { bytes, lens, permit });
+        Ok((piece, last))
+    }
+}
+
+/// Makes the pieces of an open file, in order.
+pub(super) fn pieces(
+    context: &CutContext,
+    file: &Arc<OpenFile>,
+    give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
+) -> Result<(), CutError> {
+    let len = file.len();
+    let data = file.data_ranges();
+    let whole = matches!(&data[..], [only] if *only == (0..len));
+    if !whole {
+        let mut at = 0;
+        for range in data {
+            if range.start > at {
+                give(Piece::Hole { len: range.start - at })?;
+            }
+            plain(context, file, range.start, range.end - range.start, give)?;
+            at = range.end;
+        }
+        return if len > at { give(Piece::Hole { len: len - at }) } else { Ok(()) };
+    }
+    let layout = detect(file).map_err(CutError::Read)?;
+    let Some(layout) = layout else { return plain(context, file, 0, len, give) };
+    for Region { offset, len, tensor } in regions(&layout, len, LEAST_TENSOR) {
+        let Some(tensor) = tensor.and_then(|index| layout.tensors.get(index)) else {
+            plain(context, file, offset, len, give)?;
+            continue;
+        };
+        let step = segment_step(context.segment_len, tensor.dtype.block_bytes() as usize);
+        let piece = (PIECE / step).max(1) * step;
+        let mut at = 0;
+        while at < len {
+            let part = (len - at).min(piece as u64) as usize;
+            let permit = context.read_ahead.take(part);
+            give(Piece::Segments { offset: offset + at, len: part, step, dtype: tensor.dtype, permit })?;
+            at += part as u64;
+        }
+    }
+    Ok(())
+}
+
+fn plain(
+    context: &CutContext,
+    file: &OpenFile,
+    offset: u64,
+    len: u64,
+    give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
+) -> Result<(), CutError> {
+    let mut cutter = PlainCutter::new(context);
+    let mut at = 0;
+    loop {
+        let left = len - at;
+        // One byte more than is left shows the cutter the end.
+        let room = (left.saturating_add(1)).min(PIECE as u64) as usize;
+        let (piece, last) = cutter.next(room, |buffer| {
+            let take = (left.min(buffer.len() as u64)) as usize;
+            file.read_exact_at(offset + at, &mut buffer[..take]).map_err(CutError::Read)?;
+            at += take as u64;
+            Ok(take)
+        })?;
+        if let Some(piece) = piece {
+            give(piece)?;
+        }
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// Where the tensors of a file lie; `None` for plain files.
+pub(crate) fn detect(file: &OpenFile) -> io::Result<Option<Layout>> {
+    detect_with(file.len(), |offset, buffer| file.read_exact_at(offset, buffer))
+}
+
+/// Where the tensors of `len` bytes lie that `read` gives.
+pub(crate) fn detect_with(len: u64, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> io::Result<Option<Layout>> {
+    let mut detector = Detector::new(len);
+    let mut bytes = vec![0; len.min(PREFIX_LEN as u64) as usize];
+    read(0, &mut bytes)?;
+    loop {
+        match detector.step(&bytes) {
+            Step::Layout(layout) => return Ok(Some(layout)),
+            Step::Plain => return Ok(None),
+            Step::Need { offset, len } => {
+                bytes.clear();
+                bytes.resize(len, 0);
+                read(offset, &mut bytes)?;
+            }
+        }
+    }
+}

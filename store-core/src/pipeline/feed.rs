@@ -1,0 +1,384 @@
+//! The feeder: walks the source in order, leaves out what did not change, and hands the rest to the pool as pieces.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::ScopeFifo;
+
+use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
+use crate::base::units::MIB;
+use crate::error::Error;
+use crate::format::entry::{Entry, Kind, Metadata};
+use crate::merkle::{EntriesCursor, MerkleError};
+use crate::monitor::Warning;
+use crate::repo::{ReadError, Repo};
+use crate::source::{Event, Found, OpenFile, SourceError, Walk, What};
+
+/// Files up to this many bytes are read whole by one job; larger ones are spread over the pool.
+const WHOLE: u64 = 8 * MIB as u64;
+/// Small files that one job takes, and their bytes.
+const BATCH_FILES: usize = 128;
+const BATCH_BYTES: u64 = 2 * MIB as u64;
+/// How often a file that changes while it is read is tried.
+pub(super) const TRIES: usize = 3;
+
+/// What the assembler gets, in the order of the source.
+#[derive(Debug)]
+pub enum Item {
+    /// A directory begins.
+    Enter {
+        /// Its name; empty for the root.
+        name: Vec<u8>,
+        /// What the file system says of it; `None` when no directory stands behind it.
+        meta: Option<Metadata>,
+        /// Whether the parent snapshot has it.
+        known: bool,
+    },
+    /// The directory that began last ends.
+    Leave,
+    /// An entry that needs no reading, and whether it is the same as in the parent snapshot.
+    Ready(Box<Entry>, bool),
+    /// Small files, read and cut.
+    Batch(Receiver<Vec<WholeFile>>),
+    /// A large file begins; its pieces follow.
+    Begin(Box<LargeFile>),
+    /// The next piece of the large file.
+    Piece(Receiver<CutResult>),
+    /// The large file ends.
+    End,
+    /// Something could not be read.
+    Problem(Warning),
+}
+
+pub(super) type CutResult = Result<Cut, CutError>;
+
+/// A small file and what became of it.
+#[derive(Debug)]
+pub struct WholeFile {
+    pub(super) name: Vec<u8>,
+    pub(super) path: String,
+    pub(super) replaces: bool,
+    pub(super) read: Result<(Metadata, Vec<Cut>), FileError>,
+}
+
+/// A large file while its pieces are on their way.
+#[derive(Debug)]
+pub struct LargeFile {
+    pub(super) name: Vec<u8>,
+    pub(super) path: String,
+    pub(super) replaces: bool,
+    pub(super) meta: Metadata,
+    /// `None` for a stream.
+    pub(super) file: Option<Arc<OpenFile>>,
+}
+
+/// Why a file is not in the snapshot.
+#[derive(Debug)]
+pub(super) enum FileError {
+    /// It, and it alone, could not be read.
+    Unreadable(String),
+    /// The repository failed.
+    Repo(Error),
+}
+
+/// What the feeder works with.
+pub struct Feed<'f, 'scope> {
+    pub(super) repo: &'f Repo,
+    pub(super) scope: &'f ScopeFifo<'scope>,
+    pub(super) context: Arc<CutContext>,
+    pub(super) items: Sender<Item>,
+    pub(super) force: bool,
+}
+
+/// The assembler is gone: its error is the one to tell.
+struct Gone;
+
+type Parent<'f> = Option<EntriesCursor<'f, Repo>>;
+
+struct Batch {
+    files: Vec<(Found, bool)>,
+    bytes: u64,
+}
+
+/// Walks a tree. `parent` is the directory that the same paths gave in the parent snapshot.
+pub fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<crate::base::ids::NodeId>) {
+    // A closed channel ends the walk: the assembler has failed and says why.
+    let _ = TreeFeeder { feed, parents: Vec::new(), batch: Batch { files: Vec::new(), bytes: 0 }, root: parent }.run(walk);
+}
+
+struct TreeFeeder<'f, 'g, 'scope> {
+    feed: &'f Feed<'g, 'scope>,
+    /// For each open directory, what the parent snapshot has there.
+    parents: Vec<Parent<'g>>,
+    batch: Batch,
+    root: Option<crate::base::ids::NodeId>,
+}
+
+impl TreeFeeder<'_, '_, '_> {
+    fn run(&mut self, walk: Walk) -> Result<(), Gone> {
+        for event in walk {
+            match event {
+                Event::Enter(found) => self.enter(found)?,
+                Event::Leave => {
+                    self.flush()?;
+                    self.parents.pop();
+                    self.send(Item::Leave)?;
+                }
+                Event::Entry(found) => self.entry(found)?,
+                Event::Problem(error) => {
+                    self.flush()?;
+                    self.send(Item::Problem(problem(&error)))?;
+                }
+            }
+        }
+        self.flush()
+    }
+
+    fn send(&self, item: Item) -> Result<(), Gone> {
+        self.feed.items.send(item).map_err(|_| Gone)
+    }
+
+    fn enter(&mut self, found: Found) -> Result<(), Gone> {
+        self.flush()?;
+        let (root, known) = if self.parents.is_empty() {
+            (self.root.take(), true)
+        } else {
+            match self.in_parent(&found.name)? {
+                Some(Entry { kind: Kind::Directory { entries }, .. }) => (entries, true),
+                _ => (None, false),
+            }
+        };
+        self.parents.push(root.map(|root| EntriesCursor::new(self.feed.repo, Some(root))));
+        let meta = (!found.is_virtual()).then_some(found.meta);
+        self.send(Item::Enter { name: found.name, meta, known })
+    }
+
+    /// What the parent snapshot has under this name. Names are asked for in ascending order.
+    fn in_parent(&mut self, name: &[u8]) -> Result<Option<Entry>, Gone> {
+        let Some(Some(cursor)) = self.parents.last_mut() else { return Ok(None) };
+        match advance_to(cursor, name) {
+            Ok(entry) => Ok(entry),
+            Err(error) => {
+                // A damaged parent costs reading its files again; it does not stop a push.
+                let message = format!("the parent snapshot cannot be read here, so all is read again: {error}");
+                self.parents.iter_mut().for_each(|parent| *parent = None);
+                self.send(Item::Problem(Warning { item: "parent snapshot".into(), message }))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn entry(&mut self, found: Found) -> Result<(), Gone> {
+        let old = self.in_parent(&found.name)?;
+        let kind = match &found.what {
+            What::File { size, .. } => {
+                let size = *size;
+                if let Some(old) = old.as_ref().filter(|old| !self.feed.force && is_unchanged(old, &found.meta, size)) {
+                    let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
+                    return self.ready(entry, true);
+                }
+                return self.file(found, size, old.is_some());
+            }
+            What::Directory => return Ok(()),
+            What::Symlink { target } => Kind::Symlink { target: target.clone() },
+            What::Fifo => Kind::Fifo,
+            What::CharDevice { rdev } => Kind::CharDevice { rdev: *rdev },
+            What::BlockDevice { rdev } => Kind::BlockDevice { rdev: *rdev },
+            What::Socket => Kind::Socket,
+        };
+        let entry = Entry { name: found.name, kind, meta: found.meta };
+        let same = old.is_some_and(|old| old == entry);
+        self.ready(entry, same)
+    }
+
+    fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Gone> {
+        self.flush()?;
+        self.send(Item::Ready(Box::new(entry), same))
+    }
+
+    fn file(&mut self, found: Found, size: u64, replaces: bool) -> Result<(), Gone> {
+        if size <= WHOLE {
+            if self.batch.files.len() >= BATCH_FILES || self.batch.bytes + size > BATCH_BYTES {
+                self.flush()?;
+            }
+            self.batch.files.push((found, replaces));
+            self.batch.bytes += size;
+            return Ok(());
+        }
+        self.flush()?;
+        let file = match found.open() {
+            Ok(file) => Arc::new(file),
+            Err(error) => return self.send(Item::Problem(problem(&error))),
+        };
+        let (meta, incomplete) = file.metadata();
+        if let Some(error) = incomplete {
+            self.send(Item::Problem(problem(&error)))?;
+        }
+        let path = found.path.to_string_lossy().into_owned();
+        let large = LargeFile { name: found.name, path, replaces, meta, file: Some(Arc::clone(&file)) };
+        self.send(Item::Begin(Box::new(large)))?;
+        let given = pieces(&self.feed.context, &file, &mut |piece| {
+            self.feed.spawn(piece, Some(&file)).map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
+        });
+        if let Err(error) = given {
+            let (sender, receiver) = bounded(1);
+            let _ = sender.send(Err(error));
+            self.send(Item::Piece(receiver))?;
+        }
+        self.send(Item::End)
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        if self.batch.files.is_empty() {
+            return Ok(());
+        }
+        let files = std::mem::take(&mut self.batch.files);
+        let permit = self.feed.context.read_ahead.take(std::mem::take(&mut self.batch.bytes) as usize);
+        let context = Arc::clone(&self.feed.context);
+        let (sender, receiver) = bounded(1);
+        self.feed.scope.spawn_fifo(move |_| {
+            // Nobody waits for the result any more when the push has failed.
+            let _ = sender.send(files.into_iter().map(|(found, replaces)| whole_file(&context, found, replaces)).collect());
+            drop(permit);
+        });
+        self.send(Item::Batch(receiver))
+    }
+}
+
+impl Feed<'_, '_> {
+    fn spawn(&self, piece: Piece, file: Option<&Arc<OpenFile>>) -> Result<(), Gone> {
+        let (context, file) = (Arc::clone(&self.context), file.cloned());
+        let (sender, receiver) = bounded(1);
+        self.scope.spawn_fifo(move |_| {
+            let _ = sender.send(piece.cut(&context, file.as_deref()));
+        });
+        self.items.send(Item::Piece(receiver)).map_err(|_| Gone)
+    }
+}
+
+/// Reads a stream as the one file `path` of a snapshot. `meta` gives each part of the path its metadata.
+pub fn feed_stream(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) {
+    let _ = stream_items(feed, path, meta, stream);
+}
+
+fn stream_items(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) -> Result<(), Gone> {
+    let send = |item| feed.items.send(item).map_err(|_| Gone);
+    let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+    let name = names.pop().unwrap_or(b"stdin");
+    send(Item::Enter { name: Vec::new(), meta: None, known: false })?;
+    for folder in &names {
+        send(Item::Enter { name: folder.to_vec(), meta: None, known: false })?;
+    }
+    let path = String::from_utf8_lossy(path).into_owned();
+    send(Item::Begin(Box::new(LargeFile { name: name.to_vec(), path, replaces: false, meta: meta.clone(), file: None })))?;
+    let mut cutter = PlainCutter::new(&feed.context);
+    loop {
+        let next = cutter.next(PIECE, |buffer| fill(stream, buffer));
+        match next {
+            Ok((piece, last)) => {
+                if let Some(piece) = piece {
+                    feed.spawn(piece, None)?;
+                }
+                if last {
+                    break;
+                }
+            }
+            Err(error) => {
+                let (sender, receiver) = bounded(1);
+                let _ = sender.send(Err(CutError::Read(error)));
+                send(Item::Piece(receiver))?;
+                break;
+            }
+        }
+    }
+    send(Item::End)?;
+    (0..=names.len()).try_for_each(|_| send(Item::Leave))
+}
+
+/// Reads until the buffer is full or the stream ends.
+fn fill(stream: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match stream.read(&mut buffer[got..]) {
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
+
+/// Size, times and inode are those that the parent snapshot recorded, so the bytes are taken to be, too.
+fn is_unchanged(old: &Entry, meta: &Metadata, size: u64) -> bool {
+    let Kind::File { size: old_size, .. } = old.kind else { return false };
+    let then = &old.meta;
+    old_size == size && then.mtime == meta.mtime && then.ctime == meta.ctime && then.inode == meta.inode
+}
+
+fn advance_to(cursor: &mut EntriesCursor<'_, Repo>, name: &[u8]) -> Result<Option<Entry>, MerkleError<ReadError>> {
+    loop {
+        match cursor.peek()? {
+            Some(entry) if entry.name.as_slice() < name => cursor.skip(),
+            Some(entry) if entry.name == name => return cursor.next(),
+            _ => return Ok(None),
+        }
+    }
+}
+
+fn whole_file(context: &CutContext, found: Found, replaces: bool) -> WholeFile {
+    let mut read = Err(FileError::Unreadable(String::new()));
+    for _ in 0..TRIES {
+        read = read_whole(context, &found);
+        if !matches!(read, Err(FileError::Unreadable(_))) {
+            break;
+        }
+    }
+    WholeFile { path: found.path.to_string_lossy().into_owned(), name: found.name, replaces, read }
+}
+
+fn read_whole(context: &CutContext, found: &Found) -> Result<(Metadata, Vec<Cut>), FileError> {
+    let file = Arc::new(found.open().map_err(|error| FileError::Unreadable(chain(&error)))?);
+    let (meta, incomplete) = file.metadata();
+    if let Some(error) = incomplete {
+        return Err(FileError::Unreadable(chain(&error)));
+    }
+    let cuts = read_again(context, &file)?;
+    Ok((meta, cuts))
+}
+
+/// Reads a file in this thread, from start to end.
+pub(super) fn read_again(context: &CutContext, file: &Arc<OpenFile>) -> Result<Vec<Cut>, FileError> {
+    // The permit of the batch covers these bytes; each piece would otherwise wait for what its neighbours hold.
+    let unlimited = CutContext { read_ahead: super::Budget::new(usize::MAX), ..context.share() };
+    let mut cuts = Vec::new();
+    pieces(&unlimited, file, &mut |piece| {
+        cuts.push(piece.cut(&unlimited, Some(file))?);
+        Ok(())
+    })
+    .map_err(|error| match error {
+        CutError::Read(error) => FileError::Unreadable(format!("cannot read it: {error}")),
+        CutError::Repo(error) => FileError::Repo(error),
+    })?;
+    match file.unchanged() {
+        Ok(true) => Ok(cuts),
+        Ok(false) => Err(FileError::Unreadable("it changes while it is read; push again when nothing writes to it".into())),
+        Err(error) => Err(FileError::Unreadable(format!("cannot look at it again: {error}"))),
+    }
+}
+
+fn problem(error: &SourceError) -> Warning {
+    Warning { item: error.path().to_string_lossy().into_owned(), message: chain(error) }
+}
+
+/// An error with all its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
