@@ -13,6 +13,8 @@ pub mod tensor;
 
 // L3: ports, L4: engine
 #[cfg(feature = "engine")]
+pub(crate) mod linux;
+#[cfg(feature = "engine")]
 pub mod sink;
 #[cfg(feature = "engine")]
 pub mod source;
