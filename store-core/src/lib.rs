@@ -35,6 +35,8 @@ pub mod rng;
 #[cfg(feature = "engine")]
 pub mod repo;
 #[cfg(feature = "engine")]
+pub(crate) mod linux;
+#[cfg(feature = "engine")]
 pub mod sink;
 #[cfg(feature = "engine")]
 pub mod source;

@@ -1,0 +1,165 @@
+//! The target folder, and how folders beneath it are reached: by the kernel in one step where it can refuse links and whatever leads
+//! out (`openat2`, Linux 5.6), otherwise name by name, refusing links at each. A few opened folders are kept.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::error::SinkError;
+use super::path::TargetPath;
+use crate::linux::FOLDER;
+
+/// Folders that are kept open.
+const KEPT: usize = 64;
+/// Bytes of a path that one call resolves at most; the kernel's limit is 4,096 with the end mark.
+const PATH_LEN: usize = 4000;
+/// How a folder is opened in which things are made and looked up, but not listed.
+pub(super) const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// The folder that a restore writes into.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    root: Arc<OwnedFd>,
+    one_step: bool,
+    pub(super) privileged: bool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    folders: HashMap<TargetPath, (Arc<OwnedFd>, u64)>,
+    uses: u64,
+}
+
+impl Target {
+    /// Opens the folder at `path`, which may be reached through links: it is the user's word. With `create`, it and the folders
+    /// above it are made if they are not there.
+    pub fn open(path: &Path, create: bool) -> Result<Self, SinkError> {
+        let failed = |source: std::io::Error| SinkError::Target { path: path.to_path_buf(), source };
+        if create {
+            std::fs::create_dir_all(path).map_err(failed)?;
+        }
+        let flags = FOLDER.difference(OFlags::NOFOLLOW);
+        let root = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        // An older kernel does not know the call, and some sandboxes forbid it.
+        let one_step = rustix::fs::openat2(&root, c".", PLACE, Mode::empty(), BENEATH).is_ok();
+        let privileged = rustix::process::geteuid().is_root();
+        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, kept: Mutex::default() })
+    }
+
+    /// The same target without `openat2`.
+    #[cfg(test)]
+    pub(super) fn name_by_name(mut self) -> Self {
+        self.one_step = false;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn asks_the_kernel(&self) -> bool {
+        self.one_step
+    }
+
+    /// The path it was opened with, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder at `path`, opened as a place to make and look up things in.
+    pub(super) fn place(&self, path: &TargetPath) -> Result<Arc<OwnedFd>, SinkError> {
+        if path.is_root() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(folder) = self.kept().find(path) {
+            return Ok(folder);
+        }
+        let folder = Arc::new(self.resolve(path)?);
+        self.kept().keep(path.clone(), Arc::clone(&folder));
+        Ok(folder)
+    }
+
+    /// The folder that holds `path`, and its name there.
+    pub(super) fn parent<'a>(&self, path: &'a TargetPath) -> Result<(Arc<OwnedFd>, &'a [u8]), SinkError> {
+        let (folder, name) = path.split().ok_or_else(|| SinkError::Exists { path: self.path.clone() })?;
+        Ok((self.place(&folder)?, name))
+    }
+
+    /// Opens an entry of an opened folder, which must itself be a folder, for reading; `mounts` says whether another file system may
+    /// be mounted there.
+    pub(super) fn open_folder(&self, folder: impl AsFd, name: &[u8], mounts: bool) -> rustix::io::Result<OwnedFd> {
+        self.step(folder, name, FOLDER, if mounts { BENEATH } else { BENEATH | ResolveFlags::NO_XDEV })
+    }
+
+    /// Lets go of kept folders at `path` and beneath, since they are about to be removed.
+    pub(super) fn let_go(&self, path: &TargetPath) {
+        self.kept().folders.retain(|kept, _| !kept.is_within(path));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // The map is whole between any two statements.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resolve(&self, path: &TargetPath) -> Result<OwnedFd, SinkError> {
+        let mut at: Option<OwnedFd> = None;
+        let mut rest = path.as_bytes();
+        while !rest.is_empty() {
+            let end = if self.one_step { portion(rest) } else { rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len()) };
+            let from = at.as_ref().unwrap_or(&self.root);
+            at = Some(self.step(from, &rest[..end], PLACE, BENEATH).map_err(|error| match error {
+                Errno::LOOP | Errno::NOTDIR | Errno::XDEV => SinkError::NotAFolder { path: path.as_path().to_path_buf() },
+                error => SinkError::at("reach", path, error),
+            })?);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        at.ok_or_else(|| SinkError::Exists { path: self.path.clone() })
+    }
+
+    fn step(&self, folder: impl AsFd, name: &[u8], flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+        let folder = folder.as_fd();
+        if !self.one_step {
+            let opened = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+            let crossed = || Ok::<_, Errno>(rustix::fs::fstat(folder)?.st_dev != rustix::fs::fstat(&opened)?.st_dev);
+            return if resolve.contains(ResolveFlags::NO_XDEV) && crossed()? { Err(Errno::XDEV) } else { Ok(opened) };
+        }
+        let mut attempts = 0;
+        loop {
+            match rustix::fs::openat2(folder, name, flags, Mode::empty(), resolve) {
+                // The kernel could not rule out that a rename meanwhile led out.
+                Err(Errno::AGAIN) if attempts < 100 => attempts += 1,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn find(&mut self, path: &TargetPath) -> Option<Arc<OwnedFd>> {
+        self.uses += 1;
+        let (folder, used) = self.folders.get_mut(path)?;
+        *used = self.uses;
+        Some(Arc::clone(folder))
+    }
+
+    fn keep(&mut self, path: TargetPath, folder: Arc<OwnedFd>) {
+        if self.folders.len() >= KEPT {
+            let oldest = self.folders.iter().min_by_key(|(_, (_, used))| *used).map(|(path, _)| path.clone());
+            oldest.and_then(|oldest| self.folders.remove(&oldest));
+        }
+        self.uses += 1;
+        self.folders.insert(path, (folder, self.uses));
+    }
+}
+
+/// How much of a path one call resolves: all, or up to the last slash within the limit. No name is as long as the limit.
+fn portion(path: &[u8]) -> usize {
+    match path.get(..PATH_LEN) {
+        None => path.len(),
+        Some(head) => head.iter().rposition(|&byte| byte == b'/').unwrap_or(path.len()),
+    }
+}

@@ -1,0 +1,133 @@
+//! The standard output of a program, for snapshots of what no file holds, such as a database dump.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+
+/// A program that did not run, or did not end well. What it wrote must not become a snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// No program was named.
+    #[error("no command was given; name one after --")]
+    Empty,
+    /// It could not be started.
+    #[error("cannot run {program:?}; is it installed and in PATH?")]
+    Start {
+        /// Its first word.
+        program: OsString,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It failed.
+    #[error("{program:?} failed ({status}): its output is incomplete, and no snapshot was made of it")]
+    Failed {
+        /// Its first word.
+        program: OsString,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// Its end could not be awaited.
+    #[error("cannot wait for {program:?}")]
+    Wait {
+        /// Its first word.
+        program: OsString,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A running program whose standard output is read. It is started without a shell, reads nothing from standard input, and shares
+/// standard error. When this is dropped before [`finish`](Self::finish), the program is killed.
+#[derive(Debug)]
+pub struct Command {
+    program: OsString,
+    child: Option<Child>,
+    output: Option<ChildStdout>,
+}
+
+impl Command {
+    /// Starts the program `words[0]` with the other words as its arguments.
+    pub fn start(words: &[OsString]) -> Result<Self, CommandError> {
+        let (program, arguments) = words.split_first().ok_or(CommandError::Empty)?;
+        let mut child = std::process::Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|source| CommandError::Start { program: program.clone(), source })?;
+        let output = child.stdout.take();
+        Ok(Self { program: program.clone(), child: Some(child), output })
+    }
+
+    /// Waits until the program has ended; to be called once all was read. Before that, the program finds its output closed.
+    ///
+    /// # Errors
+    /// [`CommandError::Failed`] when its status is not 0 or a signal ended it.
+    pub fn finish(mut self) -> Result<(), CommandError> {
+        self.output = None;
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let program = std::mem::take(&mut self.program);
+        match child.wait() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(CommandError::Failed { program, status }),
+            Err(source) => Err(CommandError::Wait { program, source }),
+        }
+    }
+}
+
+impl Read for Command {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.output.as_mut().map_or(Ok(0), |output| output.read(buffer))
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Whether it has just ended by itself makes no difference.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(words: &[&str]) -> Result<Command, CommandError> {
+        Command::start(&words.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn output_arrives_and_a_good_end_is_a_good_end() {
+        let mut command = start(&["printf", "%s", "a b;$HOME"]).unwrap();
+        let mut text = String::new();
+        command.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a b;$HOME");
+        command.finish().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_fails_after_its_output_is_an_error() {
+        let mut command = start(&["sh", "-c", "echo half; exit 3"]).unwrap();
+        let mut text = String::new();
+        command.read_to_string(&mut text).unwrap();
+        assert!(matches!(command.finish(), Err(CommandError::Failed { status, .. }) if status.code() == Some(3)));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        assert!(start(&["no-such-program-here"]).unwrap_err().to_string().contains("no-such-program-here"));
+        assert!(matches!(start(&[]), Err(CommandError::Empty)));
+    }
+
+    #[test]
+    fn a_dropped_program_is_killed() {
+        let command = start(&["sleep", "1000"]).unwrap();
+        let process = command.child.as_ref().unwrap().id();
+        drop(command);
+        assert!(!std::path::Path::new(&format!("/proc/{process}")).exists());
+    }
+}
