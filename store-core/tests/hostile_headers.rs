@@ -379,8 +379,10 @@ fn pickles_that_fill_their_limit_are_survived() {
     cases.push(("long keys side by side", full_pickle(&long, b"", |_| b"(h\0](h\x01eu".to_vec())));
     cases.push(("long keys within each other", full_pickle(&long, b"", |_| b"(h\0}".to_vec())));
     for (what, pickle) in cases {
+        // Many storages where the pickle has many.
+        let members = if pickle.windows(7).any(|window| window == b"storage") { 150_000 } else { 1000 };
         for end in [&b""[..], b"."] {
-            let file = full_directory(&[&pickle[..], end].concat(), 4096, 150_000, true);
+            let file = full_directory(&[&pickle[..], end].concat(), 4096, members, true);
             assert!(family.try_file(what, &file), "{what}");
         }
     }
