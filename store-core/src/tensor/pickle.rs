@@ -47,7 +47,7 @@ pub(super) struct Named {
 
 /// Reads a pickle. Never fails: of a pickle that is odd, less is learnt.
 pub(super) fn scan(pickle: &[u8]) -> Vec<Storage<'_>> {
-    let mut scan = Scan::default();
+    let mut scan = Scan { pickle, ..Scan::default() };
     let mut cursor = Cursor::new(pickle, 0);
     let root = loop {
         match scan.opcode(&mut cursor) {
@@ -62,14 +62,20 @@ pub(super) fn scan(pickle: &[u8]) -> Vec<Storage<'_>> {
     scan.storages
 }
 
+/// Bytes of a text, by where they lie in the pickle: half as large as a slice, and there are many.
+#[derive(Debug, Clone, Copy)]
+struct Text {
+    start: u32,
+    end: u32,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
-enum Value<'a> {
+enum Value {
     #[default]
     Opaque,
     Mark,
     Int(i64),
-    /// Bytes of a text, which lie in the pickle.
-    Text(&'a [u8]),
+    Text(Text),
     Global(Global),
     Tuple(u32),
     Container(u32),
@@ -79,8 +85,8 @@ enum Value<'a> {
 
 /// How a value lies in its container.
 #[derive(Debug, Clone, Copy)]
-enum Key<'a> {
-    Text(&'a [u8]),
+enum Key {
+    Text(Text),
     Int(i64),
     /// The value's own name says enough, or there is none: the part is left out.
     None,
@@ -104,9 +110,9 @@ struct Container {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Edge<'a> {
-    key: Key<'a>,
-    value: Value<'a>,
+struct Edge {
+    key: Key,
+    value: Value,
     /// One more than the place of the container's next edge; 0 for none.
     next: u32,
 }
@@ -119,26 +125,27 @@ struct Made {
     size: Option<(u32, u32)>,
 }
 
-enum Flow<'a> {
+enum Flow {
     On,
-    Stop(Value<'a>),
+    Stop(Value),
 }
 
 #[derive(Debug, Default)]
 struct Scan<'a> {
-    stack: Vec<Value<'a>>,
-    memo: Vec<Value<'a>>,
+    pickle: &'a [u8],
+    stack: Vec<Value>,
+    memo: Vec<Value>,
     tuples: Vec<Tuple>,
-    tuple_values: Vec<Value<'a>>,
+    tuple_values: Vec<Value>,
     containers: Vec<Container>,
-    edges: Vec<Edge<'a>>,
+    edges: Vec<Edge>,
     storages: Vec<Storage<'a>>,
     made: Vec<Made>,
 }
 
 impl<'a> Scan<'a> {
     /// Follows one opcode. `None` ends the scan.
-    fn opcode(&mut self, cursor: &mut Cursor<'a>) -> Option<Flow<'a>> {
+    fn opcode(&mut self, cursor: &mut Cursor<'a>) -> Option<Flow> {
         match cursor.u8()? {
             b'.' => return Some(Flow::Stop(self.stack.pop()?)),
             // PROTO, FRAME, READONLY_BUFFER
@@ -169,7 +176,7 @@ impl<'a> Scan<'a> {
             0x93 => {
                 let (name, module) = (self.stack.pop()?, self.stack.pop()?);
                 let global = match (module, name) {
-                    (Value::Text(module), Value::Text(name)) => Global::of(module, name),
+                    (Value::Text(module), Value::Text(name)) => Global::of(self.bytes(module), self.bytes(name)),
                     _ => Global::Other,
                 };
                 self.push(Value::Global(global))?;
@@ -255,7 +262,7 @@ impl<'a> Scan<'a> {
         Some(Flow::On)
     }
 
-    fn push(&mut self, value: Value<'a>) -> Option<()> {
+    fn push(&mut self, value: Value) -> Option<()> {
         (self.stack.len() < STACK).then(|| self.stack.push(value))
     }
 
@@ -271,8 +278,13 @@ impl<'a> Scan<'a> {
 
     fn text(&mut self, cursor: &mut Cursor<'a>, count: impl Fn(&mut Cursor<'a>) -> Option<u64>) -> Option<()> {
         let len = usize::try_from(count(cursor)?).ok()?;
-        let text = cursor.take(len)?;
-        self.push(Value::Text(text))
+        cursor.take(len)?;
+        let end = u32::try_from(cursor.position()).ok()?;
+        self.push(Value::Text(Text { start: end - len as u32, end }))
+    }
+
+    fn bytes(&self, text: Text) -> &'a [u8] {
+        self.pickle.get(text.start as usize..text.end as usize).unwrap_or(&[])
     }
 
     /// LONG1: a two's complement integer of as many bytes as the first says.
@@ -328,12 +340,12 @@ impl<'a> Scan<'a> {
     }
 
     /// What a tuple holds; nothing for another value.
-    fn values(&self, value: Value<'a>) -> &[Value<'a>] {
+    fn values(&self, value: Value) -> &[Value] {
         let Value::Tuple(tuple) = value else { return &[] };
         self.tuples.get(tuple as usize).and_then(|tuple| self.tuple_values.get(tuple.start as usize..tuple.end as usize)).unwrap_or(&[])
     }
 
-    fn container(&mut self) -> Option<Value<'a>> {
+    fn container(&mut self) -> Option<Value> {
         let index = self.containers.len();
         (index < NODES).then(|| {
             self.containers.push(Container::default());
@@ -342,7 +354,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Puts the keys and values from `start` on into a dictionary.
-    fn set_items(&mut self, dictionary: Value<'a>, start: usize) -> Option<()> {
+    fn set_items(&mut self, dictionary: Value, start: usize) -> Option<()> {
         for at in (start..self.stack.len().checked_sub(1)?.max(start)).step_by(2) {
             let key = match self.stack[at] {
                 Value::Text(text) => Key::Text(text),
@@ -356,7 +368,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Puts the values from `start` on at the end of a list.
-    fn append(&mut self, list: Value<'a>, start: usize) -> Option<()> {
+    fn append(&mut self, list: Value, start: usize) -> Option<()> {
         for at in start..self.stack.len() {
             let Value::Container(index) = list else { break };
             let container = self.containers.get_mut(index as usize)?;
@@ -369,7 +381,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Notes that a container holds a value, if that may lead to a tensor.
-    fn edge(&mut self, container: Value<'a>, key: Key<'a>, value: Value<'a>) -> Option<()> {
+    fn edge(&mut self, container: Value, key: Key, value: Value) -> Option<()> {
         let leads = matches!(value, Value::Tensor(_) | Value::Container(_) | Value::Tuple(_) | Value::Storage(_));
         let (Value::Container(index), true) = (container, leads) else { return Some(()) };
         if self.edges.len() == EDGES {
@@ -387,12 +399,14 @@ impl<'a> Scan<'a> {
     }
 
     /// What a persistent id stands for: `("storage", type, key, location, elements)`.
-    fn storage(&mut self, id: Value<'a>) -> Option<Value<'a>> {
-        let (dtype, key) = match self.values(id) {
-            [Value::Text(b"storage"), Value::Global(Global::Storage(dtype)), Value::Text(key), _, _, ..] => (*dtype, *key),
+    fn storage(&mut self, id: Value) -> Option<Value> {
+        let (dtype, key) = match *self.values(id) {
+            [Value::Text(word), Value::Global(Global::Storage(dtype)), Value::Text(key), _, _, ..] if self.bytes(word) == b"storage" => {
+                (dtype, key)
+            }
             _ => return Some(Value::Opaque),
         };
-        let Ok(key) = std::str::from_utf8(key) else { return Some(Value::Opaque) };
+        let Ok(key) = std::str::from_utf8(self.bytes(key)) else { return Some(Value::Opaque) };
         let index = self.storages.len();
         (index < TENSORS).then(|| {
             self.storages.push(Storage { key, dtype, tensor: None });
@@ -401,7 +415,7 @@ impl<'a> Scan<'a> {
     }
 
     /// What a call would make.
-    fn call(&mut self, callee: Value<'a>, arguments: Value<'a>) -> Option<Value<'a>> {
+    fn call(&mut self, callee: Value, arguments: Value) -> Option<Value> {
         let values = self.values(arguments);
         match (callee, values) {
             (Value::Global(Global::RebuildParameter), [tensor @ Value::Tensor(_), ..]) => Some(*tensor),

@@ -225,6 +225,11 @@ impl Pickle {
         self.raw(b"t\x89ccollections\nOrderedDict\n)RtR");
     }
 
+    /// What was written so far, without the protocol.
+    pub fn opcodes(&self) -> &[u8] {
+        &self.0[2..]
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         [&self.0[..], b"."].concat()
     }

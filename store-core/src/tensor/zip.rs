@@ -24,8 +24,9 @@ const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 const ZIP64_EXTRA: u16 = 1;
 /// Members of interest: every tensor, and what an archive says about them.
 const MEMBERS: usize = TENSORS + 16;
-/// Local headers that lie closer than this are fetched together.
-const LOCALS_GAP: u64 = 4 * KIB as u64;
+/// Local headers that lie closer than this are fetched together. So small that the gaps of the most members that a file may have
+/// stay far below what a detection may ask for.
+const LOCALS_GAP: u64 = 128;
 /// Bytes of local headers that are fetched together.
 const LOCALS_LEN: u64 = 64 * KIB as u64;
 

@@ -32,7 +32,7 @@ struct Walk {
 }
 
 /// Names what can be reached from `root`.
-pub(super) fn give(scan: &mut Scan<'_>, root: Value<'_>) {
+pub(super) fn give(scan: &mut Scan<'_>, root: Value) {
     let mut walk = Walk {
         path: String::new(),
         frames: Vec::new(),
@@ -59,7 +59,7 @@ pub(super) fn give(scan: &mut Scan<'_>, root: Value<'_>) {
             continue;
         };
         walk.path.truncate(path_len);
-        if walk.extend(key) {
+        if walk.extend(scan, key) {
             walk.enter(scan, value);
         }
     }
@@ -67,12 +67,12 @@ pub(super) fn give(scan: &mut Scan<'_>, root: Value<'_>) {
 
 impl Walk {
     /// Adds a part to the path; says whether it may be followed.
-    fn extend(&mut self, key: Key<'_>) -> bool {
+    fn extend(&mut self, scan: &Scan<'_>, key: Key) -> bool {
         use std::fmt::Write;
 
         let dot = if self.path.is_empty() { "" } else { "." };
         match key {
-            Key::Text(text) => match std::str::from_utf8(text) {
+            Key::Text(text) => match std::str::from_utf8(scan.bytes(text)) {
                 Ok(text) if text.len() < NAME_LEN => {
                     self.path.push_str(dot);
                     self.path.push_str(text);
@@ -86,7 +86,7 @@ impl Walk {
         self.path.len() <= NAME_LEN
     }
 
-    fn enter(&mut self, scan: &mut Scan<'_>, value: Value<'_>) {
+    fn enter(&mut self, scan: &mut Scan<'_>, value: Value) {
         let place = match value {
             Value::Tensor(made) => return self.name(scan, made),
             Value::Container(index) => match (self.containers_seen.get_mut(index as usize), scan.containers.get(index as usize)) {
@@ -125,7 +125,7 @@ impl Walk {
 }
 
 /// The shape, if the strides are those of a tensor whose elements lie row by row.
-fn contiguous(size: &[Value<'_>], stride: &[Value<'_>]) -> Option<Vec<u64>> {
+fn contiguous(size: &[Value], stride: &[Value]) -> Option<Vec<u64>> {
     if size.len() > DIMS || size.len() != stride.len() {
         return None;
     }
