@@ -33,9 +33,11 @@ pub mod rng;
 
 // L4: engine
 #[cfg(feature = "engine")]
-pub mod repo;
-#[cfg(feature = "engine")]
 pub(crate) mod linux;
+#[cfg(feature = "engine")]
+pub mod pipeline;
+#[cfg(feature = "engine")]
+pub mod repo;
 #[cfg(feature = "engine")]
 pub mod sink;
 #[cfg(feature = "engine")]

@@ -1,3 +1,8 @@
 //! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
+pub mod init;
+pub mod key;
+pub mod list;
+pub mod push;
+
 pub use crate::error::{Error, ErrorKind};

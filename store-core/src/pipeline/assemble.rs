@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::cut::{Cut, CutContext, CutError};
-use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
+use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, chain, read_again};
 use super::store::{BlobStore, NewCounts};
 use crate::base::ids::NodeId;
 use crate::crypto::RepoKeys;
@@ -15,6 +15,7 @@ use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::WrittenCounts;
+use crate::source::OpenFile;
 
 /// How files compare with the parent snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +59,7 @@ struct FileList {
 }
 
 /// Assembles one snapshot.
-pub struct Assembler<'a, 's, 'scope> {
+pub(super) struct Assembler<'a, 's, 'scope> {
     pub(super) keys: &'a RepoKeys,
     pub(super) context: Arc<CutContext>,
     pub(super) store: BlobStore<'s, 'scope>,
@@ -83,18 +84,31 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         expected: Totals,
     ) -> Self {
         let (totals, files) = (Totals::default(), FileCounts::default());
-        Self { keys, context, store, monitor, written, expected, directories: Vec::new(), totals, files, known_chunks: 0, read_bytes: 0, root: None }
+        Self {
+            keys,
+            context,
+            store,
+            monitor,
+            written,
+            expected,
+            directories: Vec::new(),
+            totals,
+            files,
+            known_chunks: 0,
+            read_bytes: 0,
+            root: None,
+        }
     }
 
     /// Takes all items.
-    pub fn run(mut self, items: &Receiver<Item>) -> Result<Assembled, Error> {
+    pub(super) fn run(mut self, items: &Receiver<Item>) -> Result<Assembled, Error> {
         let mut large: Option<(Box<LargeFile>, FileList, Option<String>)> = None;
         for item in items {
             if self.monitor.interrupted() {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted: what was written so far is taken up by the next push"));
             }
             match item {
-                Item::Enter { name, meta, known: _ } => {
+                Item::Enter { name, meta } => {
                     self.totals.directories += 1;
                     self.directories.push(Directory { name, meta: meta.unwrap_or_else(bare), entries: EntriesBuilder::new() });
                 }
@@ -196,9 +210,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             tries += 1;
             self.monitor.detail(&format_args!("{path}: changed while it was read, try {tries}"));
             // Rare and large: read again in this thread, a piece at a time.
-            match OpenAgain::read(self, &file) {
+            match self.read_again(&file) {
                 Ok((again, new_meta)) => {
-                    failed = None;
                     list = again;
                     meta = new_meta;
                     break;
@@ -208,6 +221,14 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             }
         }
         self.end_file(name, &path, replaces, meta, list)
+    }
+
+    fn read_again(&mut self, file: &OpenFile) -> Result<(FileList, Metadata), FileError> {
+        let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
+        let (meta, _) = again.metadata();
+        let (context, mut list) = (Arc::clone(&self.context), FileList::new());
+        read_again(&context, &Arc::new(again), &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
+        Ok((list, meta))
     }
 
     fn end_file(&mut self, name: Vec<u8>, path: &str, replaces: bool, meta: Metadata, list: FileList) -> Result<(), Error> {
@@ -286,23 +307,6 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         list.push(self.keys, &entry, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
         self.root = list.finish(self.keys, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))?;
         Ok(())
-    }
-}
-
-/// Reads a file that changed while it was read once more.
-struct OpenAgain;
-
-impl OpenAgain {
-    fn read(assembler: &mut Assembler<'_, '_, '_>, file: &crate::source::OpenFile) -> Result<(FileList, Metadata), FileError> {
-        let unreadable = |error: crate::source::SourceError| FileError::Unreadable(super::feed::chain(&error));
-        let again = Arc::new(crate::source::OpenFile::open(file.path()).map_err(unreadable)?);
-        let (meta, _) = again.metadata();
-        let context = Arc::clone(&assembler.context);
-        let mut list = FileList::new();
-        for cut in read_again(&context, &again)? {
-            assembler.add_cut(&mut list, cut).map_err(FileError::Repo)?;
-        }
-        Ok((list, meta))
     }
 }
 

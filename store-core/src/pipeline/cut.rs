@@ -19,12 +19,12 @@ pub(super) const PIECE: usize = 4 * MIB;
 const LEAST_TENSOR: u64 = 8 * KIB as u64;
 
 /// What cutting and naming needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct CutContext {
     pub(super) keys: RepoKeys,
     pub(super) chunker: Chunker,
     pub(super) segment_len: usize,
-    pub(super) known: KnownChunks,
+    pub(super) known: Arc<KnownChunks>,
     pub(super) read_ahead: Budget,
 }
 

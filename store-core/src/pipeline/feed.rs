@@ -25,15 +25,13 @@ pub(super) const TRIES: usize = 3;
 
 /// What the assembler gets, in the order of the source.
 #[derive(Debug)]
-pub enum Item {
+pub(super) enum Item {
     /// A directory begins.
     Enter {
         /// Its name; empty for the root.
         name: Vec<u8>,
         /// What the file system says of it; `None` when no directory stands behind it.
         meta: Option<Metadata>,
-        /// Whether the parent snapshot has it.
-        known: bool,
     },
     /// The directory that began last ends.
     Leave,
@@ -55,7 +53,7 @@ pub(super) type CutResult = Result<Cut, CutError>;
 
 /// A small file and what became of it.
 #[derive(Debug)]
-pub struct WholeFile {
+pub(super) struct WholeFile {
     pub(super) name: Vec<u8>,
     pub(super) path: String,
     pub(super) replaces: bool,
@@ -64,7 +62,7 @@ pub struct WholeFile {
 
 /// A large file while its pieces are on their way.
 #[derive(Debug)]
-pub struct LargeFile {
+pub(super) struct LargeFile {
     pub(super) name: Vec<u8>,
     pub(super) path: String,
     pub(super) replaces: bool,
@@ -83,7 +81,7 @@ pub(super) enum FileError {
 }
 
 /// What the feeder works with.
-pub struct Feed<'f, 'scope> {
+pub(super) struct Feed<'f, 'scope> {
     pub(super) repo: &'f Repo,
     pub(super) scope: &'f ScopeFifo<'scope>,
     pub(super) context: Arc<CutContext>,
@@ -102,7 +100,7 @@ struct Batch {
 }
 
 /// Walks a tree. `parent` is the directory that the same paths gave in the parent snapshot.
-pub fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<crate::base::ids::NodeId>) {
+pub(super) fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<crate::base::ids::NodeId>) {
     // A closed channel ends the walk: the assembler has failed and says why.
     let _ = TreeFeeder { feed, parents: Vec::new(), batch: Batch { files: Vec::new(), bytes: 0 }, root: parent }.run(walk);
 }
@@ -141,17 +139,17 @@ impl TreeFeeder<'_, '_, '_> {
 
     fn enter(&mut self, found: Found) -> Result<(), Gone> {
         self.flush()?;
-        let (root, known) = if self.parents.is_empty() {
-            (self.root.take(), true)
+        let root = if self.parents.is_empty() {
+            self.root.take()
         } else {
             match self.in_parent(&found.name)? {
-                Some(Entry { kind: Kind::Directory { entries }, .. }) => (entries, true),
-                _ => (None, false),
+                Some(Entry { kind: Kind::Directory { entries }, .. }) => entries,
+                _ => None,
             }
         };
         self.parents.push(root.map(|root| EntriesCursor::new(self.feed.repo, Some(root))));
         let meta = (!found.is_virtual()).then_some(found.meta);
-        self.send(Item::Enter { name: found.name, meta, known })
+        self.send(Item::Enter { name: found.name, meta })
     }
 
     /// What the parent snapshot has under this name. Names are asked for in ascending order.
@@ -258,7 +256,7 @@ impl Feed<'_, '_> {
 }
 
 /// Reads a stream as the one file `path` of a snapshot. `meta` gives each part of the path its metadata.
-pub fn feed_stream(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) {
+pub(super) fn feed_stream(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) {
     let _ = stream_items(feed, path, meta, stream);
 }
 
@@ -266,9 +264,9 @@ fn stream_items(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut 
     let send = |item| feed.items.send(item).map_err(|_| Gone);
     let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
     let name = names.pop().unwrap_or(b"stdin");
-    send(Item::Enter { name: Vec::new(), meta: None, known: false })?;
+    send(Item::Enter { name: Vec::new(), meta: None })?;
     for folder in &names {
-        send(Item::Enter { name: folder.to_vec(), meta: None, known: false })?;
+        send(Item::Enter { name: folder.to_vec(), meta: None })?;
     }
     let path = String::from_utf8_lossy(path).into_owned();
     send(Item::Begin(Box::new(LargeFile { name: name.to_vec(), path, replaces: false, meta: meta.clone(), file: None })))?;
@@ -344,25 +342,39 @@ fn read_whole(context: &CutContext, found: &Found) -> Result<(Metadata, Vec<Cut>
     if let Some(error) = incomplete {
         return Err(FileError::Unreadable(chain(&error)));
     }
-    let cuts = read_again(context, &file)?;
+    let mut cuts = Vec::new();
+    read_again(context, &file, &mut |cut| {
+        cuts.push(cut);
+        Ok(())
+    })?;
     Ok((meta, cuts))
 }
 
-/// Reads a file in this thread, from start to end.
-pub(super) fn read_again(context: &CutContext, file: &Arc<OpenFile>) -> Result<Vec<Cut>, FileError> {
-    // The permit of the batch covers these bytes; each piece would otherwise wait for what its neighbours hold.
-    let unlimited = CutContext { read_ahead: super::Budget::new(usize::MAX), ..context.share() };
-    let mut cuts = Vec::new();
-    pieces(&unlimited, file, &mut |piece| {
-        cuts.push(piece.cut(&unlimited, Some(file))?);
-        Ok(())
-    })
-    .map_err(|error| match error {
+/// Reads a file in this thread, from start to end, and gives its pieces as they come.
+pub(super) fn read_again(
+    context: &CutContext,
+    file: &Arc<OpenFile>,
+    give: &mut dyn FnMut(Cut) -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    // These bytes are counted by the caller: waiting here for what pieces further on hold could last for ever.
+    let unlimited = CutContext { read_ahead: super::Budget::new(usize::MAX), ..context.clone() };
+    let mut failed = None;
+    let given = pieces(&unlimited, file, &mut |piece| {
+        let cut = piece.cut(&unlimited, Some(file))?;
+        give(cut).map_err(|error| {
+            failed = Some(error);
+            CutError::Read(std::io::ErrorKind::Interrupted.into())
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    given.map_err(|error| match error {
         CutError::Read(error) => FileError::Unreadable(format!("cannot read it: {error}")),
         CutError::Repo(error) => FileError::Repo(error),
     })?;
     match file.unchanged() {
-        Ok(true) => Ok(cuts),
+        Ok(true) => Ok(()),
         Ok(false) => Err(FileError::Unreadable("it changes while it is read; push again when nothing writes to it".into())),
         Err(error) => Err(FileError::Unreadable(format!("cannot look at it again: {error}"))),
     }

@@ -11,7 +11,7 @@ use crate::repo::Repo;
 
 /// The index, less the packs that are not there.
 #[derive(Debug)]
-pub struct KnownChunks {
+pub(super) struct KnownChunks {
     index: Arc<RocksIndex>,
     /// Packs that the index names and that no longer exist.
     gone: HashSet<PackNumber>,
@@ -19,7 +19,7 @@ pub struct KnownChunks {
 
 impl KnownChunks {
     /// Learns which packs exist. To be called after the session was announced: what is seen from then on stays until it ends.
-    pub fn new(repo: &Repo) -> Result<Self, Error> {
+    pub(super) fn new(repo: &Repo) -> Result<Self, Error> {
         let index = repo.index()?;
         let exist: HashSet<PackId> = repo.backend.list(Folder::Packs)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
         let mut gone = HashSet::new();
@@ -33,7 +33,7 @@ impl KnownChunks {
     }
 
     /// For each chunk, whether it is held.
-    pub fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
+    pub(super) fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
         let found = self.index.find(ids)?;
         Ok(found.into_iter().map(|location| location.is_some_and(|location| !self.gone.contains(&location.pack))).collect())
     }

@@ -11,8 +11,86 @@ mod feed;
 mod known;
 mod store;
 
-pub use assemble::{Assembled, Assembler};
-pub use budget::{Budget, Permit};
-pub use feed::{Feed, Item, feed_stream, feed_tree};
-pub use known::KnownChunks;
-pub use store::BlobStore;
+use std::sync::{Arc, Mutex};
+
+pub use assemble::{Assembled, FileCounts};
+pub(crate) use cut::detect_with;
+pub use store::NewCounts;
+
+use assemble::Assembler;
+use budget::Budget;
+use cut::CutContext;
+use feed::{Feed, feed_stream, feed_tree};
+use known::KnownChunks;
+use store::{BlobStore, CodingShared};
+
+use crate::base::ids::NodeId;
+use crate::error::{Error, ErrorKind};
+use crate::format::entry::Metadata;
+use crate::format::snapshot::Totals;
+use crate::monitor::Monitor;
+use crate::repo::{PackWriter, Repo, WrittenCounts};
+use crate::source::Walk;
+
+/// How many items may wait between the feeder and the assembler.
+const ITEMS: usize = 512;
+
+/// What goes in.
+pub enum Input<'r> {
+    /// A tree of files. `parent` is the directory that the same paths gave in an earlier snapshot; with `force` unchanged files are read, too.
+    Tree {
+        /// What to walk.
+        walk: Walk,
+        /// The directory of the parent snapshot.
+        parent: Option<NodeId>,
+        /// Whether files are read that look unchanged.
+        force: bool,
+    },
+    /// One stream of bytes.
+    Stream {
+        /// Its path in the snapshot.
+        path: Vec<u8>,
+        /// What is recorded as its metadata.
+        meta: Metadata,
+        /// The bytes.
+        reader: &'r mut (dyn std::io::Read + Send),
+    },
+}
+
+/// Runs the pipeline. When it returns, all that the root leads to is durable, except in a `trial`, which writes nothing.
+/// `expected` is a guess at what there will be, for progress.
+pub fn run(
+    repo: &Repo,
+    input: Input<'_>,
+    trial: bool,
+    expected: Totals,
+    monitor: &dyn Monitor,
+) -> Result<(Assembled, WrittenCounts), Error> {
+    let context = Arc::new(CutContext {
+        keys: repo.keys.clone(),
+        chunker: repo.chunker(),
+        segment_len: repo.config.segment_len as usize,
+        known: Arc::new(KnownChunks::new(repo)?),
+        read_ahead: Budget::new(repo.memory.read_ahead),
+    });
+    let writer = PackWriter::new(repo, trial)?;
+    let coding = Arc::new(CodingShared { writer, context: Arc::clone(&context), compression: repo.compression, failure: Mutex::new(None) });
+    let counts = || coding.writer.counts();
+    let assembled = repo.pool.in_place_scope_fifo(|scope| {
+        std::thread::scope(|threads| {
+            let (items, received) = crossbeam_channel::bounded(ITEMS);
+            let force = matches!(input, Input::Tree { force: true, .. });
+            let feed = Feed { repo, scope, context: Arc::clone(&context), items, force };
+            let started = std::thread::Builder::new().name("snap-feed".into()).spawn_scoped(threads, move || match input {
+                Input::Tree { walk, parent, .. } => feed_tree(&feed, walk, parent),
+                Input::Stream { path, meta, reader } => feed_stream(&feed, &path, &meta, reader),
+            });
+            started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
+            let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), repo.config.blob_len as usize);
+            Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, expected).run(&received)
+        })
+    })?;
+    coding.check()?;
+    let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
+    Ok((assembled, coding.writer.finish()?))
+}

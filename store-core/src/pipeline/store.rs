@@ -1,7 +1,6 @@
 //! From new chunks to coded blobs: grouping, and the jobs that code and check them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::ScopeFifo;
@@ -40,7 +39,7 @@ pub struct NewCounts {
 }
 
 /// Collects new chunks and nodes, and sends them as blobs to the coders.
-pub struct BlobStore<'s, 'scope> {
+pub(super) struct BlobStore<'s, 'scope> {
     scope: &'s ScopeFifo<'scope>,
     shared: Arc<CodingShared>,
     coding: Budget,
@@ -59,8 +58,6 @@ pub(super) struct CodingShared {
     pub(super) context: Arc<CutContext>,
     pub(super) compression: Compression,
     pub(super) failure: Mutex<Option<Error>>,
-    /// Plain bytes that were coded.
-    pub(super) coded: AtomicU64,
 }
 
 impl CodingShared {
@@ -70,7 +67,6 @@ impl CodingShared {
         if blob::decode(&coded.frame, coded.bytes.clone(), &[]).ok().as_deref() != Some(&group.plain[..]) {
             return Err(Error::new(ErrorKind::Failed, "a blob does not decode to what was coded: is the memory of this machine sound?"));
         }
-        self.coded.fetch_add(group.plain.len() as u64, Ordering::Relaxed);
         self.writer.add(NewBlob { coded, ids: group.ids, sketches: Vec::new() })
     }
 

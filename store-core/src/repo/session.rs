@@ -39,7 +39,7 @@ impl Repo {
             purpose,
             extra: Extra::new(),
         };
-        self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
+        let _ = self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
         Ok(SessionHandle { id })
     }
 

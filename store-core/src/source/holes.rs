@@ -59,7 +59,7 @@ mod tests {
             file.write_all_at(&[7; 65536], at).unwrap();
         }
         let pieces = map(&file);
-        if pieces == [0..16 << 20] {
+        if pieces.len() == 1 && pieces[0] == (0..16 << 20) {
             eprintln!("skipped: the file system tells no holes");
             return;
         }

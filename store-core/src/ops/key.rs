@@ -1,0 +1,45 @@
+//! `key`: the slots that open a repository.
+
+use crate::backend::ObjectPath;
+use crate::base::ids::SlotId;
+use crate::error::{Error, ErrorKind};
+use crate::format::keyslot::SlotInfo;
+use crate::repo::{Repo, Secrets};
+
+/// All slots with what they say in the clear.
+pub fn list(repo: &Repo) -> Result<Vec<(SlotId, SlotInfo)>, Error> {
+    repo.slots()
+}
+
+/// Adds a slot that `secrets` open.
+pub fn add(repo: &Repo, secrets: &Secrets, label: &str) -> Result<SlotId, Error> {
+    repo.add_slot(secrets, label)
+}
+
+/// Removes a slot. The last one stays: without it nobody could open the repository again.
+///
+/// # Errors
+/// When there is no such slot, or no other one.
+pub fn remove(repo: &Repo, id: SlotId) -> Result<(), Error> {
+    let slots = repo.slots()?;
+    if !slots.iter().any(|(slot, _)| *slot == id) {
+        return Err(Error::new(ErrorKind::Usage, format!("there is no key slot {id}: `snap key list` shows all")));
+    }
+    if slots.len() == 1 {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            "this is the last key slot, without it the repository cannot be opened: add another one first",
+        ));
+    }
+    Ok(repo.backend.delete(&ObjectPath::Key(id))?)
+}
+
+/// Adds a slot that `new` opens and then removes the one that `old` opens.
+pub fn passwd(repo: &Repo, old: &Secrets, new: &Secrets, label: &str) -> Result<SlotId, Error> {
+    let replaced = repo.slot_of(old)?;
+    let added = repo.add_slot(new, label)?;
+    if let Some(replaced) = replaced {
+        remove(repo, replaced)?;
+    }
+    Ok(added)
+}

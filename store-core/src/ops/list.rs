@@ -1,0 +1,3 @@
+//! `list`: the snapshots, and which one somebody means.
+
+pub use crate::repo::StoredSnapshot as Item;

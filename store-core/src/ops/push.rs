@@ -1,0 +1,314 @@
+//! `push`: makes a snapshot.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, Instant};
+
+use crate::base::ids::{NodeId, SnapshotId};
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::entry::{Kind, Metadata, Timestamp};
+use crate::format::record::{Extra, Time};
+use crate::format::session::Purpose;
+use crate::format::snapshot::{Snapshot, Totals};
+use crate::merkle::EntriesCursor;
+use crate::monitor::Monitor;
+use crate::pipeline::{self, Assembled, Input};
+use crate::repo::{Repo, StoredSnapshot, WrittenCounts};
+use crate::source::{Command, Selection};
+
+/// What is pushed.
+pub enum Source {
+    /// Files and folders.
+    Paths(Selection),
+    /// A stream, as the file `name`.
+    Reader {
+        /// Path inside the snapshot.
+        name: String,
+        /// The bytes.
+        reader: Box<dyn Read + Send>,
+    },
+    /// What a program writes to its standard output, as the file `name`. Unless it ends well, there is no snapshot.
+    Command {
+        /// Path inside the snapshot.
+        name: String,
+        /// The program and its arguments.
+        argv: Vec<OsString>,
+    },
+}
+
+/// What unchanged files are told by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Parent {
+    /// The last snapshot of the same series, or of the same paths and host.
+    #[default]
+    Auto,
+    /// Nothing: all files are read.
+    None,
+    /// This snapshot.
+    Is(SnapshotId),
+}
+
+/// What to push and what to say of it.
+pub struct Options {
+    /// What is pushed.
+    pub source: Source,
+    /// The line of versions that it continues.
+    pub series: Option<String>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Names for it.
+    pub refs: Vec<String>,
+    /// What it is, in words.
+    pub description: Option<String>,
+    /// What its maker says of it.
+    pub meta: BTreeMap<String, String>,
+    /// Host to record; this one when `None`.
+    pub host: Option<String>,
+    /// Time to record; now when `None`.
+    pub time: Option<Time>,
+    /// What unchanged files are told by.
+    pub parent: Parent,
+    /// Makes no snapshot when the tree is the parent's.
+    pub skip_if_unchanged: bool,
+    /// Writes nothing, and reports what would be.
+    pub dry_run: bool,
+}
+
+impl Options {
+    /// A push of `source` with nothing said of it.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            series: None,
+            tags: Vec::new(),
+            refs: Vec::new(),
+            description: None,
+            meta: BTreeMap::new(),
+            host: None,
+            time: None,
+            parent: Parent::Auto,
+            skip_if_unchanged: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The snapshot; `None` after a dry run, or when nothing had changed and none was wanted.
+    pub snapshot: Option<SnapshotId>,
+    /// What unchanged files were told by.
+    pub parent: Option<SnapshotId>,
+    /// Files that the parent does not have.
+    pub files_new: u64,
+    /// Files that were read again.
+    pub files_changed: u64,
+    /// Files that were taken over unread.
+    pub files_unmodified: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Links, pipes, devices.
+    pub others: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Bytes of files that were read.
+    pub bytes_read: u64,
+    /// Plain bytes of new chunks.
+    pub new_bytes: u64,
+    /// Bytes of packs written.
+    pub stored_bytes: u64,
+    /// New chunks.
+    pub chunks_new: u64,
+    /// Chunks among those read that were held already.
+    pub chunks_known: u64,
+    /// Paths that could not be read.
+    pub unreadable: u64,
+    /// Whether there is no snapshot because nothing had changed.
+    pub skipped: bool,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Makes a snapshot of `options.source`. When it returns one, that snapshot survives a power failure.
+///
+/// # Errors
+/// When the repository cannot be written, the source as a whole cannot be read, or the monitor interrupts. Single files that cannot be read
+/// are warnings and are counted.
+pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    let started = Instant::now();
+    let host = options.host.clone().unwrap_or_else(clock::host);
+    let paths = recorded_paths(&options.source);
+    let snapshots = repo.snapshots()?;
+    let parent = choose_parent(&snapshots, &options, &host, &paths)?;
+    let writer = repo.writer()?;
+    let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
+    let root = parent.map(|parent| root_directory(repo, &parent.snapshot)).transpose()?.flatten();
+    let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
+    // From here on a prune sees this session and leaves alone what it may rely on.
+    let session = if options.dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
+    let result = run(repo, &options.parent, options.source, root, options.dry_run, expected, monitor);
+    let (assembled, written) = match result {
+        Ok(done) => done,
+        Err(error) => {
+            session.into_iter().for_each(|session| repo.end_session(session));
+            return Err(error);
+        }
+    };
+    let unchanged = parent.is_some_and(|parent| parent.snapshot.root == assembled.root);
+    let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
+    let mut report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
+    if let Some(session) = session {
+        if skipped {
+            repo.end_session(session);
+        } else {
+            let time = options.time.unwrap_or_else(clock::now);
+            let snapshot = Snapshot {
+                root: assembled.root,
+                time,
+                zone: clock::zone_at(time),
+                host,
+                user: clock::user(),
+                writer,
+                previous,
+                parent: parent.map(|parent| parent.id),
+                series: options.series,
+                tags: sorted(options.tags),
+                refs: sorted(options.refs),
+                description: options.description,
+                meta: options.meta,
+                paths,
+                incompatible: 0,
+                totals: Totals { new_bytes: assembled.new.bytes, stored_bytes: written.bytes, ..assembled.totals },
+                program: clock::PROGRAM.into(),
+                extra: Extra::new(),
+            };
+            report.snapshot = Some(repo.commit(session, snapshot)?);
+        }
+    }
+    if let Ok(index) = repo.index() {
+        // Losing this costs the next command a moment: it takes the segments in again.
+        let _ = crate::index::ChunkIndex::flush(&*index);
+    }
+    report.duration = started.elapsed();
+    Ok(report)
+}
+
+fn run(
+    repo: &Repo,
+    parent: &Parent,
+    source: Source,
+    root: Option<NodeId>,
+    trial: bool,
+    expected: Totals,
+    monitor: &dyn Monitor,
+) -> Result<(Assembled, WrittenCounts), Error> {
+    match source {
+        Source::Paths(selection) => {
+            let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
+            pipeline::run(repo, Input::Tree { walk, parent: root, force: *parent == Parent::None }, trial, expected, monitor)
+        }
+        Source::Reader { name, mut reader } => stream(repo, name, &mut *reader, trial, expected, monitor),
+        Source::Command { name, argv } => {
+            let failed = |error| Error::with(ErrorKind::Failed, "the command failed, so there is no snapshot", error);
+            let mut command = Command::start(&argv).map_err(failed)?;
+            let done = stream(repo, name, &mut command, trial, expected, monitor)?;
+            command.finish().map_err(failed)?;
+            Ok(done)
+        }
+    }
+}
+
+fn stream(
+    repo: &Repo,
+    name: String,
+    reader: &mut (dyn Read + Send),
+    trial: bool,
+    expected: Totals,
+    monitor: &dyn Monitor,
+) -> Result<(Assembled, WrittenCounts), Error> {
+    let names = name.split('/').filter(|name| !name.is_empty());
+    if names.clone().next().is_none() || names.clone().any(|name| !crate::format::entry::Entry::is_name(name.as_bytes())) {
+        return Err(Error::new(ErrorKind::Usage, format!("'{name}' cannot be a path in a snapshot: use --stdin-filename")));
+    }
+    let now = clock::now();
+    let now = Timestamp { seconds: now.seconds, nanos: now.nanos };
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let meta = Metadata { mode: 0o644, uid, gid, mtime: now, ctime: now, inode: 0, device: 0, links: 1, xattrs: Vec::new() };
+    pipeline::run(repo, Input::Stream { path: name.into_bytes(), meta, reader }, trial, expected, monitor)
+}
+
+fn recorded_paths(source: &Source) -> Vec<Vec<u8>> {
+    match source {
+        Source::Paths(selection) => {
+            let absolute = |path: &std::path::PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let mut paths: Vec<_> = selection.paths.iter().map(|path| absolute(path).as_os_str().as_bytes().to_vec()).collect();
+            paths.sort_unstable();
+            paths
+        }
+        Source::Reader { name, .. } | Source::Command { name, .. } => vec![name.clone().into_bytes()],
+    }
+}
+
+fn choose_parent<'s>(
+    snapshots: &'s [StoredSnapshot],
+    options: &Options,
+    host: &str,
+    paths: &[Vec<u8>],
+) -> Result<Option<&'s StoredSnapshot>, Error> {
+    match options.parent {
+        Parent::Is(id) => match snapshots.iter().find(|stored| stored.id == id) {
+            Some(stored) => Ok(Some(stored)),
+            None => Err(Error::new(ErrorKind::Usage, format!("there is no snapshot {id} to compare with"))),
+        },
+        Parent::Auto | Parent::None => Ok(snapshots.iter().rev().find(|stored| {
+            let snapshot = &stored.snapshot;
+            match &options.series {
+                Some(series) => snapshot.series.as_ref() == Some(series),
+                None => snapshot.series.is_none() && snapshot.host == host && snapshot.paths == paths,
+            }
+        })),
+    }
+}
+
+/// The directory that a snapshot's paths gave. A parent that cannot be read costs time, no more.
+fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Error> {
+    let root = EntriesCursor::new(repo, Some(snapshot.root)).next();
+    Ok(match root {
+        Ok(Some(entry)) => match entry.kind {
+            Kind::Directory { entries } => entries,
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn sorted(mut list: Vec<String>) -> Vec<String> {
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {
+    Report {
+        snapshot: None,
+        parent,
+        files_new: assembled.files.new,
+        files_changed: assembled.files.changed,
+        files_unmodified: assembled.files.unmodified,
+        directories: assembled.totals.directories,
+        others: assembled.totals.others,
+        bytes: assembled.totals.bytes,
+        bytes_read: assembled.read_bytes,
+        new_bytes: assembled.new.bytes,
+        stored_bytes: written.bytes,
+        chunks_new: assembled.new.chunks,
+        chunks_known: assembled.known_chunks,
+        unreadable: assembled.totals.unreadable,
+        skipped,
+        duration: Duration::ZERO,
+    }
+}
