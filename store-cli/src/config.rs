@@ -142,7 +142,9 @@ impl Config {
     /// The user's profile of this name, in `$XDG_CONFIG_HOME/snap` or `~/.config/snap`; `None` if it is not there.
     pub(crate) fn profile(name: &str) -> Result<Option<Self>> {
         if name.is_empty() || name.contains('/') {
-            return Err(Failure::usage(format!("'{name}' is no name of a profile: it is the name of a file in ~/.config/snap, without .toml")));
+            return Err(Failure::usage(format!(
+                "'{name}' is no name of a profile: it is the name of a file in ~/.config/snap, without .toml"
+            )));
         }
         let Some(folder) = config_home() else { return Ok(None) };
         Self::read(&folder.join("snap").join(format!("{name}.toml")))

@@ -32,7 +32,7 @@ impl Outcome {
 }
 
 /// What a verb gives.
-pub(crate) type Result<T = Outcome> = std::result::Result<T, Failure>;
+pub(crate) type Result<T = Outcome, E = Failure> = std::result::Result<T, E>;
 
 /// Why the program cannot go on: a sentence with its causes, and what to do next where that is known.
 #[derive(Debug)]

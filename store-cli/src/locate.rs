@@ -65,7 +65,9 @@ fn here() -> Result<PathBuf> {
 }
 
 fn text(path: PathBuf) -> Result<String> {
-    path.into_os_string().into_string().map_err(|path| Failure::usage(format!("{} is not UTF-8, which a repository's path must be", path.display())))
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Failure::usage(format!("{} is not UTF-8, which a repository's path must be", path.display())))
 }
 
 #[cfg(test)]

@@ -186,7 +186,8 @@ fn ask(prompt: &str) -> Result<Bytes> {
         return Err(Failure::usage("no password is given, and there is no terminal to ask for it")
             .hint("give -p FILE, --password-command CMD, --key-file FILE, or set SNAP_PASSWORD_FILE or SNAP_PASSWORD"));
     }
-    let password = rpassword::prompt_password(prompt).map_err(|error| Failure::with(ErrorKind::Failed, "the password cannot be read", &error))?;
+    let password =
+        rpassword::prompt_password(prompt).map_err(|error| Failure::with(ErrorKind::Failed, "the password cannot be read", &error))?;
     let password = Zeroizing::new(password.into_bytes());
     if password.is_empty() { Err(Failure::usage("the password is empty")) } else { Ok(password) }
 }

@@ -110,7 +110,9 @@ impl Settings {
             cache_dir: layers.cache_dir(global)?,
             compression: layers
                 .scalar(&global.compression, &COMPRESSION, |c| c.keys.global.compression.as_ref())?
-                .map_or(Ok(Compression::default()), |value| value.read(|text| Compression::from_str(text).map_err(|error| error.to_string())))?,
+                .map_or(Ok(Compression::default()), |value| {
+                    value.read(|text| Compression::from_str(text).map_err(|error| error.to_string()))
+                })?,
             threads: layers
                 .scalar(&global.threads, &THREADS, |c| c.keys.global.threads.as_ref())?
                 .map_or_else(|| Ok(thread::available_parallelism().map_or(1, NonZeroUsize::get)), |value| value.read(parse_threads))?,
@@ -243,9 +245,9 @@ impl Layers<'_> {
         }
         let xdg = (self.environment)("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || (self.environment)("HOME").map(PathBuf::from).or_else(env::home_dir);
-        xdg.or_else(|| home().map(|home| home.join(".cache")))
-            .map(|folder| folder.join("snap"))
-            .ok_or_else(|| Failure::usage("there is no home folder to keep the cache in").hint("name a folder with --cache-dir or SNAP_CACHE_DIR"))
+        xdg.or_else(|| home().map(|home| home.join(".cache"))).map(|folder| folder.join("snap")).ok_or_else(|| {
+            Failure::usage("there is no home folder to keep the cache in").hint("name a folder with --cache-dir or SNAP_CACHE_DIR")
+        })
     }
 
     fn path(&self, flag: Option<&Path>, names: &Names, in_file: impl Fn(&Config) -> Option<&str>) -> Option<Value<PathBuf>> {
@@ -261,18 +263,17 @@ impl Layers<'_> {
         })
     }
 
-    fn scalar(
-        &self, flag: &Option<String>, names: &Names, in_file: impl Fn(&Config) -> Option<&Scalar>,
-    ) -> Result<Option<Value<String>>> {
+    fn scalar(&self, flag: &Option<String>, names: &Names, in_file: impl Fn(&Config) -> Option<&Scalar>) -> Result<Option<Value<String>>> {
         if let Some(value) = flag {
             return Ok(Some(Value { value: value.clone(), origin: Origin::Flag(names.flag) }));
         }
         if let Some(value) = (self.environment)(names.variable) {
             return Ok(Some(Value { value: text(value, names.variable)?, origin: Origin::Environment(names.variable) }));
         }
-        Ok(self.files.iter().find_map(|config| {
-            Some(Value { value: in_file(config)?.to_string(), origin: Origin::File(config.path.clone(), names.key) })
-        }))
+        Ok(self
+            .files
+            .iter()
+            .find_map(|config| Some(Value { value: in_file(config)?.to_string(), origin: Origin::File(config.path.clone(), names.key) })))
     }
 }
 

@@ -18,7 +18,10 @@ pub(crate) fn parse(text: &str, now: &Zoned) -> Result<Moment, String> {
     let text = text.trim();
     let here = now.time_zone();
     if let Ok(at) = text.parse::<Timestamp>() {
-        let zone = jiff::fmt::temporal::Pieces::parse(text).ok().and_then(|pieces| pieces.to_numeric_offset()).map_or(0, |offset| offset.seconds());
+        let zone = jiff::fmt::temporal::Pieces::parse(text)
+            .ok()
+            .and_then(|pieces| pieces.to_numeric_offset())
+            .map_or(0, |offset| offset.seconds());
         return Ok(Moment { time: of(at), zone });
     }
     if let Ok(civil) = text.parse::<DateTime>() {

@@ -25,10 +25,7 @@ pub(crate) enum Subset {
     /// A share of them, above 0 and at most 100.
     Percent(f64),
     /// The `n`th of `of` parts, counted from 1.
-    Part {
-        n: u64,
-        of: u64,
-    },
+    Part { n: u64, of: u64 },
     /// As many bytes.
     Bytes(u64),
 }

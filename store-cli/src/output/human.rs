@@ -54,7 +54,8 @@ pub(crate) fn count(n: u64, thing: &str) -> String {
 
 /// `2026-01-31 12:00:05`, by the clock of this machine.
 pub(crate) fn local_time(time: Time) -> String {
-    timestamp(time).map_or_else(|| format!("{} s", time.seconds), |t| t.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+    timestamp(time)
+        .map_or_else(|| format!("{} s", time.seconds), |t| t.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// The same for a file's time.
@@ -142,7 +143,16 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_both_kinds_of_units() {
-        for (text, bytes) in [("0", 0), ("1000", 1000), ("512MiB", 512 << 20), ("1G", 1 << 30), ("10GB", 10_000_000_000), ("1.5k", 1536), ("2 MB", 2_000_000), ("7b", 7)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1000", 1000),
+            ("512MiB", 512 << 20),
+            ("1G", 1 << 30),
+            ("10GB", 10_000_000_000),
+            ("1.5k", 1536),
+            ("2 MB", 2_000_000),
+            ("7b", 7),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
         for odd in ["", "G", "-1", "1x", "1.2.3", "99999999T", "1 1", "."] {

@@ -41,13 +41,7 @@ impl Watch {
             _ => Shown::Nothing,
         };
         let next = if matches!(shown, Shown::Lines) { LINE_EVERY } else { BAR_EVERY };
-        Self {
-            ui,
-            started: Instant::now(),
-            shown,
-            next: AtomicU64::new(next.as_millis() as u64),
-            warnings: AtomicU64::new(0),
-        }
+        Self { ui, started: Instant::now(), shown, next: AtomicU64::new(next.as_millis() as u64), warnings: AtomicU64::new(0) }
     }
 
     /// Takes the bar away; what follows is the result.

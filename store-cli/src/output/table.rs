@@ -14,7 +14,7 @@ pub(crate) enum Column {
 /// Lays out rows below their headings; without rows there is nothing to lay out.
 pub(crate) fn layout(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| match column {
         Column::Left(name) | Column::Right(name) => *name,
     }));

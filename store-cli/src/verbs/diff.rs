@@ -39,7 +39,9 @@ fn sides(repo: &Repo, args: &Diff, filter: &Filter) -> Result<(Side, Side)> {
         None => {
             let (item, place) = place(repo, &args.from, filter)?;
             let Some(parent) = item.snapshot.parent else {
-                return Err(Failure::usage(format!("{} has no parent to compare it with", args.from)).hint("name a second snapshot or a folder"));
+                return Err(
+                    Failure::usage(format!("{} has no parent to compare it with", args.from)).hint("name a second snapshot or a folder")
+                );
             };
             let parent = store_core::ops::list::resolve(repo, &parent.to_string(), &Filter::default())?;
             Ok((Side::Snapshot(parent, place.path.clone()), Side::Snapshot(item, place.path)))
@@ -76,7 +78,12 @@ fn files(context: &Context, args: &Diff, repo: &Repo, from: &Side, to: &Side, ou
         return Ok(());
     }
     let Totals { added, removed, changed, added_bytes, removed_bytes, .. } = totals;
-    out.line(format_args!("{} added, {removed} removed, {changed} changed  +{}  -{}", count(added, "file"), size(added_bytes), size(removed_bytes)))
+    out.line(format_args!(
+        "{} added, {removed} removed, {changed} changed  +{}  -{}",
+        count(added, "file"),
+        size(added_bytes),
+        size(removed_bytes)
+    ))
 }
 
 fn print(context: &Context, out: &mut Out, change: &Change) -> Result<()> {

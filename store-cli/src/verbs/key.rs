@@ -42,7 +42,8 @@ pub(super) fn run(context: &Context, args: Key) -> Result {
             context.refuse_dry_run("key passwd")?;
             let (repo, old) = context.open_with()?;
             let replaced = repo.slot_of(&old)?;
-            let label = key::list(&repo)?.into_iter().find(|(id, _)| Some(*id) == replaced).map_or_else(String::new, |(_, info)| info.label);
+            let label =
+                key::list(&repo)?.into_iter().find(|(id, _)| Some(*id) == replaced).map_or_else(String::new, |(_, info)| info.label);
             let id = key::passwd(&repo, &old, &secrets::further(&new, |path| made(context, path))?, &label)?;
             added(context, id)?;
         }

@@ -66,7 +66,11 @@ fn table(items: &[Item], more: bool) -> String {
         ];
         if more {
             let meta: Vec<_> = snapshot.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            row.extend([text(&meta.join(" ")), text(snapshot.description.as_deref().unwrap_or_default()), text(&paths(snapshot).join(" "))]);
+            row.extend([
+                text(&meta.join(" ")),
+                text(snapshot.description.as_deref().unwrap_or_default()),
+                text(&paths(snapshot).join(" ")),
+            ]);
         }
         row
     });

@@ -29,9 +29,9 @@ pub(super) fn run(context: &Context, args: &Ls) -> Result {
             }
         } else {
             let columns = [Column::Left("name"), Column::Left("type"), Column::Left("shape"), Column::Right("size")];
-            let rows = tensors.iter().map(|tensor| {
-                vec![printable(tensor.name.as_bytes()), tensor.dtype.to_string(), shape(&tensor.shape), size(tensor.len)]
-            });
+            let rows = tensors
+                .iter()
+                .map(|tensor| vec![printable(tensor.name.as_bytes()), tensor.dtype.to_string(), shape(&tensor.shape), size(tensor.len)]);
             std::io::Write::write_all(&mut out, layout(&columns, rows).as_bytes())?;
         }
         out.done()?;

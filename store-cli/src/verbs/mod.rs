@@ -16,9 +16,8 @@ mod stats;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use store_core::base::ids::SnapshotId;
-use store_core::ops::ErrorKind;
 use store_core::ops::list::{Filter, Item, SnapPath, resolve};
+use store_core::ops::{self, ErrorKind};
 use store_core::repo::{OpenOptions, Repo, Secrets};
 
 use crate::args::{Cli, Filters, Global, Verb};
@@ -115,7 +114,7 @@ fn filter(args: &Filters) -> Result<Filter> {
         path: args.path.as_ref().map(|path| absolute(path).as_os_str().as_bytes().to_vec()),
         since: moment("--since", &args.since)?,
         until: moment("--until", &args.until)?,
-        conditions: args.conditions.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(Failure::from)?,
+        conditions: args.conditions.iter().map(|text| text.parse()).collect::<Result<_, ops::Error>>()?,
     })
 }
 
@@ -139,8 +138,4 @@ fn words(list: &str) -> Vec<String> {
 
 fn absolute(path: &Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
-}
-
-fn ids(list: &[SnapshotId]) -> Vec<String> {
-    list.iter().map(SnapshotId::to_string).collect()
 }

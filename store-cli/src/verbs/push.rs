@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
     let repo = context.open()?;
     if let Source::Paths(selection) = &mut options.source {
         selection.excludes = excludes(context, &args, &repo)?;
+        selection.one_file_system = any(context, args.one_file_system, |keys| keys.one_file_system);
     }
     if let Some(parent) = &args.parent {
         let same_series = Filter { series: options.series.clone(), ..Filter::default() };
@@ -132,16 +133,24 @@ fn options(context: &Context, args: &Push) -> Result<Options> {
         host: args.host.clone().or_else(|| keys().find_map(|keys| keys.host.clone())),
         time: moment.map(|moment| moment.time),
         parent: if args.force { Parent::None } else { Parent::Auto },
-        skip_if_unchanged: args.skip_if_unchanged || keys().any(|keys| keys.skip_if_unchanged == Some(true)),
+        skip_if_unchanged: any(context, args.skip_if_unchanged, |keys| keys.skip_if_unchanged),
         dry_run: context.global.dry_run,
     })
 }
 
+/// Whether something was switched on, by hand or in a config file.
+fn any(context: &Context, typed: bool, key: fn(&PushKeys) -> Option<bool>) -> bool {
+    typed || context.settings.files.iter().any(|config| key(&config.keys.push) == Some(true))
+}
+
+/// What is read; its excludes come later.
 fn source(args: &Push) -> Result<Source> {
     let name = || args.stdin_filename.clone().unwrap_or_else(|| STDIN_NAME.to_owned());
     if args.stdin_from_command {
         if args.paths.is_empty() {
-            return Err(Failure::usage("--stdin-from-command needs a program after `--`").hint("snap push --stdin-from-command -- pg_dump app"));
+            return Err(
+                Failure::usage("--stdin-from-command needs a program after `--`").hint("snap push --stdin-from-command -- pg_dump app")
+            );
         }
         return Ok(Source::Command { name: name(), argv: args.paths.clone() });
     }
@@ -171,7 +180,7 @@ fn source(args: &Push) -> Result<Source> {
         paths: args.paths.iter().map(PathBuf::from).collect(),
         listed,
         excludes: Excludes::default(),
-        one_file_system: args.one_file_system,
+        one_file_system: false,
     }))
 }
 
@@ -201,13 +210,10 @@ fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
         builder.if_present(rule, "--exclude-if-present").map_err(refuse)?;
     }
     larger_than(&mut builder, args.exclude_larger_than.as_deref(), || "--exclude-larger-than".to_owned())?;
-    let any = |typed: bool, key: fn(&PushKeys) -> Option<bool>| {
-        typed || context.settings.files.iter().any(|config| key(&config.keys.push) == Some(true))
-    };
-    if any(args.exclude_caches, |keys| keys.exclude_caches) {
+    if any(context, args.exclude_caches, |keys| keys.exclude_caches) {
         builder.caches();
     }
-    if any(args.git_ignore, |keys| keys.git_ignore) {
+    if any(context, args.git_ignore, |keys| keys.git_ignore) {
         builder.git_ignore();
     }
     for own in [Path::new(&repo.location()), &context.settings.cache_dir] {
@@ -328,7 +334,8 @@ mod tests {
     #[test]
     fn metadata_is_flattened_and_what_was_typed_wins() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), r#"{"loss": 0.42, "opt": {"lr": 2e-5, "betas": [0.9, 0.95]}, "name": "x", "none": null, "ok": true}"#).unwrap();
+        fs::write(file.path(), r#"{"loss": 0.42, "opt": {"lr": 2e-5, "betas": [0.9, 0.95]}, "name": "x", "none": null, "ok": true}"#)
+            .unwrap();
         let args = Push { meta_file: vec![file.path().into()], meta: vec!["name=y=z".into(), "empty=".into()], ..Push::default() };
         let meta = metadata(&args).unwrap();
         let expected = [

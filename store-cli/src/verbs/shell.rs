@@ -16,7 +16,8 @@ pub(super) fn completion(args: &Completion) -> Result {
 }
 
 pub(super) fn man(args: &Man) -> Result {
-    let fail = |error: io::Error| Failure::with(ErrorKind::Failed, format_args!("cannot write man pages into {}", args.folder.display()), &error);
+    let fail =
+        |error: io::Error| Failure::with(ErrorKind::Failed, format_args!("cannot write man pages into {}", args.folder.display()), &error);
     fs::create_dir_all(&args.folder).map_err(fail)?;
     clap_mangen::generate_to(Cli::command(), &args.folder).map_err(fail)?;
     Ok(Outcome::Done)

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use store_core::ops;
 use store_core::ops::list::{list, resolve};
 use store_core::ops::stats::{self, Report};
 
@@ -16,7 +17,7 @@ pub(super) fn run(context: &Context, args: &Stats) -> Result {
     let items = if args.snaps.is_empty() {
         list(&repo, &filter)?
     } else {
-        args.snaps.iter().map(|snap| resolve(&repo, snap, &filter)).collect::<Result<_, _>>()?
+        args.snaps.iter().map(|snap| resolve(&repo, snap, &filter)).collect::<Result<_, ops::Error>>()?
     };
     let report = stats::stats(&repo, &items)?;
     let mut out = context.ui.out();
