@@ -1,6 +1,7 @@
 //! A stream of bit fields, least significant bit first. Reading past the end is an error, never a panic.
 
 use super::CodecError;
+use super::element::Lane;
 
 /// Appends bit fields to bytes.
 #[derive(Debug)]
@@ -30,6 +31,25 @@ impl BitWriter {
         self.at += (used >> 3) as usize;
         self.acc >>= used & 0x38;
         self.used = used & 7;
+    }
+
+    /// Appends as many fields, each as by [`BitWriter::put`].
+    #[inline(always)]
+    pub(super) fn put_all<const N: usize>(&mut self, values: &[u64; N], lens: &[u8; N]) {
+        if self.at + N * 8 > self.bytes.len() {
+            self.bytes.resize((self.bytes.len() + N * 8) * 2, 0);
+        }
+        let window = &mut self.bytes[self.at..self.at + N * 8];
+        let (mut at, mut acc, mut used) = (0usize, self.acc, self.used);
+        for (&value, &len) in values.iter().zip(lens) {
+            acc |= value << (used & 63);
+            used = used.wrapping_add(u32::from(len));
+            window[at..at + 8].copy_from_slice(&acc.to_le_bytes());
+            at = at.wrapping_add((used >> 3) as usize);
+            acc >>= used & 0x38;
+            used &= 7;
+        }
+        (self.at, self.acc, self.used) = (self.at + at, acc, used);
     }
 
     /// Appends a field of up to 64 bits.
@@ -85,6 +105,23 @@ impl<'a> BitReader<'a> {
         let value = (word >> (self.at & 7)) & ((1u64 << len) - 1);
         self.at += u64::from(len);
         value
+    }
+
+    /// `N` fields, each as by [`BitReader::take`], if so many of 32 bits would be inside.
+    #[inline(always)]
+    pub(super) fn take_all<L: Lane, const N: usize>(&mut self, lens: &[u8; N]) -> Option<[L; N]> {
+        let first = (self.at >> 3) as usize;
+        let window = self.bytes.get(first..first + N * 4 + 8)?;
+        let mut at = (self.at & 7) as usize;
+        let mut values = [L::of(0); N];
+        for (value, &len) in values.iter_mut().zip(lens) {
+            let byte = at >> 3;
+            let word = u64::from_le_bytes(window[byte..byte + 8].try_into().expect("eight bytes"));
+            *value = L::of((word >> (at & 7)) & !(u64::MAX << (len & 31)));
+            at = at.wrapping_add(usize::from(len & 31));
+        }
+        self.at += (at - (self.at & 7) as usize) as u64;
+        Some(values)
     }
 
     /// The next `len` bits, at most 64.

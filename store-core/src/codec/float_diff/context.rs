@@ -47,10 +47,17 @@ impl Classes {
         }
     }
 
-    /// The class of an old value, below [`CLASSES`].
+    /// The classes of old values, all below [`CLASSES`]. `float` is whether there are mantissa bits: a constant where it is called.
     #[inline(always)]
-    pub(super) fn of<L: Lane>(self, old: L) -> u8 {
-        self.level::<L>(old).saturating_sub(u32::from(self.first)).min(u32::from(self.last)) as u8
+    pub(super) fn fill<L: Lane>(self, float: bool, old: &[u8], classes: &mut [u8]) {
+        let bits = self.mantissa.unwrap_or(0) & (L::BITS - 1);
+        let first = L::of(u64::from(self.first));
+        let last = L::of(u64::from(self.last));
+        for (class, old) in classes.iter_mut().zip(old.chunks_exact(L::BYTES)) {
+            let old = L::load(old);
+            let level = if float { (old & !L::SIGN) >> bits } else { L::of(u64::from(self.level::<L>(old))) };
+            *class = level.max(first).minus(first).min(last).wide() as u8;
+        }
     }
 }
 
@@ -86,7 +93,7 @@ impl Recent {
         Self { sum: 0, length: 0 }
     }
 
-    /// Bit length of the magnitude for the block at hand; then takes in the scaled weights of that block, below 2⁶¹.
+    /// Bit length of the magnitude for the block at hand; then takes in the scaled weights of that block, below 2⁶².
     #[inline(always)]
     pub(super) fn length(&self) -> u8 {
         self.length

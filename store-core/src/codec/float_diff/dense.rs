@@ -3,8 +3,11 @@
 use super::super::CodecError;
 use super::super::bits::{BitReader, BitWriter};
 use super::super::element::{Element, Lane};
-use super::super::entropy::{DecodeTables, LANES, RansDecoder, TABLES, cluster, encode as encode_symbols, read_tables, write_tables};
-use super::super::kernel::wide;
+#[cfg(target_arch = "x86_64")]
+use super::super::entropy::Avx2Blocks;
+use super::super::entropy::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, cluster, encode as encode_symbols, read_tables, write_tables};
+#[cfg(target_arch = "x86_64")]
+use super::super::kernel::has_avx2;
 use super::context::{CLASSES, Classes, LENGTHS, Recent, SIZES, weights, window};
 use super::token::{Tokens, apply, difference};
 use crate::base::wire::{Reader, put_varint};
@@ -30,12 +33,9 @@ pub(super) fn encode<L: Lane>(element: Element, new: &[u8], old: &[u8], out: &mu
         symbols: vec![0; count],
         classes: vec![0; count],
         lengths: vec![0; count.div_ceil(LANES)],
-        raw: BitWriter::with_capacity(new.len() / 2),
+        raw: BitWriter::with_capacity(new.len() / 8),
     };
-    match classes.mantissa {
-        Some(_) => first_pass_float::<L>(classes, tokens, new, old, &mut pass),
-        None => first_pass_int::<L>(classes, tokens, new, old, &mut pass),
-    }
+    first_pass::<L>(classes, tokens, new, old, &mut pass);
 
     let (first_length, last_size) = sizes(&pass.lengths);
     for length in &mut pass.lengths {
@@ -81,46 +81,62 @@ fn sizes(lengths: &[u8]) -> (u8, u8) {
 }
 
 #[inline(always)]
-fn first_pass_body<L: Lane>(float: bool, classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
+fn first_pass_body<'a, L: Lane, B: Blocks<'a>>(float: bool, classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
     let weights = weights(tokens, L::BITS);
     let mut recent = Recent::new();
     let blocks = new.chunks(L::BYTES * LANES).zip(old.chunks(L::BYTES * LANES));
     let outs = pass.symbols.chunks_mut(LANES).zip(pass.classes.chunks_mut(LANES)).zip(&mut pass.lengths);
     for ((new, old), ((symbols, class_of), length)) in blocks.zip(outs) {
-        let mut sum = 0;
+        let mut raw = [0u64; LANES];
+        let mut lens = [0u8; LANES];
+        classes.fill::<L>(float, old, class_of);
         let pairs = new.chunks_exact(L::BYTES).zip(old.chunks_exact(L::BYTES));
-        for ((new, old), (symbol, class)) in pairs.zip(symbols.iter_mut().zip(class_of)) {
-            let old = L::load(old);
-            let (token, bits, len) = tokens.split(difference(float, L::load(new), old));
-            *symbol = token;
-            *class = classes.of(old);
-            sum += u64::from(weights[usize::from(token)]) << if float { u32::from(*class & 31) } else { 0 };
-            if L::BITS == 64 { pass.raw.put_wide(bits, len) } else { pass.raw.put(bits, len) }
+        for ((new, old), (symbol, (raw, raw_len))) in pairs.zip(symbols.iter_mut().zip(raw.iter_mut().zip(&mut lens))) {
+            let (token, bits, len) = tokens.split(difference(float, L::load(new), L::load(old)));
+            (*symbol, *raw, *raw_len) = (token, bits, len as u8);
         }
         *length = recent.length();
-        recent.push(sum);
+        // What the last block weighs is never asked for if it is not whole.
+        if let (Some(symbols), Some(classes)) = (symbols.first_chunk(), class_of.first_chunk()) {
+            recent.push(B::weigh(&weights, symbols, if float { classes } else { &[0; LANES] }));
+        }
+        if L::BITS == 64 {
+            raw.iter().zip(lens).for_each(|(&bits, len)| pass.raw.put_wide(bits, u32::from(len)));
+        } else if lens != [0; LANES] {
+            pass.raw.put_all(&raw, &lens);
+        }
     }
 }
 
-#[inline(always)]
-fn first_pass_float_body<L: Lane>(classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
-    first_pass_body::<L>(true, classes, tokens, new, old, pass);
+fn first_pass<L: Lane>(classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
+    let float = classes.mantissa.is_some();
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn on_avx2<L: Lane>(float: bool, classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
+            if float {
+                first_pass_body::<L, Avx2Blocks<'_>>(true, classes, tokens, new, old, pass);
+            } else {
+                first_pass_body::<L, Avx2Blocks<'_>>(false, classes, tokens, new, old, pass);
+            }
+        }
+        if has_avx2() {
+            // SAFETY: the CPU has the features that were just looked for.
+            #[allow(unsafe_code)]
+            return unsafe { on_avx2::<L>(float, classes, tokens, new, old, pass) };
+        }
+    }
+    first_pass_body::<L, RansDecoder<'_>>(float, classes, tokens, new, old, pass);
 }
-
-#[inline(always)]
-fn first_pass_int_body<L: Lane>(classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) {
-    first_pass_body::<L>(false, classes, tokens, new, old, pass);
-}
-
-wide! { fn first_pass_float<L: Lane>(classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) = first_pass_float_body }
-wide! { fn first_pass_int<L: Lane>(classes: Classes, tokens: Tokens, new: &[u8], old: &[u8], pass: &mut Pass) = first_pass_int_body }
 
 fn count_cells(pass: &Pass, class_count: usize, alphabet: usize, cells: &mut [u32]) {
+    let row_len = class_count * alphabet;
     let blocks = pass.symbols.chunks(LANES).zip(pass.classes.chunks(LANES)).zip(&pass.lengths);
     for ((symbols, classes), &size) in blocks {
-        let row = usize::from(size) * class_count;
+        let row = &mut cells[usize::from(size) * row_len..][..row_len];
         for (&symbol, &class) in symbols.iter().zip(classes) {
-            let cell = &mut cells[(row + usize::from(class)) * alphabet + usize::from(symbol)];
+            // Both are below the dimensions of the row, which are at most 32 and 256.
+            let cell = &mut row[(u32::from(class) * alphabet as u32).wrapping_add(u32::from(symbol)) as usize];
             *cell = cell.wrapping_add(1);
         }
     }
@@ -178,10 +194,7 @@ impl<'a> Head<'a> {
 pub(super) fn decode<L: Lane>(element: Element, coded: &[u8], old: &[u8]) -> Result<Vec<u8>, CodecError> {
     let mut head = Head::read::<L>(element, coded)?;
     let mut new = vec![0; old.len()];
-    match element.mantissa_bits() {
-        Some(_) => decode_float::<L>(&mut head, old, &mut new),
-        None => decode_int::<L>(&mut head, old, &mut new),
-    }
+    decode_all::<L>(element.mantissa_bits().is_some(), &mut head, old, &mut new);
     head.symbols.finish()?;
     match head.raw.finish()? {
         [] => Ok(new),
@@ -190,7 +203,7 @@ pub(super) fn decode<L: Lane>(element: Element, coded: &[u8], old: &[u8]) -> Res
 }
 
 #[inline(always)]
-fn decode_body<L: Lane>(float: bool, head: &mut Head<'_>, old: &[u8], new: &mut [u8]) {
+fn decode_body<'a, L: Lane, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, old: &[u8], new: &mut [u8]) {
     let weights = weights(head.tokens, L::BITS);
     let mut starts = [(L::of(0), 0u8); 256];
     for (symbol, start) in starts.iter_mut().enumerate() {
@@ -198,54 +211,61 @@ fn decode_body<L: Lane>(float: bool, head: &mut Head<'_>, old: &[u8], new: &mut 
         // Symbols beyond the alphabet are not in any table.
         *start = (L::of(value as u64), raw.min(L::BITS - 1) as u8);
     }
-    let plain_below = starts.iter().position(|start| start.1 > 0).unwrap_or(256) as u32;
+    let mut raw = head.raw.clone();
     let mut recent = Recent::new();
     let mut symbols = [0u8; STRIP];
     let mut classes = [0u8; STRIP];
     for (old, new) in old.chunks(STRIP * L::BYTES).zip(new.chunks_mut(STRIP * L::BYTES)) {
         let count = old.len() / L::BYTES;
-        for (class, old) in classes.iter_mut().zip(old.chunks_exact(L::BYTES)) {
-            *class = head.classes.of(L::load(old));
-        }
+        head.classes.fill::<L>(float, old, &mut classes);
         let (symbols, classes) = (&mut symbols[..count], &classes[..count]);
-        decode_symbols(float, head, &weights, &mut recent, classes, symbols);
-        let pairs = old.chunks(LANES * L::BYTES).zip(new.chunks_mut(LANES * L::BYTES));
-        for ((old, new), symbols) in pairs.zip(symbols.chunks(LANES)) {
-            let triples = old.chunks_exact(L::BYTES).zip(new.chunks_exact_mut(L::BYTES)).zip(symbols);
-            if symbols.iter().all(|&symbol| u32::from(symbol) < plain_below) {
-                for ((old, new), &symbol) in triples {
-                    apply(float, starts[usize::from(symbol)].0, L::load(old)).store(new);
-                }
-            } else {
-                for ((old, new), &symbol) in triples {
-                    let (start, len) = starts[usize::from(symbol)];
-                    let len = u32::from(len);
-                    let bits = L::of(if L::BITS == 64 { head.raw.take_wide(len) } else { head.raw.take(len) });
-                    // Even symbols are negative: their raw bits lead away from zero as well.
-                    let negative = L::of(u64::from(symbol & 1)).minus(L::of(1));
-                    apply(float, start.plus((bits ^ negative).minus(negative)), L::load(old)).store(new);
-                }
+        decode_symbols::<B>(float, head, &weights, &mut recent, classes, symbols);
+        let blocks = old.chunks(LANES * L::BYTES).zip(new.chunks_mut(LANES * L::BYTES));
+        for ((old, new), symbols) in blocks.zip(symbols.chunks(LANES)) {
+            let mut padded = [0; LANES];
+            padded[..symbols.len()].copy_from_slice(symbols);
+            let mut starts_of = [L::of(0); LANES];
+            let mut lens = [0; LANES];
+            for ((start, len), &symbol) in starts_of.iter_mut().zip(&mut lens).zip(&padded) {
+                (*start, *len) = starts[usize::from(symbol)];
+            }
+            let bits: [L; LANES] = raw_bits(&mut raw, &lens);
+            let sides = starts_of.iter().zip(&bits).zip(&padded);
+            let pairs = old.chunks_exact(L::BYTES).zip(new.chunks_exact_mut(L::BYTES));
+            for (((&start, &bits), &symbol), (old, new)) in sides.zip(pairs) {
+                // Even symbols are negative: their raw bits lead away from zero as well.
+                let negative = L::of(u64::from(symbol & 1)).minus(L::of(1));
+                let difference = start.plus((bits ^ negative).minus(negative));
+                apply(float, difference, L::load(old)).store(new);
             }
         }
     }
+    head.raw = raw;
 }
 
 #[inline(always)]
-fn decode_symbols(float: bool, head: &mut Head<'_>, weights: &[u32; 256], recent: &mut Recent, classes: &[u8], out: &mut [u8]) {
-    let mut decoder = head.symbols.clone();
+fn raw_bits<L: Lane>(raw: &mut BitReader<'_>, lens: &[u8; LANES]) -> [L; LANES] {
+    if *lens == [0; LANES] {
+        return [L::of(0); LANES];
+    }
+    if L::BITS < 64 && let Some(fields) = raw.take_all(lens) {
+        return fields;
+    }
+    lens.map(|len| L::of(raw.take_wide(u32::from(len))))
+}
+
+#[inline(always)]
+fn decode_symbols<'a, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, weights: &[u32; 256], recent: &mut Recent, classes: &[u8], out: &mut [u8]) {
+    let mut decoder = B::from(&head.symbols);
     let (class_blocks, class_tail) = classes.as_chunks::<LANES>();
     let (blocks, tail) = out.as_chunks_mut::<LANES>();
     for (classes, symbols) in class_blocks.iter().zip(blocks) {
         let size = recent.length().saturating_sub(head.first_length).min(head.last_size);
         let row = &head.map[usize::from(size) & (SIZES - 1)];
-        *symbols = decoder.block(&head.tables, classes.map(|class| row[usize::from(class) & (CLASSES - 1)]));
-        let mut sum = 0u64;
-        for (symbol, class) in symbols.iter().zip(classes) {
-            let weight = u64::from(weights[usize::from(*symbol)]);
-            sum = sum.wrapping_add(weight << if float { u32::from(*class & 31) } else { 0 });
-        }
-        recent.push(sum);
+        *symbols = decoder.block(head.tables.slots(), B::look_up(row, classes));
+        recent.push(B::weigh(weights, symbols, if float { classes } else { &[0; LANES] }));
     }
+    let mut decoder = decoder.into();
     if !tail.is_empty() {
         let size = recent.length().saturating_sub(head.first_length).min(head.last_size);
         let row = &head.map[usize::from(size) & (SIZES - 1)];
@@ -255,15 +275,22 @@ fn decode_symbols(float: bool, head: &mut Head<'_>, weights: &[u32; 256], recent
     head.symbols = decoder;
 }
 
-#[inline(always)]
-fn decode_float_body<L: Lane>(head: &mut Head<'_>, old: &[u8], new: &mut [u8]) {
-    decode_body::<L>(true, head, old, new);
+fn decode_all<L: Lane>(float: bool, head: &mut Head<'_>, old: &[u8], new: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn on_avx2<'a, L: Lane>(float: bool, head: &mut Head<'a>, old: &[u8], new: &mut [u8]) {
+            if float {
+                decode_body::<L, Avx2Blocks<'a>>(true, head, old, new);
+            } else {
+                decode_body::<L, Avx2Blocks<'a>>(false, head, old, new);
+            }
+        }
+        if has_avx2() {
+            // SAFETY: the CPU has the features that were just looked for.
+            #[allow(unsafe_code)]
+            return unsafe { on_avx2::<L>(float, head, old, new) };
+        }
+    }
+    decode_body::<L, RansDecoder<'_>>(float, head, old, new);
 }
-
-#[inline(always)]
-fn decode_int_body<L: Lane>(head: &mut Head<'_>, old: &[u8], new: &mut [u8]) {
-    decode_body::<L>(false, head, old, new);
-}
-
-wide! { fn decode_float<L: Lane>(head: &mut Head<'_>, old: &[u8], new: &mut [u8]) = decode_float_body }
-wide! { fn decode_int<L: Lane>(head: &mut Head<'_>, old: &[u8], new: &mut [u8]) = decode_int_body }

@@ -59,11 +59,16 @@ impl Tokens {
     pub(super) fn split<L: Lane>(self, difference: L) -> (u8, u64, u32) {
         let negative = difference.sign_mask();
         let magnitude = (difference ^ negative).minus(negative).wide();
-        let length = u64::BITS - magnitude.leading_zeros();
-        let raw = length.saturating_sub(self.top + 1);
-        let token = (u64::from(raw) << self.top) + (magnitude >> raw);
+        // Narrow where it can be: that lets several elements be split at once.
+        let length = if L::BITS <= 32 { u32::BITS - (magnitude as u32).leading_zeros() } else { u64::BITS - magnitude.leading_zeros() };
+        let raw = length.saturating_sub(self.top + 1) & (L::BITS - 1);
+        let token = if L::BITS <= 32 {
+            u64::from((raw << self.top).wrapping_add(magnitude as u32 >> raw))
+        } else {
+            (u64::from(raw) << self.top).wrapping_add(magnitude >> raw)
+        };
         let positive = u64::from(magnitude != 0) & !negative.wide();
-        ((token * 2).wrapping_sub(positive & 1) as u8, magnitude & ((1 << raw) - 1), raw)
+        ((token * 2).wrapping_sub(positive & 1) as u8, magnitude & !(u64::MAX << raw), raw)
     }
 
     /// The difference that a symbol stands for when its raw bits are zero, and how many raw bits it has.

@@ -109,17 +109,45 @@ fn pack(values: &[u8], bits: u32, out: &mut Vec<u8>) {
     pack_groups(values, bits, &mut out[start..]);
 }
 
+/// Calls a function with the width as a constant.
+macro_rules! with_bits {
+    ($bits:expr, $function:ident ( $($arg:expr),* )) => {
+        match $bits {
+            1 => $function::<1>($($arg),*),
+            2 => $function::<2>($($arg),*),
+            3 => $function::<3>($($arg),*),
+            4 => $function::<4>($($arg),*),
+            5 => $function::<5>($($arg),*),
+            6 => $function::<6>($($arg),*),
+            _ => $function::<7>($($arg),*),
+        }
+    };
+}
+
 #[inline(always)]
 fn pack_body(values: &[u8], bits: u32, out: &mut [u8]) {
-    // Eight values are as many bytes as a value has bits.
-    for (group, out) in values.chunks(8).zip(out.chunks_mut(bits as usize)) {
-        let mut eight = [0; 8];
-        eight[..group.len()].copy_from_slice(group);
+    with_bits!(bits, pack_bits(values, out));
+}
+
+#[inline(always)]
+fn pack_bits<const BITS: usize>(values: &[u8], out: &mut [u8]) {
+    let word = |eight: &[u8; 8]| {
         let mut word = 0u64;
         for (i, &value) in eight.iter().enumerate() {
-            word |= u64::from(value) << (bits * i as u32);
+            word |= u64::from(value) << (BITS * i);
         }
-        out.copy_from_slice(&word.to_le_bytes()[..out.len()]);
+        word.to_le_bytes()
+    };
+    // Eight values are as many bytes as a value has bits.
+    let (groups, rest) = values.as_chunks::<8>();
+    let (outs, last) = out.split_at_mut(groups.len() * BITS);
+    for (eight, out) in groups.iter().zip(outs.as_chunks_mut::<BITS>().0) {
+        out.copy_from_slice(&word(eight)[..BITS]);
+    }
+    if !rest.is_empty() {
+        let mut eight = [0; 8];
+        eight[..rest.len()].copy_from_slice(rest);
+        last.copy_from_slice(&word(&eight)[..last.len()]);
     }
 }
 
@@ -137,23 +165,23 @@ fn unpack(bytes: &[u8], bits: u32, count: usize) -> Result<Vec<u8>, CodecError> 
 
 #[inline(always)]
 fn unpack_body(bytes: &[u8], bits: u32, values: &mut [u8]) {
-    let mask = (1u64 << bits) - 1;
-    for (i, group) in values.chunks_mut(8).enumerate() {
-        let at = i * bits as usize;
-        let word = match bytes.get(at..at + 8) {
-            Some(bytes) => u64::from_le_bytes(bytes.try_into().expect("eight bytes")),
-            None => {
-                let mut word = [0; 8];
-                let rest = &bytes[at.min(bytes.len())..];
-                let len = rest.len().min(8);
-                word[..len].copy_from_slice(&rest[..len]);
-                u64::from_le_bytes(word)
-            }
-        };
-        for (k, value) in group.iter_mut().enumerate() {
-            *value = (word >> (bits * k as u32) & mask) as u8;
-        }
+    with_bits!(bits, unpack_bits(bytes, values));
+}
+
+#[inline(always)]
+fn unpack_bits<const BITS: usize>(bytes: &[u8], values: &mut [u8]) {
+    let eight = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        let word = u64::from_le_bytes(word);
+        std::array::from_fn::<u8, 8, _>(|k| (word >> (BITS * k)) as u8 & ((1 << BITS) - 1))
+    };
+    let (groups, rest) = values.as_chunks_mut::<8>();
+    let (ins, last) = bytes.split_at(groups.len() * BITS);
+    for (values, bytes) in groups.iter_mut().zip(ins.as_chunks::<BITS>().0) {
+        *values = eight(bytes);
     }
+    rest.copy_from_slice(&eight(last)[..rest.len()]);
 }
 
 wide! { fn unpack_groups(bytes: &[u8], bits: u32, values: &mut [u8]) = unpack_body }
