@@ -3,6 +3,7 @@
 pub mod init;
 pub mod key;
 pub mod list;
+pub mod ls;
 pub mod push;
 
 pub use crate::error::{Error, ErrorKind};
