@@ -82,9 +82,7 @@ fn main() {
     }
     println!("estimate: {:.0} MB/s", (raw * rounds) as f64 / 1e6 / (cpu_seconds() - start).max(1e-9));
     if std::env::var_os("PEERS").is_some() {
-        let rounds_for_zstd = |level| {
-            move |_: Element, bytes: &[u8]| zstd::bulk::compress(bytes, level).unwrap()
-        };
+        let rounds_for_zstd = |level| move |_: Element, bytes: &[u8]| zstd::bulk::compress(bytes, level).unwrap();
         let (one, three) = (rounds_for_zstd(1), rounds_for_zstd(3));
         measure("zstd -3", &|(e, new, _)| three(e, new), &|_, coded, _, len| zstd::bulk::decompress(coded, len).unwrap());
         measure("XOR planes, zstd -1", &|(e, new, old)| one(e, &xor_planes(e, new, old)), &|e, coded, old, len| {

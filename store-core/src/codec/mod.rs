@@ -17,6 +17,8 @@ mod kernel;
 pub mod planes;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 
 pub use element::{BlockKind, Element};
 

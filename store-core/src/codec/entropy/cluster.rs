@@ -59,8 +59,7 @@ pub(in super::super) struct Clusters {
 
 /// Assigns each of the cells, histograms over `alphabet` symbols one after another, to one of at most [`TABLES`] tables.
 pub(in super::super) fn cluster(cells: &[u32], alphabet: usize) -> Clusters {
-    let used: Vec<(usize, &[u32])> =
-        cells.chunks_exact(alphabet).enumerate().filter(|(_, counts)| counts.iter().any(|&c| c > 0)).collect();
+    let used: Vec<(usize, &[u32])> = cells.chunks_exact(alphabet).enumerate().filter(|(_, counts)| counts.iter().any(|&c| c > 0)).collect();
     let mut sums: Vec<Vec<u32>> = Vec::new();
     let mut owner = vec![0usize; used.len()];
     if !used.is_empty() {

@@ -5,7 +5,9 @@ use super::super::bits::{BitReader, BitWriter};
 use super::super::element::{Element, Lane};
 #[cfg(target_arch = "x86_64")]
 use super::super::entropy::Avx2Blocks;
-use super::super::entropy::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, cluster, encode as encode_symbols, read_tables, write_tables};
+use super::super::entropy::{
+    Blocks, DecodeTables, LANES, RansDecoder, TABLES, cluster, encode as encode_symbols, read_tables, write_tables,
+};
 #[cfg(target_arch = "x86_64")]
 use super::super::kernel::has_avx2;
 use super::context::{CLASSES, Classes, LENGTHS, Recent, SIZES, weights, window};
@@ -102,7 +104,7 @@ fn first_pass_body<'a, L: Lane, B: Blocks<'a>>(float: bool, classes: Classes, to
         }
         if L::BITS == 64 {
             raw.iter().zip(lens).for_each(|(&bits, len)| pass.raw.put_wide(bits, u32::from(len)));
-        } else if lens != [0; LANES] {
+        } else if u128::from_le_bytes(lens) != 0 {
             pass.raw.put_all(&raw, &lens);
         }
     }
@@ -226,10 +228,12 @@ fn decode_body<'a, L: Lane, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, old
             padded[..symbols.len()].copy_from_slice(symbols);
             let mut starts_of = [L::of(0); LANES];
             let mut lens = [0; LANES];
+            let mut any = 0;
             for ((start, len), &symbol) in starts_of.iter_mut().zip(&mut lens).zip(&padded) {
                 (*start, *len) = starts[usize::from(symbol)];
+                any |= *len;
             }
-            let bits: [L; LANES] = raw_bits(&mut raw, &lens);
+            let bits: [L; LANES] = if any == 0 { [L::of(0); LANES] } else { raw_bits(&mut raw, &lens) };
             let sides = starts_of.iter().zip(&bits).zip(&padded);
             let pairs = old.chunks_exact(L::BYTES).zip(new.chunks_exact_mut(L::BYTES));
             for (((&start, &bits), &symbol), (old, new)) in sides.zip(pairs) {
@@ -245,17 +249,23 @@ fn decode_body<'a, L: Lane, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, old
 
 #[inline(always)]
 fn raw_bits<L: Lane>(raw: &mut BitReader<'_>, lens: &[u8; LANES]) -> [L; LANES] {
-    if *lens == [0; LANES] {
-        return [L::of(0); LANES];
-    }
-    if L::BITS < 64 && let Some(fields) = raw.take_all(lens) {
+    if L::BITS < 64
+        && let Some(fields) = raw.take_all(lens)
+    {
         return fields;
     }
     lens.map(|len| L::of(raw.take_wide(u32::from(len))))
 }
 
 #[inline(always)]
-fn decode_symbols<'a, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, weights: &[u32; 256], recent: &mut Recent, classes: &[u8], out: &mut [u8]) {
+fn decode_symbols<'a, B: Blocks<'a>>(
+    float: bool,
+    head: &mut Head<'a>,
+    weights: &[u32; 256],
+    recent: &mut Recent,
+    classes: &[u8],
+    out: &mut [u8],
+) {
     let mut decoder = B::from(&head.symbols);
     let (class_blocks, class_tail) = classes.as_chunks::<LANES>();
     let (blocks, tail) = out.as_chunks_mut::<LANES>();
