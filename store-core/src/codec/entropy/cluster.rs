@@ -53,8 +53,6 @@ pub(in super::super) struct Clusters {
     /// For each cell the index of its table; for empty cells 0.
     pub(in super::super) table_of: Vec<u8>,
     pub(in super::super) tables: Vec<Freqs>,
-    /// Bits of all symbols and tables, an estimate.
-    pub(in super::super) bits: u64,
 }
 
 /// Assigns each of the cells, histograms over `alphabet` symbols one after another, to one of at most [`TABLES`] tables.
@@ -77,8 +75,7 @@ pub(in super::super) fn cluster(cells: &[u32], alphabet: usize) -> Clusters {
     for (&(cell, _), &owner) in used.iter().zip(&owner) {
         table_of[cell] = rank[owner];
     }
-    let bits = sums.iter().map(|sum| entropy(sum) + table_cost(sum)).sum::<u64>() / BIT;
-    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect(), bits }
+    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect() }
 }
 
 fn mean(counts: &[u32]) -> u64 {

@@ -73,14 +73,14 @@ impl Tokens {
 
     /// The difference that a symbol stands for when its raw bits are zero, and how many raw bits it has.
     pub(super) fn of_symbol(self, symbol: u8) -> (i128, u32) {
-        let token = (u32::from(symbol) + 1) / 2;
+        let token = u32::from(symbol).div_ceil(2);
         let (magnitude, raw) = if token < 2 << self.top {
             (u128::from(token), 0)
         } else {
             let raw = (token >> self.top) - 1;
             (u128::from((token & ((1 << self.top) - 1)) | 1 << self.top) << raw, raw)
         };
-        (if symbol % 2 == 0 { -(magnitude as i128) } else { magnitude as i128 }, raw)
+        (if symbol.is_multiple_of(2) { -(magnitude as i128) } else { magnitude as i128 }, raw)
     }
 }
 
