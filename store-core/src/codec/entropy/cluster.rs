@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::super::kernel::wide;
 use super::{Freqs, SCALE, rans::TABLES};
 
 /// Units of cost in a bit.
@@ -95,8 +96,14 @@ fn prices(counts: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-fn price(counts: &[u32], prices: &[u32]) -> u64 {
-    counts.iter().zip(prices).map(|(&count, &price)| u64::from(count) * u64::from(price)).sum()
+#[inline(always)]
+fn price_body(counts: &[u32], prices: &[u32]) -> u64 {
+    counts.iter().zip(prices).fold(0, |sum, (&count, &price)| u64::from(count).wrapping_mul(u64::from(price)).wrapping_add(sum))
+}
+
+wide! {
+    /// What `counts` cost at these prices.
+    fn price(counts: &[u32], prices: &[u32]) -> u64 = price_body
 }
 
 /// Picks far-apart cells as seeds until another would not pay for its table, then reassigns all cells a few times.

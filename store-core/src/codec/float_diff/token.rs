@@ -34,9 +34,24 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// What serves elements of this width.
-    pub(super) fn for_width(bits: u32) -> Self {
-        Self { top: if bits == 16 || bits == 64 { 1 } else { 2 } }
+    /// What serves these elements: the wider symbols are, the larger differences must be to be worth it.
+    pub(super) fn choose<L: Lane>(float: bool, new: &[u8], old: &[u8]) -> Self {
+        let top = match L::BITS {
+            16 => {
+                let step = (new.len() / L::BYTES / 1024).max(1);
+                let pairs = new.chunks_exact(L::BYTES).zip(old.chunks_exact(L::BYTES)).step_by(step);
+                let (mut all, mut large) = (0, 0);
+                for (new, old) in pairs {
+                    let difference = difference(float, L::load(new), L::load(old)).wide();
+                    all += 1;
+                    large += usize::from((8..=0xfff8).contains(&difference));
+                }
+                if large * 2 > all { 2 } else { 1 }
+            }
+            64 => 1,
+            _ => 2,
+        };
+        Self { top }
     }
 
     /// The split that a byte names, if symbols of elements so wide fit a byte.
