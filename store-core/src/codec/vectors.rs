@@ -2,6 +2,8 @@
 //!
 //! A line is `planes`, element code, plain, coded, or `difference`, element code, base, plain, coded; bytes in hexadecimal.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 
 use super::testing::{Noise, odd_floats, weights};
