@@ -1,6 +1,7 @@
 //! One file becomes pieces, a piece becomes named chunks.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::{Budget, Permit};
@@ -142,23 +143,16 @@ pub(super) fn pieces(
 ) -> Result<(), CutError> {
     let len = file.len();
     let data = file.data_ranges();
-    let whole = matches!(&data[..], [only] if *only == (0..len));
-    if !whole {
-        let mut at = 0;
-        for range in data {
-            if range.start > at {
-                give(Piece::Hole { len: range.start - at })?;
-            }
-            plain(context, file, range.start, range.end - range.start, give)?;
-            at = range.end;
-        }
-        return if len > at { give(Piece::Hole { len: len - at }) } else { Ok(()) };
-    }
     let layout = detect(file).map_err(CutError::Read)?;
-    let Some(layout) = layout else { return plain(context, file, 0, len, give) };
-    for Region { offset, len, tensor } in regions(&layout, len, LEAST_TENSOR) {
-        let Some(tensor) = tensor.and_then(|index| layout.tensors.get(index)) else {
-            plain(context, file, offset, len, give)?;
+    let regions = match &layout {
+        Some(layout) => regions(layout, len, LEAST_TENSOR),
+        None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
+        None => return Ok(()),
+    };
+    for Region { offset, len, tensor } in regions {
+        let tensor = tensor.and_then(|index| layout.as_ref()?.tensors.get(index));
+        let Some(tensor) = tensor else {
+            with_holes(context, file, &data, offset..offset + len, give)?;
             continue;
         };
         let step = segment_step(context.segment_len, tensor.dtype.block_bytes() as usize);
@@ -166,15 +160,43 @@ pub(super) fn pieces(
         let mut at = 0;
         while at < len {
             let part = (len - at).min(piece as u64) as usize;
-            let permit = context.read_ahead.take(part);
-            let starts = (0..part).step_by(step);
-            let hint = |start: usize| old.and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
-            let hints = starts.map(hint).collect();
-            give(Piece::Segments { offset: offset + at, len: part, step, dtype: tensor.dtype, hints, permit })?;
+            let here = offset + at..offset + at + part as u64;
+            let first = data.partition_point(|range| range.end <= here.start);
+            let is_data = data.get(first).is_some_and(|range| range.start <= here.start && here.end <= range.end);
+            if is_data {
+                let permit = context.read_ahead.take(part);
+                let starts = (0..part).step_by(step);
+                let hint = |start: usize| old.and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
+                let hints = starts.map(hint).collect();
+                give(Piece::Segments { offset: here.start, len: part, step, dtype: tensor.dtype, hints, permit })?;
+            } else {
+                with_holes(context, file, &data, here, give)?;
+            }
             at += part as u64;
         }
     }
     Ok(())
+}
+
+/// Makes the pieces of a range of plain bytes, in which there may be holes.
+fn with_holes(
+    context: &CutContext,
+    file: &OpenFile,
+    data: &[Range<u64>],
+    within: Range<u64>,
+    give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
+) -> Result<(), CutError> {
+    let mut at = within.start;
+    let first = data.partition_point(|range| range.end <= within.start);
+    for range in data[first..].iter().take_while(|range| range.start < within.end) {
+        let (start, end) = (range.start.max(within.start), range.end.min(within.end));
+        if start > at {
+            give(Piece::Hole { len: start - at })?;
+        }
+        plain(context, file, start, end - start, give)?;
+        at = end;
+    }
+    if within.end > at { give(Piece::Hole { len: within.end - at }) } else { Ok(()) }
 }
 
 fn plain(
