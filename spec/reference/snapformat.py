@@ -1,4 +1,4 @@
-"""The encodings of spec/FORMAT.md, section by section: bytes in, values out. Nothing here opens a file or writes one."""
+"""The encodings of spec/FORMAT.md, section by section: bytes in, values out. No file is touched here."""
 
 import functools
 import stat
@@ -168,8 +168,8 @@ SESSION = fields(writer=array(16), started=time, host=text, pid=U32, program=tex
 TOTALS = fields(files=U64, directories=U64, others=U64, bytes=U64, new_bytes=U64, stored_bytes=U64, unreadable=U64)
 COMMIT = fields(root=ID, time=time, zone=number("i"), host=text, user=text, writer=array(16), previous=option(ID),
                 parent=option(ID), series=option(text), tags=listing(text, True), refs=listing(text, True),
-                description=option(text), meta=mapping(text, text), paths=listing(octets), incompatible=U64, totals=TOTALS,
-                program=text, extra=EXTRA)
+                description=option(text), meta=mapping(text, text), paths=listing(octets), incompatible=U64,
+                totals=TOTALS, program=text, extra=EXTRA)
 OUTCOME = choice(commit=COMMIT, abort=fields(time=time, by=text, reason=text))
 STATEMENT = choice(
     tags=fields(snapshot=ID, add=listing(text), remove=listing(text)), ref=fields(name=text, snapshot=option(ID)),
@@ -199,15 +199,17 @@ class Blob:
 
 def read_blob(r: Reader, pack: bytes, ordinal: int, offset: int) -> Blob:
     start = r.at
-    kind, depth, sealed = r.u8(), r.u8(), r.varint()
+    kind, depth, sealed = r.u8(), r.u8(), r.varint(8 * MIB + 16)
     need(kind in (DATA, NODES), f"blob of unknown kind {kind}")
-    steps = tuple((r.u8(), r.varint(), r.string(64)) for _ in range(r.varint(8)))
+    steps = tuple((r.u8(), r.varint(8 * MIB), r.string(64)) for _ in range(r.varint(8)))
     lengths = tuple(r.varint(4 * MIB if kind == DATA else 2 * MIB) for _ in range(r.varint(32768)))
     need(len(lengths) > 0 and min(lengths) > 0 and sum(lengths) <= 8 * MIB, "lengths of a blob's chunks")
     bases = tuple(r.id() for _ in range(r.varint(4096)))
     need(depth <= 8 and (depth > 0) == (len(bases) > 0), f"depth {depth} of a blob with {len(bases)} bases")
-    need(sealed >= 16, "a blob shorter than its tag")
-    need(not steps or steps[0][1] == sum(lengths), "the first step's input is not the chunks")
+    if steps:
+        need(steps[0][1] == sum(lengths) and sealed > 16, "lengths that do not fit the steps")
+    else:
+        need(sealed == sum(lengths) + 16 and not bases, "a blob without steps that is not its chunks")
     frame = r.data[start : r.at]
     ids = tuple(r.id() for _ in lengths)
     if boolean(r):
@@ -217,7 +219,7 @@ def read_blob(r: Reader, pack: bytes, ordinal: int, offset: int) -> Blob:
 
 def read_pack_contents(r: Reader, pack: bytes) -> tuple[list[Blob], int]:
     """The blobs of a pack, and where its footer begins."""
-    padding, blobs, at = r.varint(), [], 88
+    padding, blobs, at = r.varint(256 * MIB), [], 88
     for ordinal in range(r.varint(262_144)):
         blobs.append(read_blob(r, pack, ordinal, at))
         at += blobs[-1].sealed
@@ -279,7 +281,7 @@ SPECIAL = {FIFO: stat.S_IFIFO, CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, SOC
 def read_extent(r: Reader) -> Extent:
     kind = r.u8()
     need(kind < 2, f"extent of unknown kind {kind}")
-    extent = Extent(None if kind else r.id(), r.varint())
+    extent = Extent(None, r.varint()) if kind else Extent(r.id(), r.varint(4 * MIB))
     need(extent.length > 0, "an extent of no bytes")
     return extent
 
@@ -287,11 +289,11 @@ def read_extent(r: Reader) -> Extent:
 def read_entry(r: Reader) -> Entry:
     name, tag = r.string(1024), r.u8()
     need(name not in (b"", b".", b"..") and not set(name) & {0, ord("/")}, f"a name that is none: {name!r}")
-    mode, uid, gid = r.varint(0o7777), r.varint(), r.varint()
+    mode, uid, gid = r.varint(0o7777), r.varint(2**32 - 1), r.varint(2**32 - 1)
     (mtime, mnanos), (ctime, cnanos) = time(r), time(r)
     inode, device, links = r.varint(), r.varint(), r.varint()
     xattrs = tuple((r.string(256 << 10), r.string(256 << 10)) for _ in range(r.varint(256 << 10)))
-    check_ascending([name for name, _ in xattrs])
+    check_ascending([b"", *(name for name, _ in xattrs)])
     need(sum(len(n) + len(v) for n, v in xattrs) <= 256 << 10, "too many extended attributes")
     entry = functools.partial(Entry, name, tag, mode, uid, gid, mtime * 10**9 + mnanos, ctime * 10**9 + cnanos,
                               inode, device, links, xattrs)
@@ -310,8 +312,8 @@ def read_entry(r: Reader) -> Entry:
     return entry(rdev=r.varint() if tag in (CHARACTER, BLOCK) else 0)
 
 
-def read_child(r: Reader, form: int) -> Child:
-    return Child(r.id(), r.varint(), r.string(1024) if form == ENTRIES else b"")
+def read_child(r: Reader, leaf: int) -> Child:
+    return Child(r.id(), r.varint(), r.string(1024) if leaf == ENTRIES else b"")
 
 
 def read_node(data: bytes) -> tuple[int, int, list]:
@@ -323,8 +325,8 @@ def read_node(data: bytes) -> tuple[int, int, list]:
     count = r.varint(8192)
     need(count > 0, "a node of no items")
     leaf = (form - 1) % 2 + 1
-    item = {1: read_entry, 2: read_extent, 3: lambda r: read_child(r, ENTRIES), 4: lambda r: read_child(r, EXTENTS)}[form]
-    items = [item(r) for _ in range(count)]
+    read: Form = {1: read_entry, 2: read_extent}.get(form, lambda r: read_child(r, leaf))
+    items = [read(r) for _ in range(count)]
     r.end()
     if leaf == ENTRIES:
         check_ascending([i.name if level == 0 else i.last for i in items])
@@ -340,8 +342,8 @@ class Object:
     def __init__(self, data: bytes, kind: int) -> None:
         need(len(data) >= 88, "an object shorter than its header")
         self.header = data[:88]
-        magic, self.kind, version, suite, zero, incompatible, _, epoch, clear, self.salt, self.commitment = struct.unpack(
-            "<4s4B4I32s32s", self.header)
+        magic, self.kind, version, suite, zero, incompatible, _, epoch, clear = struct.unpack("<4s4B4I", self.header[:24])
+        self.salt, self.commitment = self.header[24:56], self.header[56:]
         need(magic == b"SNAP", "no object of snap")
         need((self.kind, version, suite, zero) == (kind, 1, 1, 0), "another kind, version or suite")
         need(incompatible == 0, f"unknown incompatible flags {incompatible:#x}")

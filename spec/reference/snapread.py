@@ -2,7 +2,7 @@
 """A slow, small reader of snap repositories on a local disk, written from spec/FORMAT.md alone. It never writes to one.
 
 Usage: snapread.py [--key-file F] [--index] REPO (list | check | restore SNAPSHOT-ID TARGET)
-The passphrase is in SNAP_PASSWORD. Chunks are found through the packs' footers; with --index, through the index segments.
+The passphrase is in SNAP_PASSWORD. Chunks are found through the footers of packs, with --index through index segments.
 `restore` fills TARGET, which must be new or empty, with the snapshot's root directory. `check` decodes everything.
 """
 
@@ -48,7 +48,8 @@ class Repository:
     def names(self, folder: str) -> list[str]:
         """The paths of the objects of a folder; names of other shapes are ignored."""
         shape = re.compile(r"packs/(..)/\1[0-9a-f]{62}" if folder == "packs" else folder + "/[0-9a-f]{64}")
-        paths = (str(p.relative_to(self.folder)) for p in self.folder.glob(folder + ("/*/*" if folder == "packs" else "/*")))
+        found = self.folder.glob(folder + ("/*/*" if folder == "packs" else "/*"))
+        paths = (str(path.relative_to(self.folder)) for path in found)
         return sorted(path for path in paths if shape.fullmatch(path))
 
     def read(self, path: str) -> bytes:
@@ -63,26 +64,29 @@ class Repository:
         data, kind = self.read(path), path.split("/")[0]
         sealed = Object(data, KINDS[kind])
         need(sealed.unlock(root or self.master, self.id), f"{path}: another key's")
-        return sealed.open(0, data[88 + len(sealed.clear) :], sealed.clear + (b"" if kind == "index" else path.encode()))
+        place = b"" if kind == "index" else path.encode()
+        return sealed.open(0, data[88 + len(sealed.clear) :], sealed.clear + place)
 
     def find_master(self, password: bytes | None, secret: bytes | None) -> bytes:
+        """The master key from the first slot that opens."""
         for path in self.names("keys"):
-            slot = Object(self.read(path), KINDS["keys"])
-            clear = fmt.record(fmt.SLOT_CLEAR, slot.clear)
-            need(clear["repository"] == self.id, f"{path}: a slot of another repository")
-            kdf, values = clear["kdf"]
-            if kdf == "argon2id" and password is not None:
-                limits = (("memory_kib", 4 << 20), ("passes", 64), ("lanes", 64))
-                need(all(0 < values[name] <= most for name, most in limits), f"{path}: an exhausting Argon2id")
-                root = hash_secret_raw(password, values["salt"], values["passes"], values["memory_kib"], values["lanes"], 32,
-                                       Type.ID, 0x13)
-            elif kdf == "key_file" and secret is not None:
-                root = fmt.derive("key file", secret, 32)
-            else:
-                continue
-            if slot.unlock(root, self.id):
-                return fmt.record(fmt.ID, self.open(path, root))
+            try:
+                slot = Object(self.read(path), KINDS["keys"])
+                clear = fmt.record(fmt.SLOT_CLEAR, slot.clear)
+                root = self.key_encryption_key(*clear["kdf"], password, secret)
+                if clear["repository"] == self.id and root is not None and slot.unlock(root, self.id):
+                    return fmt.record(fmt.ID, self.open(path, root))
+            except Refused as error:
+                print(f"{path}: {error}", file=sys.stderr)
         raise Refused("no key slot opens with this passphrase or key file")
+
+    @staticmethod
+    def key_encryption_key(kdf: str, values: dict, password: bytes | None, secret: bytes | None) -> bytes | None:
+        if kdf == "key_file":
+            return secret and fmt.derive("key file", secret, 32)
+        memory, passes, lanes = values["memory_kib"], values["passes"], values["lanes"]
+        need(memory <= 4 << 20 and 0 < passes <= 64 and 0 < lanes <= 64, "Argon2id that would exhaust this machine")
+        return password and hash_secret_raw(password, values["salt"], passes, memory, lanes, 32, Type.ID, 0x13)
 
     # Finding chunks
 
@@ -203,7 +207,7 @@ class Repository:
 
 
 class Restore:
-    """Writes a tree below `target`. Nothing is followed and nothing overwritten: each name is made anew in an open folder."""
+    """Writes a tree below `target`. Nothing is followed or overwritten: each name is made anew in an open folder."""
 
     def __init__(self, repository: Repository, target: Path) -> None:
         self.repository, self.target, self.links = repository, target, {}
@@ -218,7 +222,7 @@ class Restore:
         self.metadata(entry, folder)
 
     def entry(self, entry: Entry, folder: int, path: bytes) -> None:
-        link = entry.links > 1 and entry.tag != fmt.DIRECTORY and (entry.device, entry.inode)
+        link = entry.links > 1 and entry.inode != 0 and entry.tag != fmt.DIRECTORY and (entry.device, entry.inode)
         if link in self.links:
             os.link(self.links[link], entry.name, src_dir_fd=self.top, dst_dir_fd=folder, follow_symlinks=False)
             return
@@ -240,6 +244,8 @@ class Restore:
         else:
             if entry.tag == fmt.SYMLINK:
                 os.symlink(entry.target, entry.name, dir_fd=folder)
+            elif entry.tag == fmt.SOCKET:
+                return
             else:
                 os.mknod(entry.name, fmt.SPECIAL[entry.tag] | 0o600, entry.rdev, dir_fd=folder)
             self.metadata(entry, folder, entry.name)
@@ -270,13 +276,14 @@ class Restore:
 
 def check(repository: Repository) -> None:
     """Decodes every blob and every record, and walks all snapshots."""
-    packs = {bytes.fromhex(path[-64:]): repository.footer(bytes.fromhex(path[-64:])) for path in repository.names("packs")}
+    ids = [bytes.fromhex(path[-64:]) for path in repository.names("packs")]
+    packs = {id: repository.footer(id) for id in ids}
     for blobs in packs.values():
         for blob in blobs:
             repository.decode(blob)
     for path in repository.names("index"):
         for id, (length, blobs) in repository.segment(path)[1].items():
-            need(id not in packs or (blobs, length) == (packs[id], len(repository.pack(id)[0])), f"{path}: not as {id.hex()}")
+            need(id not in packs or (blobs, length) == (packs[id], len(repository.pack(id)[0])), f"{path}: not as packs")
     for path in repository.names("sessions"):
         fmt.record(fmt.SESSION, repository.open(path))
     for path in repository.names("notes"):
@@ -284,13 +291,15 @@ def check(repository: Repository) -> None:
     for outcome, commit in repository.outcomes().values():
         if outcome == "commit":
             walk(repository, repository.top(commit))
-    print(f"{len(packs)} packs, {sum(map(len, packs.values()))} blobs, {len(repository.blobs)} chunks and nodes: all well")
+    count = sum(len(blobs) for blobs in packs.values())
+    print(f"{len(packs)} packs, {count} blobs, {len(repository.blobs)} chunks and nodes: all well")
 
 
 def walk(repository: Repository, entry: Entry) -> None:
     if entry.tag in (fmt.FILE, fmt.BIG_FILE):
         for extent in repository.extents(entry):
-            need(extent.chunk is None or (DATA, extent.chunk) in repository.blobs, f"{entry.name!r}: a chunk is missing")
+            found = extent.chunk is None or (DATA, extent.chunk) in repository.blobs
+            need(found, f"{entry.name!r}: a chunk is missing")
     elif entry.tag == fmt.DIRECTORY and entry.root is not None:
         for child in repository.items(entry.root, ENTRIES):
             walk(repository, child)
@@ -300,7 +309,8 @@ def show(repository: Repository) -> None:
     commits = [(c["time"], id, c) for id, (outcome, c) in repository.outcomes().items() if outcome == "commit"]
     for (seconds, _), id, commit in sorted(commits, key=lambda c: c[:2]):
         when = datetime.fromtimestamp(seconds, timezone(timedelta(seconds=commit["zone"])))
-        print(id, when.isoformat(), commit["host"], commit["totals"]["bytes"], *(os.fsdecode(p) for p in commit["paths"]))
+        paths = [os.fsdecode(path) for path in commit["paths"]]
+        print(id, when.isoformat(), commit["host"], commit["totals"]["bytes"], *paths)
 
 
 def main() -> None:
