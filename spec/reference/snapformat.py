@@ -342,7 +342,7 @@ class Object:
     def __init__(self, data: bytes, kind: int) -> None:
         need(len(data) >= 88, "an object shorter than its header")
         self.header = data[:88]
-        magic, self.kind, version, suite, zero, incompatible, _, epoch, clear = struct.unpack("<4s4B4I", self.header[:24])
+        magic, self.kind, version, suite, zero, incompatible, _, epoch, clear = struct.unpack_from("<4s4B4I", data)
         self.salt, self.commitment = self.header[24:56], self.header[56:]
         need(magic == b"SNAP", "no object of snap")
         need((self.kind, version, suite, zero) == (kind, 1, 1, 0), "another kind, version or suite")

@@ -283,7 +283,8 @@ def check(repository: Repository) -> None:
             repository.decode(blob)
     for path in repository.names("index"):
         for id, (length, blobs) in repository.segment(path)[1].items():
-            need(id not in packs or (blobs, length) == (packs[id], len(repository.pack(id)[0])), f"{path}: not as packs")
+            same = id not in packs or (blobs, length) == (packs[id], len(repository.pack(id)[0]))
+            need(same, f"{path}: not what pack {id.hex()} says")
     for path in repository.names("sessions"):
         fmt.record(fmt.SESSION, repository.open(path))
     for path in repository.names("notes"):
