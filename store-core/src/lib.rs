@@ -16,6 +16,7 @@ pub mod tensor;
 // L2: pure logic
 pub mod blob;
 pub mod merkle;
+pub mod plan;
 
 // L3: ports
 #[cfg(feature = "engine")]

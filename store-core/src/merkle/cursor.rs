@@ -90,6 +90,20 @@ impl<'s, S: NodeSource> EntriesCursor<'s, S> {
         }
     }
 
+    /// The entry with this name. Goes past all before it, and looks only into nodes that may hold it.
+    pub fn find(&mut self, name: &[u8]) -> Result<Option<Entry>, MerkleError<S::Error>> {
+        loop {
+            match self.head()? {
+                None => return Ok(None),
+                Some(EntriesHead::Node { child, level: Some(_) }) if child.last.as_slice() < name => self.skip(),
+                Some(EntriesHead::Node { .. }) => self.expand()?,
+                Some(EntriesHead::Entry(entry)) if entry.name.as_slice() < name => self.skip(),
+                Some(EntriesHead::Entry(entry)) if entry.name == name => return self.next(),
+                Some(EntriesHead::Entry(_)) => return Ok(None),
+            }
+        }
+    }
+
     /// What comes next, without looking into nodes.
     pub fn head(&mut self) -> Result<Option<&EntriesHead>, MerkleError<S::Error>> {
         if self.head.is_none() {

@@ -1,3 +1,64 @@
 //! `list`: the snapshots, and which one somebody means.
+//!
+//! [`Filter`] says which snapshots count, [`resolve`] finds the one that a text means, [`SnapPath`] splits what names a path within one.
+//! Filters bound `latest`, refs, times and the steps back of `~N`; an id is an id whatever the filters say.
+
+mod condition;
+mod resolve;
+mod snap_path;
+mod time;
+
+pub use condition::Condition;
+pub use resolve::resolve;
+pub use snap_path::SnapPath;
+pub use time::{Edge, parse_time};
 
 pub use crate::repo::StoredSnapshot as Item;
+
+use crate::error::Error;
+use crate::format::record::Time;
+use crate::format::snapshot::Snapshot;
+use crate::repo::Repo;
+
+/// Which snapshots count: those that fulfil all that is set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Of this series.
+    pub series: Option<String>,
+    /// With all labels of at least one of these lists.
+    pub tags: Vec<Vec<String>>,
+    /// Taken on this host.
+    pub host: Option<String>,
+    /// Made of this path, as the snapshot records it: absolute, byte for byte.
+    pub path: Option<Vec<u8>>,
+    /// Taken at this time or later.
+    pub since: Option<Time>,
+    /// Taken at this time or earlier.
+    pub until: Option<Time>,
+    /// For which all of these hold.
+    pub conditions: Vec<Condition>,
+}
+
+impl Filter {
+    /// Whether `snapshot` counts.
+    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+        let tagged = |tags: &Vec<String>| tags.iter().all(|tag| snapshot.tags.contains(tag));
+        self.series.as_ref().is_none_or(|series| snapshot.series.as_ref() == Some(series))
+            && (self.tags.is_empty() || self.tags.iter().any(tagged))
+            && self.host.as_ref().is_none_or(|host| snapshot.host == *host)
+            && self.path.as_ref().is_none_or(|path| snapshot.paths.contains(path))
+            && self.since.is_none_or(|since| snapshot.time >= since)
+            && self.until.is_none_or(|until| snapshot.time <= until)
+            && self.conditions.iter().all(|condition| condition.holds(snapshot))
+    }
+}
+
+/// The snapshots that `filter` lets through, oldest first.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn list(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
+    let mut items = repo.snapshots()?;
+    items.retain(|item| filter.matches(&item.snapshot));
+    Ok(items)
+}

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::cut::{Cut, CutContext, CutError};
-use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, chain, read_again};
+use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
 use super::store::{BlobStore, NewCounts};
 use crate::base::ids::NodeId;
 use crate::crypto::RepoKeys;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};

@@ -8,11 +8,11 @@ use rayon::ScopeFifo;
 
 use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
 use crate::base::units::MIB;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
-use crate::merkle::{EntriesCursor, MerkleError};
+use crate::merkle::EntriesCursor;
 use crate::monitor::Warning;
-use crate::repo::{ReadError, Repo};
+use crate::repo::Repo;
 use crate::source::{Event, Found, OpenFile, SourceError, Walk, What};
 
 /// Files up to this many bytes are read whole by one job; larger ones are spread over the pool.
@@ -155,7 +155,7 @@ impl TreeFeeder<'_, '_, '_> {
     /// What the parent snapshot has under this name. Names are asked for in ascending order.
     fn in_parent(&mut self, name: &[u8]) -> Result<Option<Entry>, Gone> {
         let Some(Some(cursor)) = self.parents.last_mut() else { return Ok(None) };
-        match advance_to(cursor, name) {
+        match cursor.find(name) {
             Ok(entry) => Ok(entry),
             Err(error) => {
                 // A damaged parent costs reading its files again; it does not stop a push.
@@ -315,16 +315,6 @@ fn is_unchanged(old: &Entry, meta: &Metadata, size: u64) -> bool {
     old_size == size && then.mtime == meta.mtime && then.ctime == meta.ctime && then.inode == meta.inode
 }
 
-fn advance_to(cursor: &mut EntriesCursor<'_, Repo>, name: &[u8]) -> Result<Option<Entry>, MerkleError<ReadError>> {
-    loop {
-        match cursor.peek()? {
-            Some(entry) if entry.name.as_slice() < name => cursor.skip(),
-            Some(entry) if entry.name == name => return cursor.next(),
-            _ => return Ok(None),
-        }
-    }
-}
-
 fn whole_file(context: &CutContext, found: Found, replaces: bool) -> WholeFile {
     let mut read = Err(FileError::Unreadable(String::new()));
     for _ in 0..TRIES {
@@ -382,15 +372,4 @@ pub(super) fn read_again(
 
 fn problem(error: &SourceError) -> Warning {
     Warning { item: error.path().to_string_lossy().into_owned(), message: chain(error) }
-}
-
-/// An error with all its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

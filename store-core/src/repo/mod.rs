@@ -8,7 +8,7 @@ mod session;
 mod snapshots;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, WrittenCounts};
@@ -16,13 +16,14 @@ pub use reader::ReadError;
 pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, ObjectPath};
 use crate::base::ids::RepoId;
 use crate::base::units::MIB;
 use crate::chunking::Chunker;
 use crate::codec::Compression;
 use crate::crypto::RepoKeys;
 use crate::format::config::Config;
+use crate::monitor::Warning;
 use derived::DerivedIndex;
 use reader::BlobReader;
 
@@ -61,6 +62,7 @@ pub struct Repo {
     pub(crate) compression: Compression,
     pub(crate) memory: MemoryPlan,
     pub(crate) cache_dir: PathBuf,
+    warnings: Mutex<Vec<Warning>>,
 }
 
 impl Repo {
@@ -77,6 +79,19 @@ impl Repo {
     /// Its parameters.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What was found damaged on the way and was gone on without, since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn warn(&self, object: &ObjectPath, message: &str) {
+        let warning = Warning { item: object.to_string(), message: message.to_owned() };
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 
     /// A chunker with its parameters and its secret table.

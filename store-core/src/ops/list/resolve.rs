@@ -1,0 +1,280 @@
+//! Which snapshot somebody means.
+
+use super::time::{Edge, parse_time};
+use super::{Filter, Item};
+use crate::base::ids::SnapshotId;
+use crate::error::{Error, ErrorKind};
+use crate::format::record::Time;
+use crate::repo::Repo;
+
+/// Fewest hexadecimal digits that name a snapshot.
+const PREFIX: usize = 4;
+/// How many candidates or refs an error lists.
+const SHOWN: usize = 8;
+
+/// A way to name a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Base<'t> {
+    Latest,
+    /// The last one at that time.
+    At(&'t str),
+    /// The newest that carries the ref but so many.
+    Ref(&'t str, u64),
+    /// An id, the beginning of one, or a ref.
+    Name(&'t str),
+}
+
+/// The snapshot that `spec` means: a full id, a unique beginning of one (4 digits or more), a ref, `latest`, `@TIME` for the last one at
+/// that time; each with `~N` behind it for the N-th before it; or `REF@{N}` for what a ref pointed to N snapshots ago.
+///
+/// A ref points to the newest snapshot that carries it. Where a ref and the beginning of an id agree, the ref is meant.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Usage`] when nothing fits or more than one does; others when snapshots cannot be read.
+pub fn resolve(repo: &Repo, spec: &str, filter: &Filter) -> Result<Item, Error> {
+    choose(repo.snapshots()?, spec, filter)
+}
+
+/// Whether `spec` is a time, perhaps with steps back.
+pub(super) fn is_time(spec: &str) -> bool {
+    matches!(parse(spec), Ok((Base::At(text), _)) if parse_time(text, Edge::End).is_ok())
+}
+
+fn usage(message: String) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+fn parse(spec: &str) -> Result<(Base<'_>, u64), Error> {
+    let (mut name, mut back) = (spec, 0u64);
+    while let Some((before, steps)) = name.rsplit_once('~').filter(|(_, steps)| steps.bytes().all(|c| c.is_ascii_digit())) {
+        let steps = if steps.is_empty() { Some(1) } else { steps.parse().ok() };
+        let sum = steps.and_then(|steps| back.checked_add(steps));
+        back = sum.ok_or_else(|| usage(format!("'{spec}' goes back too many snapshots")))?;
+        name = before;
+    }
+    let base = match name.strip_suffix('}').and_then(|name| name.rsplit_once("@{")) {
+        Some((name, steps)) if !name.is_empty() => {
+            let steps = steps.parse().map_err(|_| usage(format!("'{spec}': write REF@{{N}} with a number, as in production@{{1}}")))?;
+            Base::Ref(name, steps)
+        }
+        _ => match name.strip_prefix('@') {
+            Some(time) => Base::At(time),
+            None if name == "latest" => Base::Latest,
+            None => Base::Name(name),
+        },
+    };
+    Ok((base, back))
+}
+
+fn choose(all: Vec<Item>, spec: &str, filter: &Filter) -> Result<Item, Error> {
+    let (base, back) = parse(spec)?;
+    if all.is_empty() {
+        return Err(usage("the repository holds no snapshot yet: make one with `snap push`".into()));
+    }
+    let filtered: Vec<&Item> = all.iter().filter(|item| filter.matches(&item.snapshot)).collect();
+    let none = || usage(format!("no snapshot is '{spec}' among those that the filters let through: `snap list` shows all"));
+    let found = match base {
+        Base::Latest => filtered.last().copied().ok_or_else(none)?,
+        Base::At(text) => {
+            let time = parse_time(text, Edge::End)?;
+            let at = filtered.partition_point(|item| item.snapshot.time <= time);
+            at.checked_sub(1).map(|at| filtered[at]).ok_or_else(|| usage(format!("no snapshot is as old as '{text}'")))?
+        }
+        Base::Ref(name, steps) => match carriers(&filtered, name).nth(usize::try_from(steps).unwrap_or(usize::MAX)) {
+            Some(found) => found,
+            None => {
+                let known = carriers(&filtered, name).count();
+                return Err(match known {
+                    0 => unknown(&all, &filtered, name),
+                    _ => usage(format!("'{spec}': the ref '{name}' has {known} snapshots, so the oldest is {name}@{{{}}}", known - 1)),
+                });
+            }
+        },
+        Base::Name(name) => named(&all, &filtered, name)?,
+    };
+    if back == 0 {
+        return Ok(found.clone());
+    }
+    let place = |item: &Item| (item.snapshot.time, item.id);
+    let before = filtered.partition_point(|item| place(item) < place(found));
+    let at = usize::try_from(back).ok().and_then(|back| before.checked_sub(back));
+    at.map(|at| filtered[at].clone()).ok_or_else(|| usage(format!("'{spec}' does not exist: {before} snapshots are before that one")))
+}
+
+fn carriers<'i>(items: &[&'i Item], name: &str) -> impl Iterator<Item = &'i Item> {
+    items.iter().rev().copied().filter(move |item| item.snapshot.refs.iter().any(|known| known == name))
+}
+
+fn named<'i>(all: &'i [Item], filtered: &[&'i Item], name: &str) -> Result<&'i Item, Error> {
+    if let Ok(id) = name.parse::<SnapshotId>() {
+        return all.iter().find(|item| item.id == id).ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
+    }
+    if let Some(found) = carriers(filtered, name).next() {
+        return Ok(found);
+    }
+    let hex = !name.is_empty() && name.bytes().all(|c| c.is_ascii_hexdigit());
+    if !hex {
+        return Err(unknown(all, filtered, name));
+    }
+    let prefix = name.to_ascii_lowercase();
+    let mut found = all.iter().filter(|item| item.id.to_string().starts_with(&prefix));
+    match (found.next(), found.next()) {
+        (Some(_), _) if name.len() < PREFIX => {
+            Err(usage(format!("'{name}' is too short for a snapshot: give {PREFIX} digits of its id or more")))
+        }
+        (Some(only), None) => Ok(only),
+        (Some(first), Some(second)) => {
+            let candidates: Vec<_> = [first, second].into_iter().chain(found).collect();
+            let more = if candidates.len() > SHOWN { format!(" and {} more", candidates.len() - SHOWN) } else { String::new() };
+            let shown: Vec<_> = candidates.iter().take(SHOWN).map(|item| describe(item, prefix.len())).collect();
+            Err(usage(format!("'{name}' could be {}{more}: give more digits", shown.join(", "))))
+        }
+        (None, _) => Err(unknown(all, filtered, name)),
+    }
+}
+
+fn describe(item: &Item, prefix: usize) -> String {
+    let (id, Time { seconds, .. }) = (item.id.to_string(), item.snapshot.time);
+    let digits = (prefix + 4).clamp(8, id.len());
+    let time = jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s"), |time| time.to_string());
+    let series = item.snapshot.series.as_ref().map(|series| format!(", series {series}")).unwrap_or_default();
+    format!("{} ({time}{series})", &id[..digits])
+}
+
+fn unknown(all: &[Item], filtered: &[&Item], name: &str) -> Error {
+    if all.len() > filtered.len() && carriers(&all.iter().collect::<Vec<_>>(), name).next().is_some() {
+        return usage(format!("the ref '{name}' is carried by no snapshot that the filters let through"));
+    }
+    let mut refs: Vec<&str> = all.iter().flat_map(|item| item.snapshot.refs.iter().map(String::as_str)).collect();
+    refs.sort_unstable();
+    refs.dedup();
+    let known = match refs.len() {
+        0 => String::new(),
+        1..=SHOWN => format!("; refs are {}", refs.join(", ")),
+        more => format!("; refs are {} and {} more", refs[..SHOWN].join(", "), more - SHOWN),
+    };
+    usage(format!("there is no snapshot '{name}': `snap list` shows all{known}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{NodeId, WriterId};
+    use crate::format::record::Extra;
+    use crate::format::snapshot::{Snapshot, Totals};
+
+    fn item(id: &str, seconds: i64, series: Option<&str>, refs: &[&str], loss: Option<&str>) -> Item {
+        let snapshot = Snapshot {
+            root: NodeId::from_bytes([0; 32]),
+            time: Time { seconds, nanos: 0 },
+            zone: 0,
+            host: "host".into(),
+            user: "user".into(),
+            writer: WriterId::from_bytes([0; 16]),
+            previous: None,
+            parent: None,
+            series: series.map(Into::into),
+            tags: vec!["a".into(), "b".into()],
+            refs: refs.iter().map(|name| (*name).into()).collect(),
+            description: None,
+            meta: loss.map(|loss| ("loss".into(), loss.into())).into_iter().collect(),
+            paths: vec![b"/data".to_vec()],
+            incompatible: 0,
+            totals: Totals { bytes: 100, ..Totals::default() },
+            program: String::new(),
+            extra: Extra::new(),
+        };
+        Item { id: format!("{id:0<64}").parse().unwrap(), snapshot }
+    }
+
+    fn items() -> Vec<Item> {
+        vec![
+            item("aaaa1", 1000, Some("s"), &["v1", "production"], Some("0.9")),
+            item("aaaa2", 2000, None, &["face"], None),
+            item("bbbb", 3000, Some("s"), &["v2", "production"], Some("0.09")),
+            item("face", 4000, None, &[], Some("nan")),
+            item("cccc", 5000, Some("s"), &[], Some("10")),
+        ]
+    }
+
+    fn found(spec: &str, filter: &Filter) -> Result<i64, String> {
+        choose(items(), spec, filter).map(|item| item.snapshot.time.seconds / 1000).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_way_to_name_a_snapshot_is_understood() {
+        let all = Filter::default();
+        let full = format!("{:0<64}", "face");
+        for (spec, meant) in [
+            ("latest", 5),
+            ("latest~", 4),
+            ("latest~1", 4),
+            ("latest~1~2", 2),
+            ("latest~4", 1),
+            ("bbbb", 3),
+            ("BBBB", 3),
+            ("aaaa1", 1),
+            ("aaaa2~1", 1),
+            ("v1", 1),
+            ("production", 3),
+            ("production~1", 2),
+            ("production@{0}", 3),
+            ("production@{1}", 1),
+            ("face", 2),
+            (full.as_str(), 4),
+            ("@1970-01-01T00:50:00Z", 3),
+            ("@1970-01-01T01:00:00Z~2", 1),
+            ("@1h", 5),
+        ] {
+            assert_eq!(found(spec, &all), Ok(meant), "{spec}");
+        }
+    }
+
+    #[test]
+    fn filters_bound_all_but_ids() {
+        let series = Filter { series: Some("s".into()), until: Some(Time { seconds: 3000, nanos: 0 }), ..Filter::default() };
+        assert_eq!(found("latest", &series), Ok(3));
+        assert_eq!(found("latest~1", &series), Ok(1));
+        assert_eq!(found("aaaa2", &series), Ok(2));
+        assert_eq!(found("aaaa2~1", &series), Ok(1));
+        assert_eq!(found("@1970-01-01T00:40:00Z", &series), Ok(1));
+        let tags = |lists: &[&[&str]]| lists.iter().map(|list| list.iter().map(|tag| (*tag).into()).collect()).collect();
+        assert!(found("latest", &Filter { tags: tags(&[&["x"], &["a", "b"]]), ..Filter::default() }).is_ok());
+        assert!(found("latest", &Filter { tags: tags(&[&["a", "x"]]), ..Filter::default() }).is_err());
+    }
+
+    #[test]
+    fn errors_say_what_could_be_meant() {
+        let all = Filter::default();
+        let error = |spec| found(spec, &all).unwrap_err();
+        assert!(error("aaaa").contains("aaaa1000 (1970-01-01T00:16:40Z, series s), aaaa2000 (1970-01-01T00:33:20Z)"), "{}", error("aaaa"));
+        assert!(error("bbb").contains("too short"));
+        assert!(error("v3").contains("refs are face, production, v1, v2"));
+        assert!(error("dddd").contains("no snapshot 'dddd'"));
+        assert!(error("production@{2}").contains("production@{1}"));
+        assert!(error("latest~5").contains("4 snapshots are before"));
+        assert!(error("@1970-01-01T00:00:01Z").contains("as old as"));
+        assert!(error("v1@{x}").contains("number"));
+        assert!(error("@soon").contains("no time"));
+        assert!(error("latest~99999999999999999999").contains("too many"));
+        assert!(choose(Vec::new(), "latest", &all).unwrap_err().to_string().contains("snap push"));
+    }
+
+    #[test]
+    fn conditions_compare_numbers_as_numbers() {
+        let holds = |text: &str| -> Vec<i64> {
+            let filter = Filter { conditions: vec![text.parse().unwrap()], ..Filter::default() };
+            items().iter().filter(|item| filter.matches(&item.snapshot)).map(|item| item.snapshot.time.seconds / 1000).collect()
+        };
+        assert_eq!(holds("meta.loss < 0.5"), [3]);
+        assert_eq!(holds("meta.loss<=0.9"), [1, 3]);
+        assert_eq!(holds("meta.loss > 0.5"), [1, 5]);
+        assert_eq!(holds("meta.loss = NaN"), [4]);
+        assert_eq!(holds("meta.loss != 10"), [1, 2, 3, 4]);
+        assert_eq!(holds("series == 's'"), [1, 3, 5]);
+        assert_eq!(holds("bytes >= 1e2"), [1, 2, 3, 4, 5]);
+        for text in ["", "meta.loss", "meta. < 1", "loss < 1", "meta.loss ! 1"] {
+            assert!(text.parse::<super::super::Condition>().is_err(), "{text}");
+        }
+    }
+}
