@@ -53,5 +53,5 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, _bases: &[u8]) -> Result<Vec<u8>, D
             unknown => return Err(CodecError::Unknown(unknown).into()),
         };
     }
-    if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Length.into()) }
+    if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Truncated.into()) }
 }

@@ -35,7 +35,7 @@ pub fn zstd_decode(frame: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
     });
     match written {
         Ok(written) if written == len => Ok(out),
-        Ok(_) => Err(CodecError::Length),
+        Ok(_) => Err(CodecError::Truncated),
         Err(_) => Err(CodecError::Malformed("no zstd frame of the length that is claimed")),
     }
 }

@@ -182,7 +182,7 @@ impl Repo {
                 Some(base) => base,
                 None if place_of_base.frame.depth < place.frame.depth => self.load(&place_of_base, location.ordinal)?,
                 None => {
-                    let source = DecodeError::Codec(crate::codec::CodecError::Base);
+                    let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
                     let object = ObjectPath::Pack(place.pack).to_string();
                     return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
                 }
