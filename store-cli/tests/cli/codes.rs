@@ -65,7 +65,7 @@ fn what_cannot_be_read_makes_a_partial_snapshot_and_3() {
     let place = Place::new();
     place.write("d/good", "good");
     place.write("d/bad", "bad");
-    fs::set_permissions(place.path("d/bad"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path("d/bad"), fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(place.path("d/bad")).is_ok() {
         // Root reads everything; a list with a path that is gone is as good.
         place.write("list", format!("{}\n{}\n", place.path("d/good").display(), place.path("d/gone").display()));
