@@ -26,4 +26,4 @@ pub use compression::Compression;
 pub use element::{BlockKind, Element};
 pub use error::CodecError;
 pub use incompressible::looks_incompressible;
-pub use zstd_frame::{zstd_decode, zstd_encode};
+pub use zstd_frame::{zstd_decode, zstd_decode_with_prefix, zstd_encode, zstd_encode_with_prefix};

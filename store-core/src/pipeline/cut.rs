@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::budget::{Budget, Permit};
 use super::known::KnownChunks;
+use super::parent::OldTensors;
 use crate::base::ids::ChunkId;
 use crate::base::units::{KIB, MIB};
 use crate::chunking::{Chunker, Region, regions, segment_step};
@@ -34,7 +35,7 @@ pub(super) enum Piece {
     /// Plain bytes, read and cut already, because each cut depends on the one before.
     Plain { bytes: Vec<u8>, lens: Vec<usize>, permit: Permit },
     /// Segments of a tensor, not read yet.
-    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, permit: Permit },
+    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, hints: Vec<Option<ChunkId>>, permit: Permit },
     /// Zeros that take no room.
     Hole { len: u64 },
 }
@@ -46,6 +47,8 @@ pub(super) struct NamedChunk {
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) known: bool,
+    /// The older segment that it continues, as far as its name tells.
+    pub(super) hint: Option<ChunkId>,
 }
 
 /// A piece with its chunks named and looked up.
@@ -67,24 +70,25 @@ pub(super) enum CutError {
 impl Piece {
     /// Reads what is not read yet, names the chunks and looks them up.
     pub(super) fn cut(self, context: &CutContext, file: Option<&OpenFile>) -> Result<Cut, CutError> {
-        let (bytes, lens, dtype, permit) = match self {
+        let (bytes, lens, dtype, hints, permit) = match self {
             Self::Hole { len } => return Ok(Cut::Hole { len }),
-            Self::Plain { bytes, lens, permit } => (bytes, lens, None, permit),
-            Self::Segments { offset, len, step, dtype, permit } => {
+            Self::Plain { bytes, lens, permit } => (bytes, lens, None, Vec::new(), permit),
+            Self::Segments { offset, len, step, dtype, hints, permit } => {
                 let mut bytes = vec![0; len];
                 let file = file.ok_or_else(|| CutError::Read(io::ErrorKind::NotSeekable.into()))?;
                 file.read_exact_at(offset, &mut bytes).map_err(CutError::Read)?;
                 let lens = bytes.chunks(step).map(<[u8]>::len).collect();
-                (bytes, lens, Some(dtype), permit)
+                (bytes, lens, Some(dtype), hints, permit)
             }
         };
         let mut start = 0;
         let mut chunks: Vec<_> = lens
             .into_iter()
-            .map(|len| {
+            .enumerate()
+            .map(|(i, len)| {
                 let id = context.keys.chunk_id(&bytes[start..start + len]);
                 start += len;
-                NamedChunk { id, start: start - len, len, known: false }
+                NamedChunk { id, start: start - len, len, known: false, hint: hints.get(i).copied().flatten() }
             })
             .collect();
         let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
@@ -133,6 +137,7 @@ impl<'c> PlainCutter<'c> {
 pub(super) fn pieces(
     context: &CutContext,
     file: &Arc<OpenFile>,
+    old: Option<&OldTensors>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
 ) -> Result<(), CutError> {
     let len = file.len();
@@ -162,7 +167,10 @@ pub(super) fn pieces(
         while at < len {
             let part = (len - at).min(piece as u64) as usize;
             let permit = context.read_ahead.take(part);
-            give(Piece::Segments { offset: offset + at, len: part, step, dtype: tensor.dtype, permit })?;
+            let starts = (0..part).step_by(step);
+            let hint = |start: usize| old.and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
+            let hints = starts.map(hint).collect();
+            give(Piece::Segments { offset: offset + at, len: part, step, dtype: tensor.dtype, hints, permit })?;
             at += part as u64;
         }
     }
