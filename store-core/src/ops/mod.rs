@@ -1,5 +1,7 @@
 //! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
+pub mod diff;
+pub mod dump;
 pub mod init;
 pub mod key;
 pub mod list;
