@@ -20,6 +20,8 @@ mod kernel;
 pub mod planes;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 mod zstd_frame;
 
 pub use compression::Compression;
