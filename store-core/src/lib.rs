@@ -11,11 +11,13 @@ pub mod chunking;
 pub mod codec;
 pub mod crypto;
 pub mod format;
+pub mod sketch;
 pub mod tensor;
 
 // L2: pure logic
 pub mod blob;
 pub mod merkle;
+pub mod plan;
 
 // L3: ports
 #[cfg(feature = "engine")]

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use store_core::codec::Compression;
-use store_core::monitor::Silent;
+use store_core::monitor::{Monitor, Silent};
 use store_core::ops::push::{Options, Report, Source, push};
+use store_core::ops::restore;
 use store_core::repo::{OpenOptions, Repo, Secrets};
 use store_core::source::Selection;
 
@@ -24,6 +25,49 @@ fn options(folder: &Path) -> OpenOptions {
 
 fn push_path(repo: &Repo, path: &Path) -> Report {
     push(repo, Options::new(Source::Paths(Selection { paths: vec![path.to_path_buf()], ..Selection::default() })), &Silent).unwrap()
+}
+
+fn restore_latest(repo: &Repo, target: &Path) -> store_core::ops::restore::Report {
+    let stored = repo.snapshots().unwrap().pop().unwrap();
+    let options = restore::Options { target: target.to_path_buf(), verify: true, ..restore::Options::default() };
+    restore::restore(repo, &stored, &options, &Loud).unwrap()
+}
+
+struct Loud;
+
+impl Monitor for Loud {
+    fn warning(&self, warning: &store_core::monitor::Warning) {
+        panic!("{warning}");
+    }
+}
+
+#[test]
+fn a_snapshot_comes_back_and_replaces_only_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("empty folder")).unwrap();
+    let noise: Vec<u8> = (0..3_000_000u32).flat_map(|i| blake3_like(i).to_le_bytes()).collect();
+    std::fs::write(data.join("large"), &noise).unwrap();
+    std::fs::write(data.join("small"), "text").unwrap();
+    std::os::unix::fs::symlink("small", data.join("link")).unwrap();
+    let (repo, _) = Repo::init(&options(folder.path()), &secrets(), "test").unwrap();
+    push_path(&repo, &data);
+    let target = folder.path().join("target");
+    let first = restore_latest(&repo, &target);
+    assert_eq!((first.failed, first.written_bytes), (0, 12_000_004));
+    assert_eq!(std::fs::read(target.join("large")).unwrap(), noise);
+    assert_eq!(std::fs::read_link(target.join("link")).unwrap(), Path::new("small"));
+    let mut changed = noise.clone();
+    changed[6_000_000] ^= 1;
+    std::fs::write(target.join("large"), &changed).unwrap();
+    let second = restore_latest(&repo, &target);
+    assert!(second.written_bytes <= 256 << 10, "{second:?}");
+    assert_eq!(std::fs::read(target.join("large")).unwrap(), noise);
+}
+
+/// Numbers without pattern.
+fn blake3_like(i: u32) -> u32 {
+    (u64::from(i).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 29) as u32
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
+pub mod check;
 pub mod diff;
 pub mod dump;
 pub mod init;
@@ -7,5 +8,8 @@ pub mod key;
 pub mod list;
 pub mod ls;
 pub mod push;
+pub mod repair;
+pub mod restore;
+pub mod stats;
 
 pub use crate::error::{Error, ErrorKind};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::cut::{Cut, CutContext, CutError};
-use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, chain, read_again};
+use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
 use super::store::{BlobStore, NewCounts};
 use crate::base::ids::NodeId;
 use crate::crypto::RepoKeys;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
@@ -227,7 +227,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
+        read_again(&context, &Arc::new(again), None, &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
         Ok((list, meta))
     }
 
@@ -254,7 +254,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     if chunk.known {
                         self.known_chunks += 1;
                     } else {
-                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype)?;
+                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype, chunk.hint)?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
                 }

@@ -107,7 +107,14 @@ impl Repo {
             return Ok(false);
         }
         for id in &missing {
-            index.apply(id, &self.read_segment(id)?)?;
+            match self.read_segment(id) {
+                Ok(segment) => index.apply(id, &segment)?,
+                // The others still say where their chunks are. It is tried again each time, until a repair removes it.
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index` makes it anew from the packs");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if missing.len() > 4 {
             index.flush()?;

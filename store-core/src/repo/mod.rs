@@ -10,7 +10,7 @@ mod snapshots;
 mod tree;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
@@ -21,13 +21,14 @@ pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
 pub(crate) use tree::clean;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, ObjectPath};
 use crate::base::ids::RepoId;
 use crate::base::units::MIB;
 use crate::chunking::Chunker;
 use crate::codec::Compression;
 use crate::crypto::RepoKeys;
 use crate::format::config::Config;
+use crate::monitor::Warning;
 use derived::DerivedIndex;
 use reader::BlobReader;
 
@@ -66,6 +67,7 @@ pub struct Repo {
     pub(crate) compression: Compression,
     pub(crate) memory: MemoryPlan,
     pub(crate) cache_dir: PathBuf,
+    warnings: Mutex<Vec<Warning>>,
 }
 
 impl Repo {
@@ -82,6 +84,19 @@ impl Repo {
     /// Its parameters.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What was found damaged on the way and was gone on without, since the last call.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn warn(&self, object: &ObjectPath, message: &str) {
+        let warning = Warning { item: object.to_string(), message: message.to_owned() };
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
 
     /// A chunker with its parameters and its secret table.

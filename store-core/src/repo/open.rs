@@ -1,7 +1,7 @@
 //! Making and opening a repository.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use zeroize::Zeroizing;
 
@@ -101,7 +101,18 @@ impl Repo {
         let cache_dir = options.cache_dir.join(keys.repo().to_string());
         let index = DerivedIndex::new(cache_dir.join("index"), memory.index);
         let reader = BlobReader::new(memory.blobs);
-        Ok(Self { backend, keys, config, index, reader, pool, compression: options.compression, memory, cache_dir })
+        Ok(Self {
+            backend,
+            keys,
+            config,
+            index,
+            reader,
+            pool,
+            compression: options.compression,
+            memory,
+            cache_dir,
+            warnings: Mutex::default(),
+        })
     }
 
     /// All key slots with what they say in the clear.

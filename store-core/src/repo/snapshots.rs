@@ -46,12 +46,17 @@ impl Repo {
         Ok(outcome)
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots that can be read, oldest first. One that cannot is a [warning](Repo::take_warnings).
     pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, Error> {
         let mut found = Vec::new();
         for id in self.outcome_ids()? {
-            if let Outcome::Commit(snapshot) = self.read_outcome(&id)? {
-                found.push(StoredSnapshot { id, snapshot });
+            match self.read_outcome(&id) {
+                Ok(Outcome::Commit(snapshot)) => found.push(StoredSnapshot { id, snapshot }),
+                Ok(Outcome::Abort { .. }) => {}
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    self.warn(&ObjectPath::Outcome(id), "is damaged: put it back from a copy of the repository");
+                }
+                Err(error) => return Err(error),
             }
         }
         found.sort_by_key(|stored| (stored.snapshot.time, stored.id));

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::error::{SinkError, Warning};
 use super::metadata::{self, Handle};
 use super::path::TargetPath;
-use crate::format::entry::Metadata;
+use crate::format::entry::{Metadata, Timestamp};
 
 /// Zeros that are written where the file system knows no holes.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -42,6 +42,12 @@ impl TargetFile {
     /// Whether it has no bytes, now.
     pub fn is_empty(&self) -> Result<bool, SinkError> {
         self.len().map(|len| len == 0)
+    }
+
+    /// When its bytes last changed.
+    pub fn modified(&self) -> Result<Timestamp, SinkError> {
+        let meta = self.file.metadata().map_err(|error| SinkError::at("look at", &self.path, error))?;
+        Ok(Timestamp { seconds: meta.mtime(), nanos: meta.mtime_nsec() as u32 })
     }
 
     /// Fills `buffer` from `offset`. A file that ends before is an error of kind `UnexpectedEof`.

@@ -1,0 +1,16 @@
+use clap::Args;
+
+use super::Filters;
+
+/// Write a file to standard output, or a folder as tar
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  snap dump --series app latest:app.sql | psql app
+  snap dump v017:checkpoint | tar -x -C ./checkpoint")]
+pub(crate) struct Dump {
+    /// SNAP[:PATH]
+    #[arg(value_name = "SNAPPATH")]
+    pub(crate) place: String,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}

@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Filters;
+
+/// Write a snapshot's files, or what of them is asked for
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  snap restore latest -t ./run
+  snap restore v017:checkpoint -t ./checkpoint     only what is in that folder
+  snap restore latest -t ./run '*.safetensors'     only what matches
+  snap restore latest~3 -t ./run --delete -n       says what would change")]
+pub(crate) struct Restore {
+    /// SNAP[:PATH]
+    #[arg(value_name = "SNAPPATH")]
+    pub(crate) place: String,
+    /// Only what matches one of these
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Folder to write into; it is made if it does not exist
+    #[arg(short = 't', long, value_name = "DIR")]
+    pub(crate) target: Option<PathBuf>,
+    /// Only what matches, too
+    #[arg(short = 'i', long, value_name = "PATTERN")]
+    pub(crate) include: Vec<String>,
+    /// All but what matches
+    #[arg(short = 'e', long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// What becomes of files that are there already
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Overwrite::Always)]
+    pub(crate) overwrite: Overwrite,
+    /// Delete in the target what the snapshot does not have
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Read what was written once more and compare it
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Write zeros as holes
+    #[arg(long)]
+    pub(crate) sparse: bool,
+    /// Print what would be read and written, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+}
+
+/// What becomes of files that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overwrite {
+    /// What differs is written
+    Always,
+    /// The same, but equal size and time count as equal
+    IfChanged,
+    /// Only files older than the snapshot's are
+    IfNewer,
+    /// They stay
+    Never,
+}

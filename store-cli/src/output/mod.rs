@@ -1,0 +1,122 @@
+//! What the user sees: results on standard output, progress and warnings on standard error, for people or, with `--json`, for programs.
+
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod progress;
+pub(crate) mod table;
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use clap::builder::styling::{AnsiColor, Style};
+use store_core::monitor::Warning;
+
+use crate::args::Global;
+use crate::exit::{Failure, Result};
+use json::Message;
+
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const ODD: Style = AnsiColor::Yellow.on_default().bold();
+
+/// How to speak to the user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ui {
+    /// For programs.
+    pub(crate) json: bool,
+    /// The result alone.
+    pub(crate) quiet: bool,
+    /// 0, 1 or 2.
+    pub(crate) verbose: u8,
+    /// Whether running counts are shown.
+    pub(crate) progress: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(global: &Global, no_progress: bool) -> Self {
+        let progress = !no_progress && !global.quiet;
+        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, progress }
+    }
+
+    /// Standard output.
+    pub(crate) fn out(self) -> Out {
+        Out(BufWriter::with_capacity(64 << 10, io::stdout().lock()))
+    }
+
+    /// Something that is worth knowing and is no result.
+    pub(crate) fn note(self, text: &str) {
+        if !self.quiet && !self.json {
+            to_stderr(format_args!("{text}"));
+        }
+    }
+
+    /// Something that went wrong, without which all goes on.
+    pub(crate) fn warning(self, warning: &Warning) {
+        if self.json {
+            json_to_stderr(&Message::Warning { item: &warning.item, message: &warning.message });
+        } else {
+            to_stderr(format_args!("{ODD}snap:{ODD:#} {warning}"));
+        }
+    }
+
+    /// The end of a program that failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if self.json {
+            json_to_stderr(&Message::ExitError { code: failure.code(), message: &failure.to_string(), hint: failure.next_step() });
+            return;
+        }
+        to_stderr(format_args!("{BAD}snap:{BAD:#} {failure}"));
+        if let Some(next) = failure.next_step() {
+            to_stderr(format_args!("      {next}"));
+        }
+    }
+}
+
+/// Standard output, which is flushed by [`Out::done`], so that a full disk is noticed.
+pub(crate) struct Out(BufWriter<StdoutLock<'static>>);
+
+impl Out {
+    /// One object on one line.
+    pub(crate) fn json(&mut self, message: &Message<'_>) -> Result<()> {
+        serde_json::to_writer(&mut self.0, message).map_err(io::Error::from)?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+
+    /// A line of text.
+    pub(crate) fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        Ok(writeln!(self.0, "{text}")?)
+    }
+
+    /// A name from a repository at the end of a line: byte for byte, unless a terminal could be played with.
+    pub(crate) fn name(&mut self, name: &[u8]) -> Result<()> {
+        if io::stdout().is_terminal() {
+            return self.line(human::printable(name));
+        }
+        self.0.write_all(name)?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+
+    /// Everything has been written.
+    pub(crate) fn done(mut self) -> Result<()> {
+        Ok(self.0.flush()?)
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Standard error may be gone; there is nobody left to tell.
+fn to_stderr(text: std::fmt::Arguments<'_>) {
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
+}
+
+fn json_to_stderr(message: &Message<'_>) {
+    if let Ok(text) = serde_json::to_string(message) {
+        drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+}

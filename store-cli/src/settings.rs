@@ -1,0 +1,378 @@
+//! Where each setting comes from: flag, environment, `snap.toml` found upward, the user's profile, default, in this order. A value
+//! knows its origin, so that an invalid one is refused by naming it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::thread;
+
+use store_core::base::units::MIB;
+use store_core::codec::Compression;
+use store_core::ops::ErrorKind;
+
+use crate::args::Global;
+use crate::config::{Config, Scalar};
+use crate::exit::{Failure, Result};
+use crate::output::human::parse_size;
+
+const DEFAULT_PROFILE: &str = "default";
+const DEFAULT_MEMORY: usize = 512 * MIB;
+/// Less than this is not enough for one pack and its buffers.
+const LEAST_MEMORY: u64 = 64 * MIB as u64;
+const MOST_THREADS: usize = 1024;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A flag.
+    Flag(&'static str),
+    /// A variable of the environment.
+    Environment(&'static str),
+    /// A key of a config file.
+    File(PathBuf, &'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(name) | Origin::Environment(name) => f.write_str(name),
+            Origin::File(path, key) => write!(f, "{key} in {}", path.display()),
+        }
+    }
+}
+
+/// A value with where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Value<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// Which repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// There.
+    At(OsString),
+    /// Where this file says.
+    NamedIn(PathBuf),
+}
+
+/// Where the password is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Password {
+    /// In a file.
+    File(PathBuf),
+    /// A program prints it.
+    Command(String),
+    /// In `SNAP_PASSWORD`, from which it is read when it is needed.
+    Variable,
+}
+
+/// All settings, resolved.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) repository: Option<Value<Place>>,
+    pub(crate) password: Option<Value<Password>>,
+    pub(crate) key_file: Option<Value<PathBuf>>,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) compression: Compression,
+    pub(crate) threads: usize,
+    pub(crate) memory: usize,
+    pub(crate) no_progress: bool,
+    /// `snap.toml`, then the profile: what a verb asks for its own keys.
+    pub(crate) files: Vec<Config>,
+}
+
+/// Looks a variable up. An empty one counts as not set.
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+impl Settings {
+    /// Reads config files and resolves everything for this process.
+    pub(crate) fn load(global: &Global) -> Result<Self> {
+        let environment = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let folder = env::current_dir().map_err(|error| Failure::with(ErrorKind::Failed, "the current folder is not there", &error))?;
+        let mut files = Vec::new();
+        files.extend(Config::find_upward(&folder)?);
+        files.extend(profile(global, &environment)?);
+        Self::resolve(global, &environment, files)
+    }
+
+    /// Resolves everything; `files` in the order in which they count.
+    pub(crate) fn resolve(global: &Global, environment: Lookup<'_>, files: Vec<Config>) -> Result<Self> {
+        let layers = Layers { environment, files: &files };
+        let settings = Self {
+            repository: layers.repository(global)?,
+            password: layers.password(global)?,
+            key_file: layers.path(global.key_file.as_deref(), &KEY_FILE, |c| c.keys.repository.key_file.as_deref()),
+            cache_dir: layers.cache_dir(global)?,
+            compression: layers
+                .scalar(&global.compression, &COMPRESSION, |c| c.keys.global.compression.as_ref())?
+                .map_or(Ok(Compression::default()), |value| {
+                    value.read(|text| Compression::from_str(text).map_err(|error| error.to_string()))
+                })?,
+            threads: layers
+                .scalar(&global.threads, &THREADS, |c| c.keys.global.threads.as_ref())?
+                .map_or_else(|| Ok(thread::available_parallelism().map_or(1, NonZeroUsize::get)), |value| value.read(parse_threads))?,
+            memory: layers
+                .scalar(&global.memory, &MEMORY, |c| c.keys.global.memory.as_ref())?
+                .map_or(Ok(DEFAULT_MEMORY), |value| value.read(parse_memory))?,
+            no_progress: global.no_progress || files.iter().find_map(|c| c.keys.global.no_progress).unwrap_or(false),
+            files: Vec::new(),
+        };
+        Ok(Self { files, ..settings })
+    }
+}
+
+/// The profile that was asked for, which must be there, or the default one, which need not.
+fn profile(global: &Global, environment: Lookup<'_>) -> Result<Option<Config>> {
+    let asked = match (&global.profile, environment("SNAP_PROFILE")) {
+        (Some(name), _) => Some(Value { value: name.clone(), origin: Origin::Flag("--profile") }),
+        (None, Some(name)) => Some(Value { value: text(name, "SNAP_PROFILE")?, origin: Origin::Environment("SNAP_PROFILE") }),
+        (None, None) => None,
+    };
+    let Some(Value { value: name, origin }) = asked else { return Config::profile(DEFAULT_PROFILE) };
+    match Config::profile(&name)? {
+        Some(config) => Ok(Some(config)),
+        None => Err(Failure::usage(format!("{origin}: there is no profile '{name}'")).hint(format!("make ~/.config/snap/{name}.toml"))),
+    }
+}
+
+/// What one setting is called in each place.
+struct Names {
+    flag: &'static str,
+    variable: &'static str,
+    key: &'static str,
+}
+
+const KEY_FILE: Names = Names { flag: "--key-file", variable: "SNAP_KEY_FILE", key: "key-file" };
+const CACHE_DIR: Names = Names { flag: "--cache-dir", variable: "SNAP_CACHE_DIR", key: "cache-dir" };
+const COMPRESSION: Names = Names { flag: "--compression", variable: "SNAP_COMPRESSION", key: "compression" };
+const THREADS: Names = Names { flag: "--threads", variable: "SNAP_THREADS", key: "threads" };
+const MEMORY: Names = Names { flag: "--memory", variable: "SNAP_MEMORY", key: "memory" };
+
+struct Layers<'a> {
+    environment: Lookup<'a>,
+    files: &'a [Config],
+}
+
+impl Layers<'_> {
+    fn repository(&self, global: &Global) -> Result<Option<Value<Place>>> {
+        let flag = |place| Some(Value { value: place, origin: Origin::Flag("--repo") });
+        if let Some(repo) = &global.repo {
+            return Ok(flag(Place::At(repo.clone())));
+        }
+        if let Some(file) = &global.repository_file {
+            return Ok(flag(Place::NamedIn(file.clone())));
+        }
+        let (at, named_in) = ((self.environment)("SNAP_REPOSITORY"), (self.environment)("SNAP_REPOSITORY_FILE"));
+        match (at, named_in) {
+            (Some(_), Some(_)) => return Err(Failure::usage("SNAP_REPOSITORY and SNAP_REPOSITORY_FILE are both set; unset one of them")),
+            (Some(at), None) => return Ok(Some(Value { value: Place::At(at), origin: Origin::Environment("SNAP_REPOSITORY") })),
+            (None, Some(file)) => {
+                return Ok(Some(Value { value: Place::NamedIn(file.into()), origin: Origin::Environment("SNAP_REPOSITORY_FILE") }));
+            }
+            (None, None) => {}
+        }
+        for config in self.files {
+            let keys = &config.keys.repository;
+            let value = match (&keys.repository, &keys.repository_file) {
+                (Some(_), Some(_)) => {
+                    return Err(Failure::usage(format!("{}: repository and repository-file are both given", config.path.display())));
+                }
+                // A location with a scheme is no path.
+                (Some(at), None) if at.contains("://") => Place::At(at.into()),
+                (Some(at), None) => Place::At(config.resolve(at).into_os_string()),
+                (None, Some(file)) => Place::NamedIn(config.resolve(file)),
+                (None, None) => continue,
+            };
+            return Ok(Some(Value { value, origin: Origin::File(config.path.clone(), "repository") }));
+        }
+        Ok(None)
+    }
+
+    fn password(&self, global: &Global) -> Result<Option<Value<Password>>> {
+        if let Some(file) = &global.password_file {
+            return Ok(Some(Value { value: Password::File(file.clone()), origin: Origin::Flag("--password-file") }));
+        }
+        if let Some(command) = &global.password_command {
+            return Ok(Some(Value { value: Password::Command(command.clone()), origin: Origin::Flag("--password-command") }));
+        }
+        let mut set = Vec::new();
+        if let Some(file) = (self.environment)("SNAP_PASSWORD_FILE") {
+            set.push(("SNAP_PASSWORD_FILE", Password::File(file.into())));
+        }
+        if let Some(command) = (self.environment)("SNAP_PASSWORD_COMMAND") {
+            set.push(("SNAP_PASSWORD_COMMAND", Password::Command(text(command, "SNAP_PASSWORD_COMMAND")?)));
+        }
+        if (self.environment)("SNAP_PASSWORD").is_some() {
+            set.push(("SNAP_PASSWORD", Password::Variable));
+        }
+        if let [(first, _), (second, _), ..] = set[..] {
+            return Err(Failure::usage(format!("{first} and {second} are both set; unset one of them")));
+        }
+        if let Some((name, value)) = set.pop() {
+            return Ok(Some(Value { value, origin: Origin::Environment(name) }));
+        }
+        for config in self.files {
+            let keys = &config.keys.repository;
+            let (key, value) = match (&keys.password_file, &keys.password_command) {
+                (Some(_), Some(_)) => {
+                    return Err(Failure::usage(format!("{}: password-file and password-command are both given", config.path.display())));
+                }
+                (Some(file), None) => ("password-file", Password::File(config.resolve(file))),
+                // Whoever may leave a file in a folder must not choose what others run there.
+                (None, Some(_)) if config.foreign => {
+                    return Err(Failure::usage(format!(
+                        "{} names a password-command, and belongs to somebody else or can be written by everybody",
+                        config.path.display()
+                    ))
+                    .hint("give --password-command yourself if you trust it"));
+                }
+                (None, Some(command)) => ("password-command", Password::Command(command.clone())),
+                (None, None) => continue,
+            };
+            return Ok(Some(Value { value, origin: Origin::File(config.path.clone(), key) }));
+        }
+        Ok(None)
+    }
+
+    fn cache_dir(&self, global: &Global) -> Result<PathBuf> {
+        if let Some(found) = self.path(global.cache_dir.as_deref(), &CACHE_DIR, |c| c.keys.repository.cache_dir.as_deref()) {
+            return Ok(found.value);
+        }
+        let xdg = (self.environment)("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || (self.environment)("HOME").map(PathBuf::from).or_else(env::home_dir);
+        xdg.or_else(|| home().map(|home| home.join(".cache"))).map(|folder| folder.join("snap")).ok_or_else(|| {
+            Failure::usage("there is no home folder to keep the cache in").hint("name a folder with --cache-dir or SNAP_CACHE_DIR")
+        })
+    }
+
+    fn path(&self, flag: Option<&Path>, names: &Names, in_file: impl Fn(&Config) -> Option<&str>) -> Option<Value<PathBuf>> {
+        if let Some(path) = flag {
+            return Some(Value { value: path.to_owned(), origin: Origin::Flag(names.flag) });
+        }
+        if let Some(path) = (self.environment)(names.variable) {
+            return Some(Value { value: path.into(), origin: Origin::Environment(names.variable) });
+        }
+        self.files.iter().find_map(|config| {
+            let value = config.resolve(in_file(config)?);
+            Some(Value { value, origin: Origin::File(config.path.clone(), names.key) })
+        })
+    }
+
+    fn scalar(&self, flag: &Option<String>, names: &Names, in_file: impl Fn(&Config) -> Option<&Scalar>) -> Result<Option<Value<String>>> {
+        if let Some(value) = flag {
+            return Ok(Some(Value { value: value.clone(), origin: Origin::Flag(names.flag) }));
+        }
+        if let Some(value) = (self.environment)(names.variable) {
+            return Ok(Some(Value { value: text(value, names.variable)?, origin: Origin::Environment(names.variable) }));
+        }
+        Ok(self
+            .files
+            .iter()
+            .find_map(|config| Some(Value { value: in_file(config)?.to_string(), origin: Origin::File(config.path.clone(), names.key) })))
+    }
+}
+
+impl Value<String> {
+    fn read<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        parse(&self.value).map_err(|why| Failure::usage(format!("{}: {why}", self.origin)))
+    }
+}
+
+fn text(value: OsString, variable: &str) -> Result<String> {
+    value.into_string().map_err(|value| Failure::usage(format!("{variable}: {} is not UTF-8", OsStr::display(&value))))
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n));
+    threads.ok_or_else(|| format!("'{text}' is no number of threads, which is from 1 to {MOST_THREADS}"))
+}
+
+fn parse_memory(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text)?;
+    if bytes < LEAST_MEMORY {
+        return Err(format!("'{text}' is too little memory to work with; {} MiB is the least", LEAST_MEMORY / MIB as u64));
+    }
+    usize::try_from(bytes).map_err(|_| format!("'{text}' is more memory than this machine can address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Keys;
+
+    fn file(name: &str, text: &str) -> Config {
+        Config { path: Path::new("/p").join(name), foreign: false, keys: toml::from_str::<Keys>(text).unwrap() }
+    }
+
+    fn resolve(global: &Global, environment: &[(&str, &str)], files: Vec<Config>) -> Result<Settings> {
+        let lookup = |name: &str| match name {
+            "HOME" => Some("/home/u".into()),
+            _ => environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()),
+        };
+        Settings::resolve(global, &lookup, files)
+    }
+
+    #[test]
+    fn the_order_is_flag_environment_project_profile_default() {
+        let flags = || Global { memory: Some("100MiB".into()), ..Global::default() };
+        let variables = [("SNAP_MEMORY", "200MiB")];
+        let project = || file("snap.toml", "[global]\nmemory = '300MiB'");
+        let profile = || file("default.toml", "[global]\nmemory = '400MiB'\nthreads = 3");
+        let none = Global::default();
+        let memory = |settings: Result<Settings>| settings.unwrap().memory / MIB;
+        assert_eq!(memory(resolve(&flags(), &variables, vec![project(), profile()])), 100);
+        assert_eq!(memory(resolve(&none, &variables, vec![project(), profile()])), 200);
+        assert_eq!(memory(resolve(&none, &[], vec![project(), profile()])), 300);
+        assert_eq!(memory(resolve(&none, &[], vec![profile()])), 400);
+        assert_eq!(memory(resolve(&none, &[], vec![])), 512);
+        let mixed = resolve(&none, &[], vec![project(), profile()]).unwrap();
+        assert_eq!((mixed.memory / MIB, mixed.threads), (300, 3));
+        assert_eq!(mixed.cache_dir, Path::new("/home/u/.cache/snap"));
+    }
+
+    #[test]
+    fn an_invalid_value_names_where_it_came_from() {
+        let message = |settings: Result<Settings>| {
+            let failure = settings.unwrap_err();
+            assert_eq!(failure.code(), 2);
+            failure.to_string()
+        };
+        let flags = Global { threads: Some("0".into()), ..Global::default() };
+        assert!(message(resolve(&flags, &[], vec![])).starts_with("--threads: '0'"));
+        assert!(message(resolve(&Global::default(), &[("SNAP_MEMORY", "1")], vec![])).starts_with("SNAP_MEMORY: '1'"));
+        let bad = file("snap.toml", "[global]\ncompression = 'extreme'");
+        assert!(message(resolve(&Global::default(), &[], vec![bad])).starts_with("compression in /p/snap.toml: "));
+    }
+
+    #[test]
+    fn two_answers_to_one_question_are_refused() {
+        let none = Global::default();
+        assert!(resolve(&none, &[("SNAP_PASSWORD", "a"), ("SNAP_PASSWORD_FILE", "b")], vec![]).is_err());
+        assert!(resolve(&none, &[("SNAP_REPOSITORY", "a"), ("SNAP_REPOSITORY_FILE", "b")], vec![]).is_err());
+        let flag = Global { password_file: Some("c".into()), ..Global::default() };
+        let password = resolve(&flag, &[("SNAP_PASSWORD", "a")], vec![]).unwrap().password.unwrap();
+        assert_eq!(password.value, Password::File("c".into()));
+    }
+
+    #[test]
+    fn a_strangers_file_chooses_no_program() {
+        let mut config = file("snap.toml", "[repository]\npassword-command = 'evil'");
+        assert!(resolve(&Global::default(), &[], vec![config]).unwrap().password.is_some());
+        config = file("snap.toml", "[repository]\npassword-command = 'evil'");
+        config.foreign = true;
+        assert!(resolve(&Global::default(), &[], vec![config]).is_err());
+    }
+
+    #[test]
+    fn a_files_repository_starts_at_its_folder() {
+        let place = |text: &str| resolve(&Global::default(), &[], vec![file("snap.toml", text)]).unwrap().repository.unwrap().value;
+        assert_eq!(place("[repository]\nrepository = 'r'"), Place::At("/p/r".into()));
+        assert_eq!(place("[repository]\nrepository-file = 'f'"), Place::NamedIn("/p/f".into()));
+        assert_eq!(place("[repository]\nrepository = 's3://b/x'"), Place::At("s3://b/x".into()));
+    }
+}

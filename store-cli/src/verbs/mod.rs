@@ -1,0 +1,141 @@
+//! What each verb does: settle its options, let the library do the work, print what came of it.
+
+mod check;
+mod diff;
+mod dump;
+mod init;
+mod key;
+mod list;
+mod ls;
+mod push;
+mod repair;
+mod restore;
+mod shell;
+mod stats;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use store_core::ops::list::{Filter, Item, SnapPath, resolve};
+use store_core::ops::{self, ErrorKind};
+use store_core::repo::{OpenOptions, Repo, Secrets};
+
+use crate::args::{Cli, Filters, Global, Verb};
+use crate::exit::{Failure, Result};
+use crate::output::Ui;
+use crate::settings::Settings;
+use crate::{locate, secrets, time};
+
+/// How often a password may be typed.
+const ATTEMPTS: u32 = 3;
+
+/// What verbs work with.
+struct Context {
+    global: Global,
+    settings: Settings,
+    ui: Ui,
+}
+
+/// Does what was typed.
+pub(crate) fn run(cli: Cli) -> Result {
+    let verb = match cli.verb {
+        Verb::Completion(args) => return shell::completion(&args),
+        Verb::Man(args) => return shell::man(&args),
+        verb => verb,
+    };
+    let settings = Settings::load(&cli.global)?;
+    let ui = Ui::new(&cli.global, settings.no_progress);
+    let context = Context { global: cli.global, settings, ui };
+    match verb {
+        Verb::Init(args) => init::run(&context, &args),
+        Verb::Push(args) => push::run(&context, *args),
+        Verb::List(args) => list::run(&context, &args),
+        Verb::Ls(args) => ls::run(&context, &args),
+        Verb::Restore(args) => restore::run(&context, *args),
+        Verb::Dump(args) => dump::run(&context, &args),
+        Verb::Diff(args) => diff::run(&context, &args),
+        Verb::Check(args) => check::run(&context, &args),
+        Verb::Stats(args) => stats::run(&context, &args),
+        Verb::Key(args) => key::run(&context, args),
+        Verb::Repair(args) => repair::run(&context, &args),
+        Verb::Completion(_) | Verb::Man(_) => unreachable!("handled above"),
+    }
+}
+
+impl Context {
+    fn options(&self, location: String) -> OpenOptions {
+        let Settings { threads, memory, compression, .. } = self.settings;
+        OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression }
+    }
+
+    fn open(&self) -> Result<Repo> {
+        self.open_with().map(|(repo, _)| repo)
+    }
+
+    /// Opens the repository; a password that was mistyped may be typed again.
+    fn open_with(&self) -> Result<(Repo, Secrets)> {
+        let options = self.options(locate::existing(&self.settings)?);
+        // Whether there is a repository is worth knowing before a password is asked for.
+        if !Path::new(&options.location).exists() {
+            return Err(Failure::new(ErrorKind::NoRepository, format!("there is no repository at {}", options.location)));
+        }
+        let mut attempt = 1;
+        loop {
+            let offered = secrets::existing(&self.settings)?;
+            match Repo::open(&options, &offered.secrets) {
+                Ok(repo) => return Ok((repo, offered.secrets)),
+                Err(error) if error.kind() == ErrorKind::WrongKey && offered.typed && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    self.ui.note("That is not the password.");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A verb that changes something at once has no dry run, and must not act as if it had.
+    fn refuse_dry_run(&self, verb: &str) -> Result<()> {
+        if self.global.dry_run { Err(Failure::usage(format!("`snap {verb}` has no --dry-run"))) } else { Ok(()) }
+    }
+}
+
+/// The library's filter for what was typed.
+fn filter(args: &Filters) -> Result<Filter> {
+    let now = time::now();
+    let moment = |option: &str, text: &Option<String>| {
+        text.as_ref()
+            .map(|text| time::parse(text, &now).map(|moment| moment.time).map_err(|why| Failure::usage(format!("{option}: {why}"))))
+            .transpose()
+    };
+    Ok(Filter {
+        series: args.series.clone(),
+        tags: args.tag.iter().map(|tags| words(tags)).collect(),
+        host: args.host.clone(),
+        path: args.path.as_ref().map(|path| absolute(path).as_os_str().as_bytes().to_vec()),
+        since: moment("--since", &args.since)?,
+        until: moment("--until", &args.until)?,
+        conditions: args.conditions.iter().map(|text| text.parse()).collect::<Result<_, ops::Error>>()?,
+    })
+}
+
+/// A snapshot, and what of it is meant.
+fn place(repo: &Repo, text: &str, filter: &Filter) -> Result<(Item, SnapPath)> {
+    let place: SnapPath = text.parse().map_err(Failure::from)?;
+    Ok((resolve(repo, &place.snap, filter)?, place))
+}
+
+/// A place that has no tensors to choose.
+fn place_of_files(repo: &Repo, text: &str, filter: &Filter) -> Result<(Item, Vec<u8>)> {
+    match place(repo, text, filter)? {
+        (item, SnapPath { path, tensor: None, .. }) => Ok((item, path)),
+        _ => Err(Failure::usage(format!("{text}: `#` chooses tensors, which only `ls --tensors` and `diff --tensors` do"))),
+    }
+}
+
+fn words(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn absolute(path: &Path) -> std::path::PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
+}

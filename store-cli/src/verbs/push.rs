@@ -1,0 +1,372 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use store_core::ops::ErrorKind;
+use store_core::ops::list::{Filter, resolve};
+use store_core::ops::push::{Options, Parent, Report, Source, push};
+use store_core::repo::Repo;
+use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, parse_list};
+
+use super::{Context, words};
+use crate::args::Push;
+use crate::config::{Config, PushKeys};
+use crate::exit::{Failure, Outcome, Result, chain};
+use crate::output::human::{count, duration, parse_size, ratio, size};
+use crate::output::json::{Message, Pushed};
+use crate::output::progress::Watch;
+use crate::{interrupt, time};
+
+const STDIN_NAME: &str = "stdin";
+/// A larger file of metadata is a wrong file.
+const META_FILE_LEN: u64 = 16 << 20;
+
+pub(super) fn run(context: &Context, args: Push) -> Result {
+    interrupt::listen()?;
+    // What was typed wrongly is said before a password is asked for.
+    let mut options = options(context, &args)?;
+    let repo = context.open()?;
+    if let Source::Paths(selection) = &mut options.source {
+        selection.excludes = excludes(context, &args, &repo)?;
+        selection.one_file_system = any(context, args.one_file_system, |keys| keys.one_file_system);
+    }
+    if let Some(parent) = &args.parent {
+        let same_series = Filter { series: options.series.clone(), ..Filter::default() };
+        options.parent = Parent::Is(resolve(&repo, parent, &same_series)?.id);
+    }
+    let dry_run = options.dry_run;
+    let watch = Watch::new(context.ui);
+    let report = push(&repo, options, &watch);
+    watch.finish();
+    let report = report.map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.kind() == ErrorKind::Interrupted || interrupt::requested() {
+            return failure.of_kind(ErrorKind::Interrupted).hint("no snapshot was made; the next push takes up what was written");
+        }
+        failure
+    })?;
+    print(context, &report, dry_run)?;
+    Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
+}
+
+fn print(context: &Context, report: &Report, dry_run: bool) -> Result<()> {
+    let mut out = context.ui.out();
+    if context.ui.json {
+        out.json(&Message::Pushed(Box::new(summary(report, dry_run))))?;
+    } else if context.ui.quiet {
+        // An unchanged source is what its parent is.
+        if let Some(id) = report.snapshot.or(report.parent.filter(|_| report.skipped)) {
+            out.line(id)?;
+        }
+    } else {
+        out.line(line(report, dry_run))?;
+    }
+    out.done()
+}
+
+fn line(report: &Report, dry_run: bool) -> String {
+    let what = match (&report.snapshot, &report.parent) {
+        (Some(id), _) => id.short(),
+        (None, Some(parent)) if report.skipped => format!("unchanged since {}", parent.short()),
+        _ if dry_run => "dry run".to_owned(),
+        _ => "no snapshot".to_owned(),
+    };
+    let mut parts = vec![
+        what,
+        count(files(report), "file"),
+        size(report.bytes),
+        format!("new {}", size(report.new_bytes)),
+        format!("stored {}", size(report.stored_bytes)),
+    ];
+    parts.extend(ratio(report.bytes, report.stored_bytes).map(|ratio| format!("({ratio})")));
+    parts.push(duration(report.duration));
+    if report.unreadable > 0 {
+        parts.push(format!("{} unreadable", report.unreadable));
+    }
+    parts.join("  ")
+}
+
+fn files(report: &Report) -> u64 {
+    report.files_new + report.files_changed + report.files_unmodified
+}
+
+fn summary(report: &Report, dry_run: bool) -> Pushed {
+    Pushed {
+        files_new: report.files_new,
+        files_changed: report.files_changed,
+        files_unmodified: report.files_unmodified,
+        dirs: report.directories,
+        others: report.others,
+        data_added: report.new_bytes,
+        data_added_packed: report.stored_bytes,
+        chunks_new: report.chunks_new,
+        chunks_known: report.chunks_known,
+        total_files_processed: files(report),
+        total_bytes_processed: report.bytes,
+        bytes_read: report.bytes_read,
+        unreadable: report.unreadable,
+        total_duration: report.duration.as_secs_f64(),
+        snapshot_id: report.snapshot.map(|id| id.to_string()),
+        parent: report.parent.map(|id| id.to_string()),
+        skipped: report.skipped,
+        dry_run,
+    }
+}
+
+/// Everything but what needs the repository.
+fn options(context: &Context, args: &Push) -> Result<Options> {
+    let keys = || context.settings.files.iter().map(|config| &config.keys.push);
+    let moment = args.time.as_ref().map(|text| time::parse(text, &time::now())).transpose();
+    let moment = moment.map_err(|why| Failure::usage(format!("--time: {why}")))?;
+    let mut tags: Vec<String> = args.tag.iter().flat_map(|tags| words(tags)).chain(keys().flat_map(|keys| keys.tags.clone())).collect();
+    tags.sort();
+    tags.dedup();
+    Ok(Options {
+        source: source(args)?,
+        series: args.series.clone().or_else(|| keys().find_map(|keys| keys.series.clone())),
+        tags,
+        refs: args.refs.clone(),
+        description: args.description.clone().or_else(|| keys().find_map(|keys| keys.description.clone())),
+        meta: metadata(args)?,
+        host: args.host.clone().or_else(|| keys().find_map(|keys| keys.host.clone())),
+        time: moment.map(|moment| moment.time),
+        parent: if args.force { Parent::None } else { Parent::Auto },
+        skip_if_unchanged: any(context, args.skip_if_unchanged, |keys| keys.skip_if_unchanged),
+        dry_run: context.global.dry_run,
+    })
+}
+
+/// Whether something was switched on, by hand or in a config file.
+fn any(context: &Context, typed: bool, key: fn(&PushKeys) -> Option<bool>) -> bool {
+    typed || context.settings.files.iter().any(|config| key(&config.keys.push) == Some(true))
+}
+
+/// What is read; its excludes come later.
+fn source(args: &Push) -> Result<Source> {
+    let name = || args.stdin_filename.clone().unwrap_or_else(|| STDIN_NAME.to_owned());
+    if args.stdin_from_command {
+        if args.paths.is_empty() {
+            return Err(
+                Failure::usage("--stdin-from-command needs a program after `--`").hint("snap push --stdin-from-command -- pg_dump app")
+            );
+        }
+        return Ok(Source::Command { name: name(), argv: args.paths.clone() });
+    }
+    let is_stdin = |path: &OsString| path == "-";
+    if args.stdin || args.paths.iter().any(is_stdin) {
+        let others = args.paths.iter().filter(|path| !is_stdin(path)).count();
+        if others > 0 || !args.files_from.is_empty() {
+            return Err(Failure::usage("standard input is a snapshot of its own: give `-` alone"));
+        }
+        return Ok(Source::Reader { name: name(), reader: Box::new(interrupt::Whole(io::stdin())) });
+    }
+    if args.stdin_filename.is_some() {
+        return Err(Failure::usage("--stdin-filename names what `-` or --stdin-from-command reads"));
+    }
+    let mut listed = Vec::new();
+    for list in &args.files_from {
+        let fail = |error| Failure::with(ErrorKind::Usage, format_args!("--files-from: {} cannot be read", list.display()), &error);
+        let mut bytes = Vec::new();
+        if list.as_os_str() == "-" { io::stdin().read_to_end(&mut bytes).map(drop) } else { fs::read(list).map(|all| bytes = all) }
+            .map_err(fail)?;
+        listed.extend(parse_list(&bytes, false));
+    }
+    if args.paths.is_empty() && args.files_from.is_empty() {
+        return Err(Failure::usage("nothing to push: name a file or a folder, or `-` for standard input"));
+    }
+    Ok(Source::Paths(Selection {
+        paths: args.paths.iter().map(PathBuf::from).collect(),
+        listed,
+        excludes: Excludes::default(),
+        one_file_system: false,
+    }))
+}
+
+/// What is left out: what was asked for, and the repository itself with its cache, should they lie in what is pushed.
+fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
+    let mut builder = ExcludeBuilder::new();
+    let refuse = |error: ExcludeError| Failure::usage(chain(&error));
+    for config in &context.settings.files {
+        excludes_of_file(&mut builder, config).map_err(refuse)?;
+        larger_than(&mut builder, config.keys.push.exclude_larger_than.as_ref().map(ToString::to_string).as_deref(), || {
+            format!("exclude-larger-than in {}", config.path.display())
+        })?;
+    }
+    for path in &args.exclude_file {
+        builder.file(path, Case::Sensitive).map_err(refuse)?;
+    }
+    for path in &args.iexclude_file {
+        builder.file(path, Case::Insensitive).map_err(refuse)?;
+    }
+    for pattern in &args.exclude {
+        builder.glob(pattern, Case::Sensitive, "--exclude").map_err(refuse)?;
+    }
+    for pattern in &args.iexclude {
+        builder.glob(pattern, Case::Insensitive, "--iexclude").map_err(refuse)?;
+    }
+    for rule in &args.exclude_if_present {
+        builder.if_present(rule, "--exclude-if-present").map_err(refuse)?;
+    }
+    larger_than(&mut builder, args.exclude_larger_than.as_deref(), || "--exclude-larger-than".to_owned())?;
+    if any(context, args.exclude_caches, |keys| keys.exclude_caches) {
+        builder.caches();
+    }
+    if any(context, args.git_ignore, |keys| keys.git_ignore) {
+        builder.git_ignore();
+    }
+    for own in [Path::new(&repo.location()), &context.settings.cache_dir] {
+        for path in [Some(super::absolute(own)), own.canonicalize().ok()].into_iter().flatten() {
+            if let Some(text) = path.to_str() {
+                builder.glob(&escaped(text), Case::Sensitive, "the repository's own folder").map_err(refuse)?;
+            }
+        }
+    }
+    builder.build().map_err(refuse)
+}
+
+fn excludes_of_file(builder: &mut ExcludeBuilder, config: &Config) -> Result<(), ExcludeError> {
+    let (keys, origin) = (&config.keys.push, config.path.display().to_string());
+    for path in &keys.exclude_file {
+        builder.file(&config.resolve(path), Case::Sensitive)?;
+    }
+    for pattern in &keys.exclude {
+        builder.glob(pattern, Case::Sensitive, &origin)?;
+    }
+    for pattern in &keys.iexclude {
+        builder.glob(pattern, Case::Insensitive, &origin)?;
+    }
+    for rule in &keys.exclude_if_present {
+        builder.if_present(rule, &origin)?;
+    }
+    Ok(())
+}
+
+fn larger_than(builder: &mut ExcludeBuilder, size: Option<&str>, origin: impl Fn() -> String) -> Result<()> {
+    if let Some(text) = size {
+        builder.larger_than(parse_size(text).map_err(|why| Failure::usage(format!("{}: {why}", origin())))?);
+    }
+    Ok(())
+}
+
+/// A path as a pattern that matches it alone.
+fn escaped(path: &str) -> String {
+    path.chars().flat_map(|c| ['*', '?', '[', ']', '{', '}', '\\', '!'].contains(&c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// From files first, so that what was typed replaces it.
+fn metadata(args: &Push) -> Result<BTreeMap<String, String>> {
+    let mut meta = BTreeMap::new();
+    for path in &args.meta_file {
+        let fail = |error: &dyn std::error::Error| {
+            Failure::with(ErrorKind::Usage, format_args!("--meta-file: {} cannot be read", path.display()), error)
+        };
+        let mut text = String::new();
+        fs::File::open(path).and_then(|file| file.take(META_FILE_LEN).read_to_string(&mut text)).map_err(|error| fail(&error))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| fail(&error))?;
+        if !value.is_object() {
+            return Err(Failure::usage(format!("--meta-file: {} holds no JSON object", path.display())));
+        }
+        flatten(String::new(), value, &mut meta);
+    }
+    for pair in &args.meta {
+        match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() => drop(meta.insert(key.to_owned(), value.to_owned())),
+            _ => return Err(Failure::usage(format!("--meta: '{pair}' is not KEY=VALUE"))),
+        }
+    }
+    Ok(meta)
+}
+
+/// `{"a": {"b": [1, "x"]}}` is `a.b.0` = `1` and `a.b.1` = `x`. What is `null` is left out.
+fn flatten(key: String, value: serde_json::Value, meta: &mut BTreeMap<String, String>) {
+    use serde_json::Value;
+    let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+    match value {
+        Value::Object(map) => map.into_iter().for_each(|(name, value)| flatten(below(&name), value, meta)),
+        Value::Array(list) => list.into_iter().enumerate().for_each(|(index, value)| flatten(below(&index.to_string()), value, meta)),
+        Value::Null => {}
+        Value::String(text) => drop(meta.insert(key, text)),
+        Value::Bool(_) | Value::Number(_) => drop(meta.insert(key, value.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store_core::base::ids::SnapshotId;
+
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            snapshot: Some(SnapshotId::from_bytes([0x5f; 32])),
+            parent: None,
+            files_new: 40,
+            files_changed: 3,
+            files_unmodified: 1,
+            directories: 2,
+            others: 0,
+            bytes: 14_000_000_000,
+            bytes_read: 14_000_000_000,
+            new_bytes: 590_000_000,
+            stored_bytes: 571_000_000,
+            chunks_new: 1,
+            chunks_known: 2,
+            unreadable: 0,
+            skipped: false,
+            duration: Duration::from_millis(9_800),
+        }
+    }
+
+    #[test]
+    fn the_summary_is_one_line() {
+        assert_eq!(line(&report(), false), "5f5f5f5f  44 files  14.0 GB  new 590 MB  stored 571 MB  (24.5x)  9.8 s");
+        let partial = Report { unreadable: 2, ..report() };
+        assert!(line(&partial, false).ends_with("9.8 s  2 unreadable"));
+        let skipped = Report { snapshot: None, parent: report().snapshot, skipped: true, ..report() };
+        assert!(line(&skipped, false).starts_with("unchanged since 5f5f5f5f  44 files"));
+        assert!(line(&Report { snapshot: None, ..report() }, true).starts_with("dry run  44 files"));
+    }
+
+    #[test]
+    fn metadata_is_flattened_and_what_was_typed_wins() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), r#"{"loss": 0.42, "opt": {"lr": 2e-5, "betas": [0.9, 0.95]}, "name": "x", "none": null, "ok": true}"#)
+            .unwrap();
+        let args = Push { meta_file: vec![file.path().into()], meta: vec!["name=y=z".into(), "empty=".into()], ..Push::default() };
+        let meta = metadata(&args).unwrap();
+        let expected = [
+            ("empty", ""),
+            ("loss", "0.42"),
+            ("name", "y=z"),
+            ("ok", "true"),
+            ("opt.betas.0", "0.9"),
+            ("opt.betas.1", "0.95"),
+            ("opt.lr", "0.00002"),
+        ];
+        let found: Vec<_> = meta.iter().map(|(key, value)| (key.as_str(), value.as_str())).filter(|(key, _)| *key != "opt.lr").collect();
+        assert_eq!(found, expected.iter().copied().filter(|(key, _)| *key != "opt.lr").collect::<Vec<_>>());
+        assert_eq!(meta["opt.lr"].parse::<f64>().unwrap(), 2e-5);
+        assert!(metadata(&Push { meta: vec!["x".into()], ..Push::default() }).is_err());
+    }
+
+    #[test]
+    fn sources_do_not_mix() {
+        let paths = |paths: &[&str]| paths.iter().map(OsString::from).collect();
+        assert!(matches!(source(&Push { paths: paths(&["-"]), ..Push::default() }), Ok(Source::Reader { name, .. }) if name == "stdin"));
+        assert!(source(&Push { paths: paths(&["-", "x"]), ..Push::default() }).is_err());
+        assert!(source(&Push::default()).is_err());
+        assert!(source(&Push { stdin_from_command: true, ..Push::default() }).is_err());
+        let command = Push { stdin_from_command: true, paths: paths(&["echo", "-"]), ..Push::default() };
+        assert!(matches!(source(&command), Ok(Source::Command { argv, .. }) if argv.len() == 2));
+        assert!(source(&Push { paths: paths(&["x"]), stdin_filename: Some("y".into()), ..Push::default() }).is_err());
+    }
+
+    #[test]
+    fn a_path_as_a_pattern_means_itself() {
+        assert_eq!(escaped("/a[1]/*b"), "/a\\[1\\]/\\*b");
+    }
+}

@@ -1,0 +1,3 @@
+//! L2: plans: what an operation will do, decided by pure functions, so that it can be shown, tested and refused before it is done.
+
+pub mod restore;
