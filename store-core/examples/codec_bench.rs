@@ -1,0 +1,214 @@
+//! Share of raw bytes and speed of each numeric codec on two versions of a file of tensors.
+//!
+//! `codec_bench OLD NEW [MiB]` takes safetensors, GGUF or PyTorch files (`.pt`: every stored member counts as f32) and goes over
+//! the tensors until so many MiB (default 64) were coded by each codec. Speeds are plain MB/s of one core, by CPU time.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use store_core::codec::{BlockKind, Element, estimate, float_diff, planes};
+
+const SEGMENT: usize = 1 << 20;
+
+struct Tensor {
+    name: String,
+    element: Element,
+    at: usize,
+    len: usize,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let (old_file, new_file) = (fs::read(&args[1]).unwrap(), fs::read(&args[2]).unwrap());
+    let least = args.get(3).map_or(64, |mib| mib.parse::<usize>().unwrap()) << 20;
+    let old_tensors: BTreeMap<_, _> = tensors(&old_file).into_iter().map(|t| (t.name.clone(), t)).collect();
+    let mut segments = Vec::new();
+    for tensor in tensors(&new_file) {
+        let old = old_tensors.get(&tensor.name).filter(|old| old.len == tensor.len);
+        let step = SEGMENT / tensor.element.size() * tensor.element.size();
+        for from in (0..tensor.len).step_by(step) {
+            let len = step.min(tensor.len - from);
+            let new = &new_file[tensor.at + from..][..len];
+            segments.push((tensor.element, new, old.map(|old| &old_file[old.at + from..][..len])));
+        }
+    }
+    let raw: usize = segments.iter().map(|segment| segment.1.len()).sum();
+    let rounds = least.div_ceil(raw.max(1));
+    println!("{} segments, {:.1} MB, {rounds} rounds", segments.len(), raw as f64 / 1e6);
+
+    let mut best = 0;
+    let mut guessed = 0;
+    for &(element, new, old) in &segments {
+        let alone = planes::encode(element, new).len();
+        let difference = old.map_or(usize::MAX, |old| float_diff::encode(element, new, old).len());
+        best += alone.min(difference);
+        if std::env::var_os("EACH").is_some() {
+            println!("{element:?} {}: planes {alone}, difference {difference}", new.len());
+        }
+        let estimate = estimate::estimate(element, new, old);
+        guessed += if estimate.difference.is_some_and(|bits| bits < estimate.planes) { difference } else { alone };
+    }
+    println!("best of both {:.4}, as estimated {:.4}", best as f64 / raw as f64, guessed as f64 / raw as f64);
+
+    type Decode<'a> = &'a dyn Fn(Element, &[u8], &[u8], usize) -> Vec<u8>;
+    type Pair<'a> = (Element, &'a [u8], &'a [u8]);
+    let measure = |name: &str, encode: &dyn Fn(Pair<'_>) -> Vec<u8>, decode: Decode<'_>| {
+        let mut coded = Vec::new();
+        let start = cpu_seconds();
+        for _ in 0..rounds {
+            coded = segments.iter().map(|&(element, new, old)| encode((element, new, old.unwrap_or(new)))).collect();
+        }
+        let encoded = cpu_seconds();
+        for _ in 0..rounds {
+            for (&(element, new, old), coded) in segments.iter().zip(&coded) {
+                assert!(decode(element, coded, old.unwrap_or(new), new.len()) == new);
+            }
+        }
+        let decoded = cpu_seconds();
+        let size: usize = coded.iter().map(Vec::len).sum();
+        let speed = |seconds: f64| (raw * rounds) as f64 / 1e6 / seconds.max(1e-9);
+        println!(
+            "{name:22} {:.4} of raw   encode {:6.0} MB/s   decode {:6.0} MB/s",
+            size as f64 / raw as f64,
+            speed(encoded - start),
+            speed(decoded - encoded)
+        );
+    };
+    measure("planes", &|(e, new, _)| planes::encode(e, new), &|e, coded, _, len| planes::decode(e, coded, len).unwrap());
+    measure("float difference", &|(e, new, old)| float_diff::encode(e, new, old), &|e, coded, old, len| {
+        float_diff::decode(e, coded, old, len).unwrap()
+    });
+    let estimated = |(e, new, old)| format!("{:?}", estimate::estimate(e, new, Some(old))).into_bytes();
+    let start = cpu_seconds();
+    for _ in 0..rounds {
+        segments.iter().for_each(|&(e, new, old)| drop(estimated((e, new, old.unwrap_or(new)))));
+    }
+    println!("estimate: {:.0} MB/s", (raw * rounds) as f64 / 1e6 / (cpu_seconds() - start).max(1e-9));
+    if std::env::var_os("PEERS").is_some() {
+        let rounds_for_zstd = |level| move |_: Element, bytes: &[u8]| zstd::bulk::compress(bytes, level).unwrap();
+        let (one, three) = (rounds_for_zstd(1), rounds_for_zstd(3));
+        measure("zstd -3", &|(e, new, _)| three(e, new), &|_, coded, _, len| zstd::bulk::decompress(coded, len).unwrap());
+        measure("XOR planes, zstd -1", &|(e, new, old)| one(e, &xor_planes(e, new, old)), &|e, coded, old, len| {
+            join_xor_planes(e, &zstd::bulk::decompress(coded, len).unwrap(), old)
+        });
+    }
+}
+
+fn xor_planes(element: Element, new: &[u8], old: &[u8]) -> Vec<u8> {
+    let size = element.size();
+    let count = new.len() / size;
+    (0..size).flat_map(|byte| (0..count).map(move |i| new[i * size + byte] ^ old[i * size + byte])).collect()
+}
+
+fn join_xor_planes(element: Element, planes: &[u8], old: &[u8]) -> Vec<u8> {
+    let size = element.size();
+    let count = old.len() / size;
+    (0..count * size).map(|i| planes[i % size * count + i / size] ^ old[i]).collect()
+}
+
+/// CPU time of this process.
+fn cpu_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+fn tensors(file: &[u8]) -> Vec<Tensor> {
+    if file.starts_with(b"GGUF") {
+        gguf(file)
+    } else if file.starts_with(b"PK") {
+        pytorch(file)
+    } else {
+        safetensors(file)
+    }
+}
+
+fn safetensors(file: &[u8]) -> Vec<Tensor> {
+    let data = 8 + number(file, 0, 8);
+    let header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&file[8..data]).unwrap();
+    let mut tensors = Vec::new();
+    for (name, value) in header {
+        let element = match value["dtype"].as_str() {
+            Some("F64") => Element::F64,
+            Some("F32") => Element::F32,
+            Some("F16") => Element::F16,
+            Some("BF16") => Element::Bf16,
+            Some("I64") => Element::Int64,
+            _ => continue,
+        };
+        let offset = |i: usize| value["data_offsets"][i].as_u64().unwrap() as usize;
+        tensors.push(Tensor { name, element, at: data + offset(0), len: offset(1) - offset(0) });
+    }
+    tensors
+}
+
+fn pytorch(file: &[u8]) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    let mut at = 0;
+    while let Some(found) = file[at..].windows(4).position(|bytes| bytes == b"PK\x01\x02") {
+        at += found;
+        let (len, name_len, local) = (number(file, at + 24, 4), number(file, at + 28, 2), number(file, at + 42, 4));
+        let name = String::from_utf8_lossy(&file[at + 46..at + 46 + name_len]).into_owned();
+        let data = local + 30 + number(file, local + 26, 2) + number(file, local + 28, 2);
+        if name.contains("/data/") {
+            tensors.push(Tensor { name, element: Element::F32, at: data, len });
+        }
+        at += 46 + name_len;
+    }
+    tensors
+}
+
+fn gguf(file: &[u8]) -> Vec<Tensor> {
+    let (count, pairs) = (number(file, 8, 8), number(file, 16, 8));
+    let mut at = 24;
+    let string = |at: &mut usize| {
+        let len = number(file, *at, 8);
+        *at += 8 + len;
+        String::from_utf8_lossy(&file[*at - len..*at]).into_owned()
+    };
+    fn skip(file: &[u8], kind: usize, at: &mut usize) {
+        match kind {
+            0 | 1 | 7 => *at += 1,
+            2 | 3 => *at += 2,
+            4..=6 => *at += 4,
+            8 => *at += 8 + number(file, *at, 8),
+            9 => {
+                let (kind, len) = (number(file, *at, 4), number(file, *at + 4, 8));
+                *at += 12;
+                (0..len).for_each(|_| skip(file, kind, at));
+            }
+            _ => *at += 8,
+        }
+    }
+    for _ in 0..pairs {
+        string(&mut at);
+        let kind = number(file, at, 4);
+        at += 4;
+        skip(file, kind, &mut at);
+    }
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let name = string(&mut at);
+        let dims = number(file, at, 4);
+        let elements: usize = (0..dims).map(|i| number(file, at + 4 + 8 * i, 8)).product();
+        at += 4 + 8 * dims;
+        let (kind, offset) = (number(file, at, 4), number(file, at + 4, 8));
+        at += 12;
+        let (element, len) = match kind {
+            0 => (Element::F32, elements * 4),
+            1 => (Element::F16, elements * 2),
+            8 => (Element::Block(BlockKind::Q8_0), elements / 32 * 34),
+            _ => continue,
+        };
+        found.push(Tensor { name, element, at: offset, len });
+    }
+    let data = at.next_multiple_of(32);
+    found.iter_mut().for_each(|tensor| tensor.at += data);
+    found
+}
+
+fn number(file: &[u8], at: usize, len: usize) -> usize {
+    let mut bytes = [0; 8];
+    bytes[..len].copy_from_slice(&file[at..at + len]);
+    u64::from_le_bytes(bytes) as usize
+}

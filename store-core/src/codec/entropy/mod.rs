@@ -1,0 +1,21 @@
+//! The entropy coder: static range asymmetric numeral systems (rANS), sixteen interleaved states, 12-bit frequencies, 16-bit words,
+//! one table chosen for each symbol by its context. `spec/CODECS.md`, section 2.
+//!
+//! Source of the method: J. Duda, "Asymmetric numeral systems", 2013; interleaving: F. Giesen, "Interleaved entropy coders", 2014.
+
+mod cluster;
+mod freqs;
+mod rans;
+#[cfg(target_arch = "x86_64")]
+mod rans_avx2;
+
+pub(super) use cluster::{cluster, log2};
+pub(super) use freqs::{Freqs, read_tables, write_tables};
+pub(super) use rans::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, decode_one, encode};
+
+/// Binary logarithm of the sum of the frequencies of a table.
+pub(super) const SCALE_BITS: u32 = 12;
+/// Sum of the frequencies of a table.
+pub(super) const SCALE: u32 = 1 << SCALE_BITS;
+#[cfg(target_arch = "x86_64")]
+pub(super) use rans_avx2::Avx2Blocks;

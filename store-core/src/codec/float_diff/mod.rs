@@ -1,0 +1,134 @@
+//! Numbers given older numbers of the same shape. `spec/CODECS.md`, section 4.
+//!
+//! The bits of old and new element are taken as ordered integers and subtracted, counted away from zero. The difference becomes a
+//! symbol, entropy-coded in the context of the old exponent and of how large the differences just before were, and raw bits below it.
+//! What is equal, or nearly everywhere equal, has forms of its own. Integers are differenced as they are; blocks by field.
+
+mod context;
+mod dense;
+mod sparse;
+mod token;
+
+use super::element::{Element, Lane, with_lane};
+use super::kernel::wide;
+use super::planes::{FIELDS, STORED, stored};
+use super::{CodecError, blocks};
+use crate::base::wire::Reader;
+
+/// First byte of coded bytes: the plain bytes are the base; nothing follows.
+const EQUAL: u8 = 1;
+/// First byte of coded bytes: a list of places and differences follows.
+const SPARSE: u8 = 2;
+/// First byte of coded bytes: the differences of all elements follow.
+const DENSE: u8 = 4;
+
+/// With at most one element in this many changed, places are listed.
+const SPARSE_BELOW: usize = 512;
+/// Fewer elements than this are stored, unless they are equal.
+const FEWEST: usize = 16;
+
+/// Codes `plain` given `base`, which must be as long; the result is at most one byte longer than `plain`.
+/// Bytes behind the last whole element are stored.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn encode(element: Element, plain: &[u8], base: &[u8]) -> Vec<u8> {
+    assert_eq!(plain.len(), base.len(), "a base is as long as what it is the base of");
+    if plain == base {
+        return vec![EQUAL];
+    }
+    let (whole, tail) = plain.split_at(plain.len() - plain.len() % element.size());
+    let base = &base[..whole.len()];
+    let mut out = Vec::with_capacity(plain.len() / 4 + 256);
+    match element {
+        Element::Block(kind) => {
+            out.push(FIELDS);
+            blocks::encode(kind, whole, Some(base), &mut out);
+        }
+        _ => with_lane!(element, encode_lanes(element, whole, base, &mut out)),
+    }
+    out.extend_from_slice(tail);
+    if out.len() <= plain.len() { out } else { stored(plain) }
+}
+
+fn encode_lanes<L: Lane>(element: Element, whole: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    let count = whole.len() / L::BYTES;
+    if count >= FEWEST {
+        let changed = changed::<L>(whole, base);
+        if changed <= count / SPARSE_BELOW {
+            out.push(SPARSE);
+            return sparse::encode::<L>(element, whole, base, out);
+        }
+        out.push(DENSE);
+        return dense::encode::<L>(element, whole, base, out);
+    }
+    // Made too long on purpose: the caller stores.
+    out.resize(whole.len() + 2, STORED);
+}
+
+#[inline(always)]
+fn changed_body<L: Lane>(new: &[u8], old: &[u8]) -> usize {
+    let mut total = 0;
+    // Counts of few elements stay narrow, which lets them be counted many at a time.
+    for (new, old) in new.chunks(L::BYTES * 128).zip(old.chunks(L::BYTES * 128)) {
+        let mut few = L::of(0);
+        for (new, old) in new.chunks_exact(L::BYTES).zip(old.chunks_exact(L::BYTES)) {
+            few = few.plus(L::of(u64::from(L::load(new) != L::load(old))));
+        }
+        total += few.wide() as usize;
+    }
+    total
+}
+
+wide! {
+    /// How many elements differ.
+    fn changed<L: Lane>(new: &[u8], old: &[u8]) -> usize = changed_body
+}
+
+/// The `plain_len` bytes that [`encode`] coded against `base`. Allocates no more than four times that and some tables.
+///
+/// # Errors
+/// [`CodecError::BaseLength`] if the base is not as long; whatever no encoder writes is refused.
+pub fn decode(element: Element, bytes: &[u8], base: &[u8], plain_len: usize) -> Result<Vec<u8>, CodecError> {
+    if base.len() != plain_len {
+        return Err(CodecError::BaseLength);
+    }
+    let (&form, body) = bytes.split_first().ok_or(CodecError::Truncated)?;
+    match form {
+        STORED if body.len() < plain_len => return Err(CodecError::Truncated),
+        STORED if body.len() == plain_len => return Ok(body.to_vec()),
+        EQUAL if body.is_empty() => return Ok(base.to_vec()),
+        STORED | EQUAL => return Err(CodecError::Trailing),
+        _ => {}
+    }
+    let tail_len = plain_len % element.size();
+    let (coded, tail) = body.split_at_checked(body.len().wrapping_sub(tail_len)).ok_or(CodecError::Truncated)?;
+    let base = &base[..plain_len - tail_len];
+    let mut plain = match (form, element) {
+        (FIELDS, Element::Block(kind)) => {
+            let mut reader = Reader::new(coded);
+            let plain = blocks::decode(kind, &mut reader, Some(base), base.len())?;
+            reader.finish()?;
+            plain
+        }
+        (SPARSE | DENSE, Element::Block(_)) | (FIELDS, _) => {
+            return Err(CodecError::Malformed("a form that the element does not have"));
+        }
+        (SPARSE, _) => with_lane!(element, decode_sparse(element, coded, base))?,
+        (DENSE, _) => with_lane!(element, decode_dense(element, coded, base))?,
+        _ => return Err(CodecError::Malformed("an unknown form")),
+    };
+    plain.extend_from_slice(tail);
+    Ok(plain)
+}
+
+fn decode_sparse<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result<Vec<u8>, CodecError> {
+    sparse::decode::<L>(element, coded, base)
+}
+
+fn decode_dense<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result<Vec<u8>, CodecError> {
+    dense::decode::<L>(element, coded, base)
+}
+
+#[cfg(test)]
+mod tests;
