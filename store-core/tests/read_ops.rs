@@ -9,7 +9,7 @@ use store_core::monitor::Silent;
 use store_core::ops::ErrorKind;
 use store_core::ops::list::{Filter, Item, SnapPath, list, resolve};
 use store_core::ops::push::{Options, Source, push};
-use store_core::ops::{ls, push};
+use store_core::ops::{dump, ls, push};
 use store_core::repo::{OpenOptions, Part, Repo, Secrets, StoredFile};
 use store_core::source::Selection;
 
@@ -218,4 +218,50 @@ fn tensors_of_a_weights_file_are_listed() {
     for wrong in ["latest:model.safetensors#b*", "latest:model.safetensors#[", "latest:text", "latest:", "latest:none"] {
         assert_eq!(tensors(wrong).unwrap_err().kind(), ErrorKind::Usage, "{wrong}");
     }
+}
+
+fn dump(world: &World, item: &Item, path: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let written = dump::dump(&world.repo, item, path.as_bytes(), &mut out).unwrap();
+    assert_eq!(written, out.len() as u64);
+    out
+}
+
+#[test]
+fn a_dumped_directory_is_a_tar_that_tar_restores() {
+    let world = World::new();
+    let data = world.data();
+    world.write("dir/file", noise("file", 1_500_000));
+    world.write("dir/empty", "");
+    let long = format!("dir/{}/{}", "l".repeat(200), "n".repeat(200));
+    world.write(&long, "long");
+    world.write("dir/umlaut-ä", "text");
+    world.write("dir/bytes", "x".repeat(512));
+    std::fs::hard_link(data.join("dir/file"), data.join("dir/zz-other-name")).unwrap();
+    symlink("t".repeat(150), data.join("dir/link")).unwrap();
+    sparse_file(&data.join("dir/sparse"), 3 << 20, &[(1 << 20, b"middle")]);
+    let old = std::time::UNIX_EPOCH - std::time::Duration::from_nanos(1_500_000_001);
+    std::fs::File::open(data.join("dir/empty")).unwrap().set_modified(old).unwrap();
+    let item = world.push();
+
+    assert_eq!(dump(&world, &item, "dir/bytes"), "x".repeat(512).as_bytes());
+    assert!(dump(&world, &item, "dir/sparse") == std::fs::read(data.join("dir/sparse")).unwrap());
+    let refused = dump::dump(&world.repo, &item, b"dir/link", &mut Vec::new()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Usage);
+
+    let archive = dump(&world, &item, "");
+    let (tar, out) = (world.folder.path().join("dump.tar"), world.folder.path().join("out"));
+    std::fs::write(&tar, archive).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    let unpacked = std::process::Command::new("tar").arg("-xpf").arg(&tar).arg("-C").arg(&out).output().unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    let differ = std::process::Command::new("diff").args(["-r", "--no-dereference"]).args([&data, &out]).output().unwrap();
+    assert!(differ.status.success(), "{}", String::from_utf8_lossy(&differ.stdout));
+    for name in ["dir", "dir/file", "dir/empty", &long, "."] {
+        let meta = |root: &Path| std::fs::metadata(root.join(name)).unwrap();
+        assert_eq!(meta(&data).modified().unwrap(), meta(&out).modified().unwrap(), "{name}");
+        assert_eq!(meta(&data).permissions(), meta(&out).permissions(), "{name}");
+    }
+    let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(out.join(name)).unwrap());
+    assert_eq!(inode("dir/file"), inode("dir/zz-other-name"));
 }

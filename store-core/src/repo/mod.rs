@@ -12,7 +12,8 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use file::{Part, Placed, StoredFile};
+pub(crate) use file::{Extents, Placed};
+pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, WrittenCounts};
 pub use reader::ReadError;
