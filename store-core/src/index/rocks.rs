@@ -115,7 +115,9 @@ fn failure(error: rocksdb::Error) -> IndexError {
         ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => {
             IndexError::InUse
         }
-        ErrorKind::IOError if ["No space left", "Too many open files", "Permission denied", "Input/output error"].iter().any(|why| text.contains(why)) => {
+        ErrorKind::IOError
+            if ["No space left", "Too many open files", "Permission denied", "Input/output error"].iter().any(|why| text.contains(why)) =>
+        {
             IndexError::Io(text)
         }
         // A file of the database that is missing or cut short shows as an error of input, and is damage here.

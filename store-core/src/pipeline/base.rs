@@ -121,7 +121,8 @@ impl BaseFinder<'_> {
             let frame = self.repo.frame_at(&at)?;
             let index = index_of(&frame, at.start)?;
             // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
-            let index = if frame.bases.len() == frame.chunk_lens.len() { index } else { index * frame.bases.len() / frame.chunk_lens.len() };
+            let index =
+                if frame.bases.len() == frame.chunk_lens.len() { index } else { index * frame.bases.len() / frame.chunk_lens.len() };
             at = known.locate(&[*frame.bases.get(index)?]).ok()?[0]?;
         }
         None

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ScopeFifo;
 
-use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
 use super::budget::Permit;
+use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
 use super::parent::OldTensors;
 use crate::base::units::MIB;
 use crate::error::{Error, chain};

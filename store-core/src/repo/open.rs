@@ -93,7 +93,13 @@ impl Repo {
         Self::assemble(options, backend, keys, config, identity.read_only)
     }
 
-    fn assemble(options: &OpenOptions, backend: Arc<dyn Backend>, keys: RepoKeys, config: Config, unknown_to_writers: u64) -> Result<Self, Error> {
+    fn assemble(
+        options: &OpenOptions,
+        backend: Arc<dyn Backend>,
+        keys: RepoKeys,
+        config: Config,
+        unknown_to_writers: u64,
+    ) -> Result<Self, Error> {
         let threads = if options.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { options.threads };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("snap-{i}")).build();
         let pool = Arc::new(pool.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the worker threads", error))?);

@@ -30,7 +30,10 @@ impl Repo {
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
         if self.unknown_to_writers != 0 {
-            let message = format!("the repository has features ({:#x}) that this version of snap can read but not write: use a newer one", self.unknown_to_writers);
+            let message = format!(
+                "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
+                self.unknown_to_writers
+            );
             return Err(Error::new(ErrorKind::Failed, message));
         }
         let id = SessionId::from_bytes(rng::bytes()?);
