@@ -9,7 +9,6 @@ mod locate;
 mod output;
 mod secrets;
 mod settings;
-mod time;
 mod verbs;
 
 use std::ffi::OsString;

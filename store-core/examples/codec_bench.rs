@@ -43,13 +43,17 @@ fn main() {
         let alone = planes::encode(element, new).len();
         let difference = old.map_or(usize::MAX, |old| float_diff::encode(element, new, old).len());
         best += alone.min(difference);
+        if std::env::var_os("EACH").is_some() {
+            println!("{element:?} {}: planes {alone}, difference {difference}", new.len());
+        }
         let estimate = estimate::estimate(element, new, old);
         guessed += if estimate.difference.is_some_and(|bits| bits < estimate.planes) { difference } else { alone };
     }
     println!("best of both {:.4}, as estimated {:.4}", best as f64 / raw as f64, guessed as f64 / raw as f64);
 
+    type Decode<'a> = &'a dyn Fn(Element, &[u8], &[u8], usize) -> Vec<u8>;
     type Pair<'a> = (Element, &'a [u8], &'a [u8]);
-    let measure = |name: &str, encode: &dyn Fn(Pair<'_>) -> Vec<u8>, decode: &dyn Fn(Element, &[u8], &[u8], usize) -> Vec<u8>| {
+    let measure = |name: &str, encode: &dyn Fn(Pair<'_>) -> Vec<u8>, decode: Decode<'_>| {
         let mut coded = Vec::new();
         let start = cpu_seconds();
         for _ in 0..rounds {

@@ -11,6 +11,7 @@ pub mod chunking;
 pub mod codec;
 pub mod crypto;
 pub mod format;
+pub mod sketch;
 pub mod tensor;
 
 // L2: pure logic

@@ -13,7 +13,7 @@ Signs: + added, - removed, M content changed, T another kind of entry, U only me
 
 Examples:
   snap diff latest~1 latest --tensors
-  snap diff latest:checkpoint ./checkpoint --stat")]
+  snap diff latest ./checkpoint --stat")]
 pub(crate) struct Diff {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]

@@ -6,7 +6,7 @@ use super::Filters;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   snap dump --series app latest:app.sql | psql app
-  snap dump v017:checkpoint | tar -x -C ./checkpoint")]
+  snap dump v017 | tar -x -C ./checkpoint")]
 pub(crate) struct Dump {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]

@@ -18,7 +18,7 @@ pub(crate) struct Filters {
     /// Of this path
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<std::path::PathBuf>,
-    /// Taken at this time or later: 2026-01-31, '2026-01-31 12:00', 2026-01-31T12:00:00Z, or 7d for a week ago
+    /// Taken at this time or later: 2026-01-31, '2026-01-31 12:00', 2026-01-31T12:00:00Z, or 7d
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Taken at this time or earlier

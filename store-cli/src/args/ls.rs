@@ -6,9 +6,9 @@ use super::Filters;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   snap ls latest                              what was pushed
-  snap ls -lR v017:checkpoint
+  snap ls -lR v017:tokenizer
   snap ls --sha256 -R latest | sha256sum -c   compares with the files here
-  snap ls --tensors latest:checkpoint/model.safetensors#'*.q_proj.*'")]
+  snap ls --tensors latest:model.safetensors#'*.q_proj.*'")]
 pub(crate) struct Ls {
     /// SNAP[:PATH][#TENSORS]
     #[arg(value_name = "SNAPPATH")]

@@ -35,14 +35,7 @@ pub(crate) use stats::Stats;
 
 /// Keeps every version of large files for the price of what changed.
 #[derive(Debug, Parser)]
-#[command(
-    name = "snap",
-    version,
-    propagate_version = true,
-    subcommand_required = true,
-    arg_required_else_help = true,
-    max_term_width = 110
-)]
+#[command(name = "snap", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 110)]
 #[command(after_help = "Exit codes: 0 success, 1 failure, 2 bad usage, 3 some source could not be read, 10 no such repository, 11 busy, \
 12 wrong password or key, 13 refused, 15 damage found, 16 unreachable, 17 no space, 130 interrupted.")]
 pub(crate) struct Cli {

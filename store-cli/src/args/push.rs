@@ -9,7 +9,9 @@ use clap::Args;
   snap push ./checkpoint --series cet-d --tag type=micro --meta step=1250 --meta loss=0.42
   snap push ./checkpoint --ref v017 --meta-file ./checkpoint/trainer_state.json -e '*.tmp'
   pg_dump app | snap push - --stdin-filename app.sql --series app
-  snap push --stdin-from-command --stdin-filename app.sql -- pg_dump app    a failing pg_dump makes no snapshot")]
+  snap push --stdin-from-command --stdin-filename app.sql -- pg_dump app
+
+A single folder is the root of its snapshot; of several paths, each has its last name there.")]
 pub(crate) struct Push {
     /// What to keep; `-` is standard input
     #[arg(value_name = "PATH")]
@@ -40,7 +42,7 @@ pub(crate) struct Push {
     #[arg(long, value_name = "TIME", help_heading = "What the snapshot says")]
     pub(crate) time: Option<String>,
 
-    /// Leave out what matches, as in .gitignore
+    /// Leave out what matches: '*.tmp', 'build/*.o', '/home/*/cache'
     #[arg(short = 'e', long, value_name = "PATTERN", help_heading = "What is left out")]
     pub(crate) exclude: Vec<String>,
     /// The same, upper and lower case being one
@@ -74,7 +76,7 @@ pub(crate) struct Push {
     /// Name in the snapshot of what comes from standard input or a program [default: stdin]
     #[arg(long, value_name = "NAME", help_heading = "What is kept")]
     pub(crate) stdin_filename: Option<String>,
-    /// Run the words after `--` and keep what they print; if that fails, no snapshot is made
+    /// Run the words after `--` and keep what they print; if they fail, no snapshot is made
     #[arg(long, help_heading = "What is kept", conflicts_with = "files_from")]
     pub(crate) stdin_from_command: bool,
     /// Keep standard input, as `-` does

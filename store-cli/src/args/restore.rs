@@ -8,7 +8,7 @@ use super::Filters;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   snap restore latest -t ./run
-  snap restore v017:checkpoint -t ./checkpoint     only what is in that folder
+  snap restore v017:tokenizer -t ./tokenizer       only what is in that folder
   snap restore latest -t ./run '*.safetensors'     only what matches
   snap restore latest~3 -t ./run --delete -n       says what would change")]
 pub(crate) struct Restore {

@@ -63,12 +63,7 @@ pub(crate) enum Message<'a> {
     #[serde(rename = "summary")]
     Counted(Counted),
     #[serde(rename = "summary")]
-    Repaired {
-        packs: u64,
-        segments: u64,
-        chunks: u64,
-        dry_run: bool,
-    },
+    Repaired(Repaired),
 }
 
 /// Running counts.
@@ -224,7 +219,6 @@ pub(crate) struct Restored {
     pub(crate) bytes_skipped: u64,
     pub(crate) files_deleted: u64,
     pub(crate) files_failed: u64,
-    pub(crate) packs_read: u64,
     pub(crate) blobs_read: u64,
     pub(crate) bytes_read: u64,
     pub(crate) total_duration: f64,
@@ -247,6 +241,7 @@ pub(crate) struct Checked {
     pub(crate) num_errors: u64,
     pub(crate) snapshots: u64,
     pub(crate) packs: u64,
+    pub(crate) packs_unlisted: u64,
     pub(crate) blobs: u64,
     pub(crate) chunks: u64,
     pub(crate) nodes: u64,
@@ -285,6 +280,18 @@ pub(crate) struct Own {
     pub(crate) data_added: u64,
     pub(crate) exclusive_size: u64,
     pub(crate) exclusive_stored: u64,
+}
+
+/// The result of `repair index`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Repaired {
+    pub(crate) packs: u64,
+    pub(crate) packs_added: u64,
+    pub(crate) chunks_added: u64,
+    pub(crate) segments_written: u64,
+    pub(crate) segments_damaged: u64,
+    pub(crate) packs_unreadable: u64,
+    pub(crate) dry_run: bool,
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::interrupt;
 
 const BAR_EVERY: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(1);
+/// While nobody knows how much there is.
+const UNKNOWN: &str = "{decimal_bytes:>9}  {decimal_bytes_per_sec}  {msg}";
+const KNOWN: &str = "{decimal_bytes:>9} of {decimal_total_bytes}  {wide_bar}  {decimal_bytes_per_sec}  ETA {eta}  {msg}";
 
 /// Shows what an operation tells, and tells it when to stop.
 pub(crate) struct Watch {
@@ -71,10 +74,14 @@ impl Monitor for Watch {
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) if self.is_due(BAR_EVERY) => {
-                if progress.bytes_total > 0 {
-                    bar.set_length(progress.bytes_total.max(progress.bytes_done));
+                let done = done(progress);
+                if progress.bytes_total > 0 && bar.length().is_none() {
+                    bar.set_style(style(KNOWN));
                 }
-                bar.set_position(progress.bytes_done);
+                if progress.bytes_total > 0 {
+                    bar.set_length(progress.bytes_total.max(done));
+                }
+                bar.set_position(done);
                 bar.set_message(format!("new {}  stored {}", size(progress.new_bytes), size(progress.stored_bytes)));
             }
             Shown::Lines if self.is_due(LINE_EVERY) => {
@@ -117,16 +124,21 @@ impl Drop for Watch {
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let template = "{decimal_bytes:>9} of {decimal_total_bytes}  {wide_bar}  {decimal_bytes_per_sec}  ETA {eta}  {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style(UNKNOWN))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// A large file may be told of at its end only, but what is new of it before.
+fn done(progress: &Progress) -> u64 {
+    progress.bytes_done.max(progress.new_bytes)
 }
 
 fn status(progress: &Progress, elapsed: Duration, error_count: u64) -> Status {
-    let share = if progress.bytes_total > 0 { (progress.bytes_done as f64 / progress.bytes_total as f64).min(1.0) } else { 0.0 };
+    let done = done(progress);
+    let share = if progress.bytes_total > 0 { (done as f64 / progress.bytes_total as f64).min(1.0) } else { 0.0 };
     let remaining = (share > 0.0).then(|| (elapsed.as_secs_f64() * (1.0 / share - 1.0)) as u64);
     Status {
         seconds_elapsed: elapsed.as_secs(),
@@ -135,7 +147,7 @@ fn status(progress: &Progress, elapsed: Duration, error_count: u64) -> Status {
         total_files: progress.files_total,
         files_done: progress.files_done,
         total_bytes: progress.bytes_total,
-        bytes_done: progress.bytes_done,
+        bytes_done: done,
         data_added: progress.new_bytes,
         data_added_packed: progress.stored_bytes,
         error_count,

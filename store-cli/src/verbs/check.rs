@@ -83,6 +83,7 @@ fn summary(report: &Report) -> json::Checked {
         num_errors: report.findings.len() as u64,
         snapshots: report.snapshots,
         packs: report.packs,
+        packs_unlisted: report.unlisted_packs,
         blobs: report.blobs,
         chunks: report.chunks,
         nodes: report.nodes,

@@ -16,7 +16,7 @@ mod stats;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use store_core::ops::list::{Filter, Item, SnapPath, resolve};
+use store_core::ops::list::{Edge, Filter, Item, SnapPath, parse_time, resolve};
 use store_core::ops::{self, ErrorKind};
 use store_core::repo::{OpenOptions, Repo, Secrets};
 
@@ -24,7 +24,7 @@ use crate::args::{Cli, Filters, Global, Verb};
 use crate::exit::{Failure, Result};
 use crate::output::Ui;
 use crate::settings::Settings;
-use crate::{locate, secrets, time};
+use crate::{locate, secrets};
 
 /// How often a password may be typed.
 const ATTEMPTS: u32 = 3;
@@ -101,19 +101,16 @@ impl Context {
 
 /// The library's filter for what was typed.
 fn filter(args: &Filters) -> Result<Filter> {
-    let now = time::now();
-    let moment = |option: &str, text: &Option<String>| {
-        text.as_ref()
-            .map(|text| time::parse(text, &now).map(|moment| moment.time).map_err(|why| Failure::usage(format!("{option}: {why}"))))
-            .transpose()
+    let moment = |option: &str, text: &Option<String>, edge| {
+        text.as_ref().map(|text| parse_time(text, edge).map_err(|error| Failure::with(ErrorKind::Usage, option, &error))).transpose()
     };
     Ok(Filter {
         series: args.series.clone(),
         tags: args.tag.iter().map(|tags| words(tags)).collect(),
         host: args.host.clone(),
         path: args.path.as_ref().map(|path| absolute(path).as_os_str().as_bytes().to_vec()),
-        since: moment("--since", &args.since)?,
-        until: moment("--until", &args.until)?,
+        since: moment("--since", &args.since, Edge::Start)?,
+        until: moment("--until", &args.until, Edge::End)?,
         conditions: args.conditions.iter().map(|text| text.parse()).collect::<Result<_, ops::Error>>()?,
     })
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use store_core::ops::ErrorKind;
-use store_core::ops::list::{Filter, resolve};
+use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
 use store_core::repo::Repo;
 use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, parse_list};
@@ -14,10 +14,10 @@ use super::{Context, words};
 use crate::args::Push;
 use crate::config::{Config, PushKeys};
 use crate::exit::{Failure, Outcome, Result, chain};
+use crate::interrupt;
 use crate::output::human::{count, duration, parse_size, ratio, size};
 use crate::output::json::{Message, Pushed};
 use crate::output::progress::Watch;
-use crate::{interrupt, time};
 
 const STDIN_NAME: &str = "stdin";
 /// A larger file of metadata is a wrong file.
@@ -118,8 +118,8 @@ fn summary(report: &Report, dry_run: bool) -> Pushed {
 /// Everything but what needs the repository.
 fn options(context: &Context, args: &Push) -> Result<Options> {
     let keys = || context.settings.files.iter().map(|config| &config.keys.push);
-    let moment = args.time.as_ref().map(|text| time::parse(text, &time::now())).transpose();
-    let moment = moment.map_err(|why| Failure::usage(format!("--time: {why}")))?;
+    let moment = args.time.as_ref().map(|text| parse_time(text, Edge::Start)).transpose();
+    let moment = moment.map_err(|error| Failure::with(ErrorKind::Usage, "--time", &error))?;
     let mut tags: Vec<String> = args.tag.iter().flat_map(|tags| words(tags)).chain(keys().flat_map(|keys| keys.tags.clone())).collect();
     tags.sort();
     tags.dedup();
@@ -131,7 +131,7 @@ fn options(context: &Context, args: &Push) -> Result<Options> {
         description: args.description.clone().or_else(|| keys().find_map(|keys| keys.description.clone())),
         meta: metadata(args)?,
         host: args.host.clone().or_else(|| keys().find_map(|keys| keys.host.clone())),
-        time: moment.map(|moment| moment.time),
+        time: moment,
         parent: if args.force { Parent::None } else { Parent::Auto },
         skip_if_unchanged: any(context, args.skip_if_unchanged, |keys| keys.skip_if_unchanged),
         dry_run: context.global.dry_run,

@@ -1,10 +1,11 @@
 use store_core::ops::ErrorKind;
 use store_core::ops::list::Item;
 use store_core::ops::restore::{Options, Overwrite, Report, restore};
+use store_core::source::{Case, ExcludeBuilder, Excludes};
 
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, chain};
 use crate::interrupt;
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
@@ -22,8 +23,8 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
     let options = Options {
         target,
         path,
-        include: [args.patterns, args.include].concat(),
-        exclude: args.exclude,
+        include: patterns(&[args.patterns, args.include].concat(), "--include")?,
+        exclude: patterns(&args.exclude, "--exclude")?,
         overwrite: match args.overwrite {
             args::Overwrite::Always => Overwrite::Always,
             args::Overwrite::IfChanged => Overwrite::IfChanged,
@@ -51,12 +52,21 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
     } else if !context.ui.quiet {
         out.line(line(&item, &report, dry_run))?;
         if args.plan {
-            let plan = &report.plan;
-            out.line(format_args!("reads {} from {} and {}", size(plan.read_bytes), count(plan.packs, "pack"), count(plan.blobs, "blob")))?;
+            out.line(format_args!("reads {} in {}", size(report.read_bytes), count(report.blobs, "blob")))?;
         }
     }
     out.done()?;
     Ok(if report.failed > 0 { Outcome::Incomplete } else { Outcome::Done })
+}
+
+/// Compiles patterns; none at all is nothing to match.
+fn patterns(list: &[String], option: &str) -> Result<Option<Excludes>> {
+    if list.is_empty() {
+        return Ok(None);
+    }
+    let mut builder = ExcludeBuilder::new();
+    let compiled = list.iter().try_for_each(|pattern| builder.glob(pattern, Case::Sensitive, option)).and_then(|()| builder.build());
+    compiled.map(Some).map_err(|error| Failure::usage(chain(&error)))
 }
 
 fn line(item: &Item, report: &Report, dry_run: bool) -> String {
@@ -90,9 +100,8 @@ fn summary(item: &Item, report: &Report, dry_run: bool) -> Restored {
         bytes_skipped: report.kept_bytes,
         files_deleted: report.deleted,
         files_failed: report.failed,
-        packs_read: report.plan.packs,
-        blobs_read: report.plan.blobs,
-        bytes_read: report.plan.read_bytes,
+        blobs_read: report.blobs,
+        bytes_read: report.read_bytes,
         total_duration: report.duration.as_secs_f64(),
         dry_run,
     }

@@ -1,13 +1,45 @@
-//! The coding of a blob: which codec, and back.
+//! The coding of a blob: which codecs, and back. A choice is made by the estimated cost of a sample; what loses is not used.
 
+use crate::base::ids::ChunkId;
 use crate::base::limits;
-use crate::codec::{CodecError, Compression, looks_incompressible, zstd_decode, zstd_encode};
+use crate::codec::{
+    CodecError, Compression, Element, estimate, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix,
+    zstd_encode, zstd_encode_with_prefix,
+};
 use crate::crypto::TAG_LEN;
 use crate::format::blob::{BlobKind, Frame, Step};
+use crate::tensor::{Dtype, GgufType};
 
-/// Codes of codec steps (`spec/CODECS.md`).
+/// Codes of codec steps (`spec/CODECS.md`, section 1).
 mod code {
     pub(super) const ZSTD: u8 = 1;
+    pub(super) const ZSTD_PREFIX: u8 = 2;
+    pub(super) const PLANES: u8 = 3;
+    pub(super) const DIFFERENCE: u8 = 4;
+}
+
+/// Chunks that are to become a blob.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a> {
+    /// Data or nodes.
+    pub kind: BlobKind,
+    /// All chunks, one after the other.
+    pub bytes: &'a [u8],
+    /// What their values are, if they are segments of tensors of one type.
+    pub dtype: Option<Dtype>,
+}
+
+/// What a blob may be coded against.
+#[derive(Debug, Clone, Default)]
+pub struct Bases {
+    /// Which chunks.
+    pub ids: Vec<ChunkId>,
+    /// Their bytes, one after the other.
+    pub bytes: Vec<u8>,
+    /// The greatest depth of the blobs that hold them.
+    pub depth: u8,
+    /// Whether base and plain bytes correspond place by place, element by element.
+    pub aligned: bool,
 }
 
 /// A coded blob, ready to be sealed.
@@ -27,31 +59,157 @@ pub enum DecodeError {
     Codec(#[from] CodecError),
 }
 
-/// Codes the chunks of `plain`, whose lengths are `chunk_lens`. Never larger than stored as it is.
-pub fn encode(kind: BlobKind, plain: &[u8], chunk_lens: Vec<u32>, compression: Compression) -> CodedBlob {
-    debug_assert_eq!(chunk_lens.iter().map(|len| *len as usize).sum::<usize>(), plain.len());
-    debug_assert!(plain.len() <= limits::BLOB_LEN);
-    // Nodes are compressed whatever the user says of data: their names alone halve.
-    let level = if kind == BlobKind::Nodes { Some(compression.level().unwrap_or(3)) } else { compression.level() };
-    let coded =
-        level.filter(|_| !looks_incompressible(plain)).map(|level| zstd_encode(plain, level)).filter(|coded| coded.len() < plain.len());
-    let (steps, bytes) = match coded {
-        Some(bytes) => (vec![Step { code: code::ZSTD, input_len: plain.len() as u32, parameters: Vec::new() }], bytes),
-        None => (Vec::new(), plain.to_vec()),
+/// One way to code a blob.
+struct Coding {
+    step: Option<(u8, Vec<u8>)>,
+    bytes: Vec<u8>,
+    uses_bases: bool,
+}
+
+/// Codes chunks with the lengths `chunk_lens`. Never larger than stored as it is.
+pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, compression: Compression) -> CodedBlob {
+    debug_assert_eq!(chunk_lens.iter().map(|len| *len as usize).sum::<usize>(), plain.bytes.len());
+    debug_assert!(plain.bytes.len() <= limits::BLOB_LEN);
+    let bases = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
+    // Nodes are compressed whatever the user says of data.
+    let level = if plain.kind == BlobKind::Nodes { Some(compression.level().unwrap_or(3)) } else { compression.level() };
+    let coding = level.and_then(|level| match plain.dtype.and_then(element_of) {
+        Some(element) => encode_numbers(element, plain.bytes, bases, level),
+        None => encode_plain(plain.bytes, bases, level),
+    });
+    let coding = coding.filter(|coding| coding.bytes.len() < plain.bytes.len());
+    let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses_bases: false });
+    let step = coding.step.map(|(code, parameters)| Step { code, input_len: plain.bytes.len() as u32, parameters });
+    let used = bases.filter(|_| coding.uses_bases);
+    let frame = Frame {
+        kind: plain.kind,
+        depth: used.map_or(0, |bases| bases.depth + 1),
+        sealed_len: (coding.bytes.len() + TAG_LEN) as u32,
+        steps: step.into_iter().collect(),
+        chunk_lens,
+        bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
     };
-    let sealed_len = (bytes.len() + TAG_LEN) as u32;
-    CodedBlob { frame: Frame { kind, depth: 0, sealed_len, steps, chunk_lens, bases: Vec::new() }, bytes }
+    CodedBlob { frame, bytes: coding.bytes }
+}
+
+fn zstd(plain: &[u8], level: i32) -> Coding {
+    Coding { step: Some((code::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses_bases: false }
+}
+
+fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
+    let alone = || (!looks_incompressible(plain)).then(|| zstd(plain, level));
+    let Some(bases) = bases else { return alone() };
+    let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
+    let with_bases = Coding { step: Some((code::ZSTD_PREFIX, Vec::new())), bytes, uses_bases: true };
+    // Clearly worth it: the other way need not be tried.
+    if with_bases.bytes.len() < plain.len() / 4 {
+        return Some(with_bases);
+    }
+    match alone() {
+        Some(alone) if worth(with_bases.bytes.len(), bases) >= alone.bytes.len() => Some(alone),
+        None if worth(with_bases.bytes.len(), bases) >= plain.len() => None,
+        _ => Some(with_bases),
+    }
+}
+
+/// What a coding with bases really costs: their names stand in a footer and in an index segment, and reading takes longer.
+fn worth(coded: usize, bases: &Bases) -> usize {
+    coded + coded / 16 + bases.ids.len() * 2 * ChunkId::LEN
+}
+
+fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
+    let aligned = bases.filter(|bases| bases.aligned && bases.bytes.len() == plain.len());
+    let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]));
+    let parameters = vec![element.code()];
+    if let (Some(bases), Some(difference)) = (aligned, estimate.difference)
+        && worth((difference / 8) as usize, bases) < (estimate.planes / 8) as usize
+    {
+        let bytes = float_diff::encode(element, plain, &bases.bytes);
+        return Some(Coding { step: Some((code::DIFFERENCE, parameters)), bytes, uses_bases: true });
+    }
+    // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
+    let repeats = sample_zstd(plain) < (estimate.planes / 8) as usize;
+    if repeats {
+        return Some(zstd(plain, level));
+    }
+    Some(Coding { step: Some((code::PLANES, parameters)), bytes: planes::encode(element, plain), uses_bases: false })
+}
+
+/// What zstd at its fastest would make of `plain`, from two pieces of it.
+fn sample_zstd(plain: &[u8]) -> usize {
+    const PIECE: usize = 8 << 10;
+    if plain.len() <= 2 * PIECE {
+        return zstd_encode(plain, 1).len();
+    }
+    let middle = plain.len() / 2;
+    let coded = zstd_encode(&plain[..PIECE], 1).len() + zstd_encode(&plain[middle..middle + PIECE], 1).len();
+    coded * plain.len() / (2 * PIECE)
 }
 
 /// Decodes a blob's coded bytes. `bases` are the bytes of all its bases, one after the other.
-pub fn decode(frame: &Frame, coded: Vec<u8>, _bases: &[u8]) -> Result<Vec<u8>, DecodeError> {
+///
+/// # Errors
+/// When a codec refuses the bytes. Memory is bounded by the lengths that the frame was checked for.
+pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut bytes = coded;
     for step in frame.steps.iter().rev() {
         let len = step.input_len as usize;
+        let element = || match step.parameters[..] {
+            [code] => Element::from_code(code).ok_or(CodecError::Malformed("unknown kind of element")),
+            _ => Err(CodecError::Malformed("the parameters of a codec step")),
+        };
         bytes = match step.code {
             code::ZSTD => zstd_decode(&bytes, len)?,
+            code::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
+            code::PLANES => planes::decode(element()?, &bytes, len)?,
+            code::DIFFERENCE => float_diff::decode(element()?, &bytes, bases, len)?,
             unknown => return Err(CodecError::Unknown(unknown).into()),
         };
     }
     if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Truncated.into()) }
+}
+
+/// What people call the coding of a blob.
+pub fn codec_name(frame: &Frame) -> &'static str {
+    match frame.steps.first().map(|step| step.code) {
+        None => "stored",
+        Some(code::ZSTD) => "zstd",
+        Some(code::ZSTD_PREFIX) => "zstd delta",
+        Some(code::PLANES) => "planes",
+        Some(code::DIFFERENCE) => "difference",
+        Some(_) => "unknown",
+    }
+}
+
+/// The kind of element that codes a dtype best; `None` where bytes are all that is known.
+fn element_of(dtype: Dtype) -> Option<Element> {
+    use crate::codec::BlockKind;
+    Some(match dtype {
+        Dtype::F64 | Dtype::C128 => Element::F64,
+        Dtype::F32 | Dtype::C64 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        Dtype::F8E4M3 | Dtype::F8E4M3Fnuz => Element::F8E4M3,
+        Dtype::F8E5M2 | Dtype::F8E5M2Fnuz => Element::F8E5M2,
+        Dtype::I64 | Dtype::U64 => Element::Int64,
+        Dtype::I32 | Dtype::U32 => Element::Int32,
+        Dtype::I16 | Dtype::U16 => Element::Int16,
+        Dtype::I8 | Dtype::U8 | Dtype::F8E8M0 | Dtype::F4 => Element::Int8,
+        Dtype::GgufBlock(kind) => Element::Block(match kind {
+            GgufType::Q4_0 => BlockKind::Q4_0,
+            GgufType::Q4_1 => BlockKind::Q4_1,
+            GgufType::Q5_0 => BlockKind::Q5_0,
+            GgufType::Q5_1 => BlockKind::Q5_1,
+            GgufType::Q8_0 => BlockKind::Q8_0,
+            GgufType::Q8_1 => BlockKind::Q8_1,
+            GgufType::Q2K => BlockKind::Q2_K,
+            GgufType::Q3K => BlockKind::Q3_K,
+            GgufType::Q4K => BlockKind::Q4_K,
+            GgufType::Q5K => BlockKind::Q5_K,
+            GgufType::Q6K => BlockKind::Q6_K,
+            GgufType::Q8K => BlockKind::Q8_K,
+            _ => return None,
+        }),
+        _ => return None,
+    })
 }

@@ -61,7 +61,7 @@ mod tests {
             let estimate = estimate(element, &plain, Some(&base));
             let near = |bits: u64, bytes: usize| (bits as f64 / (bytes as f64 * 8.0) - 1.0).abs() < 0.1;
             assert!(near(estimate.planes, planes::encode(element, &plain).len()));
-            assert!(near(estimate.difference.unwrap(), float_diff::encode(element, &plain, &base).len()));
+            assert!(near(estimate.difference.expect("there is a base"), float_diff::encode(element, &plain, &base).len()));
         }
     }
 

@@ -20,10 +20,12 @@ mod kernel;
 pub mod planes;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vectors;
 mod zstd_frame;
 
 pub use compression::Compression;
 pub use element::{BlockKind, Element};
 pub use error::CodecError;
 pub use incompressible::looks_incompressible;
-pub use zstd_frame::{zstd_decode, zstd_encode};
+pub use zstd_frame::{zstd_decode, zstd_decode_with_prefix, zstd_encode, zstd_encode_with_prefix};

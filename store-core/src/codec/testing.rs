@@ -78,7 +78,7 @@ pub(super) fn any_bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
         (0..most, any::<u64>()).prop_map(|(len, seed)| {
             let odd = odd_floats();
             let mut noise = Noise(seed);
-            (0..len).map(|i| if noise.next() % 16 == 0 { noise.next() as u8 } else { odd[i % odd.len()] }).collect()
+            (0..len).map(|i| if noise.next().is_multiple_of(16) { noise.next() as u8 } else { odd[i % odd.len()] }).collect()
         }),
         (0..most / 4, any::<u64>()).prop_map(|(count, seed)| weights(Element::F32, count, seed).0),
         (0..most / 2, any::<u64>()).prop_map(|(count, seed)| weights(Element::Bf16, count, seed).0),

@@ -1,8 +1,8 @@
-//! zstd frames, alone or with a prefix. Contexts are kept per thread, since setting one up costs more than compressing a small blob.
+//! zstd frames, alone or with a prefix (`spec/CODECS.md`, section 2).
 
 use std::cell::RefCell;
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective, compress_bound};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective, SafeResult, compress_bound};
 
 use super::CodecError;
 
@@ -10,6 +10,7 @@ use super::CodecError;
 const WINDOW_LOG: u32 = 26;
 
 thread_local! {
+    // Setting a context up costs more than compressing a small blob.
     static ENCODER: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
     static DECODER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
@@ -18,7 +19,8 @@ thread_local! {
 pub fn zstd_encode(plain: &[u8], level: i32) -> Vec<u8> {
     let mut out = Vec::with_capacity(compress_bound(plain.len()));
     let written = ENCODER.with_borrow_mut(|context| {
-        context.reset(ResetDirective::SessionAndParameters).and_then(|_| context.set_parameter(CParameter::CompressionLevel(level)))?;
+        context.reset(ResetDirective::SessionAndParameters)?;
+        context.set_parameter(CParameter::CompressionLevel(level))?;
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
         context.compress2(&mut out, plain)
     });
@@ -30,12 +32,66 @@ pub fn zstd_encode(plain: &[u8], level: i32) -> Vec<u8> {
 pub fn zstd_decode(frame: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::with_capacity(len);
     let written = DECODER.with_borrow_mut(|context| {
-        context.reset(ResetDirective::SessionAndParameters).and_then(|_| context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)))?;
+        context.reset(ResetDirective::SessionAndParameters)?;
+        context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
         context.decompress(&mut out, frame)
     });
+    exactly(written, out, len)
+}
+
+/// Compresses `plain` to one frame that refers to `prefix`, as if that stood before it.
+pub fn zstd_encode_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compress_bound(plain.len()));
+    let window = (plain.len() + prefix.len()).next_power_of_two().ilog2().clamp(10, WINDOW_LOG);
+    let written = (|| {
+        // A context borrows its prefix, so it cannot be one that outlives the call.
+        let mut context = CCtx::create();
+        context.set_parameter(CParameter::CompressionLevel(level))?;
+        context.set_parameter(CParameter::ContentSizeFlag(false))?;
+        context.set_parameter(CParameter::WindowLog(window))?;
+        context.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+        context.ref_prefix(prefix)?;
+        context.compress2(&mut out, plain)
+    })();
+    written.expect("the output has room for the worst case");
+    out
+}
+
+/// Decompresses one frame that refers to `prefix`, to exactly `len` bytes.
+pub fn zstd_decode_with_prefix(frame: &[u8], prefix: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::with_capacity(len);
+    let written = (|| {
+        let mut context = DCtx::create();
+        context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG))?;
+        context.ref_prefix(prefix)?;
+        context.decompress(&mut out, frame)
+    })();
+    exactly(written, out, len)
+}
+
+fn exactly(written: SafeResult, out: Vec<u8>, len: usize) -> Result<Vec<u8>, CodecError> {
     match written {
         Ok(written) if written == len => Ok(out),
         Ok(_) => Err(CodecError::Truncated),
         Err(_) => Err(CodecError::Malformed("no zstd frame of the length that is claimed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_makes_a_frame_small_and_is_needed_to_read_it() {
+        let mut old = vec![0; 300_000];
+        blake3::Hasher::new().finalize_xof().fill(&mut old);
+        let mut new = old.clone();
+        new[1000] ^= 1;
+        new.splice(200_000..200_000, *b"inserted");
+        let frame = zstd_encode_with_prefix(&new, &old, 3);
+        assert!(frame.len() < 200, "{}", frame.len());
+        assert_eq!(zstd_decode_with_prefix(&frame, &old, new.len()).unwrap(), new);
+        assert!(zstd_decode(&frame, new.len()).is_err());
+        assert!(zstd_decode_with_prefix(&frame, &old, new.len() - 1).is_err());
     }
 }

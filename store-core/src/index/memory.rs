@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, locations};
 use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
 
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ struct Tables {
     packs: Vec<(PackId, u64)>,
     numbers: HashMap<PackId, PackNumber>,
     applied: BTreeSet<SegmentId>,
+    features: HashMap<[u8; 5], Location>,
 }
 
 /// An index that is gone with the process.
@@ -44,12 +46,19 @@ impl ChunkIndex for MemoryIndex {
             tables.packs.push((pack.id, pack.len));
             tables.numbers.insert(pack.id, number);
             tables.chunks.extend(locations(number, pack));
+            tables.features.extend(features(number, pack));
             for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
                 tables.blobs.insert((number, ordinal as u32), BlobPlace { pack: pack.id, offset, frame: blob.frame.clone() });
             }
         }
         tables.applied.insert(*id);
         Ok(())
+    }
+
+    fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let find = |sketch: &Sketch| feature_keys(*sketch).iter().filter_map(|key| tables.features.get(key).copied()).collect();
+        Ok(sketches.iter().map(find).collect())
     }
 
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {

@@ -11,6 +11,7 @@ pub use rocks::RocksIndex;
 
 use crate::base::ids::{ChunkId, PackId, SegmentId};
 use crate::format::blob::Frame;
+use crate::format::pack::Sketch;
 use crate::format::segment::{PackEntry, Segment};
 
 /// A pack's number within one index: shorter than its name, and of no meaning elsewhere.
@@ -65,6 +66,9 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// The pack with this number and its length.
     fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError>;
 
+    /// For each sketch, the chunks that share values with it, each once for every value; in no order.
+    fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError>;
+
     /// Takes in what a segment says of its packs, at once or not at all.
     fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError>;
 
@@ -87,5 +91,24 @@ fn locations(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = (Chun
             start += len;
             (*id, location)
         })
+    })
+}
+
+/// The features of a pack's chunks with their locations.
+fn features(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = ([u8; 5], Location)> {
+    let sketches = pack.contents.blobs.iter().flat_map(|blob| {
+        let none = blob.sketches.is_empty();
+        blob.ids.iter().enumerate().map(move |(i, _)| if none { [0; 8] } else { blob.sketches[i] })
+    });
+    locations(number, pack).zip(sketches).flat_map(|((_, location), sketch)| {
+        feature_keys(sketch).into_iter().filter(|key| key[1..] != [0; 4]).map(move |key| (key, location))
+    })
+}
+
+/// The keys of a sketch's features: position, then value.
+fn feature_keys(sketch: Sketch) -> [[u8; 5]; 8] {
+    std::array::from_fn(|i| {
+        let value = sketch[i].to_be_bytes();
+        [i as u8, value[0], value[1], value[2], value[3]]
     })
 }

@@ -10,11 +10,12 @@ use rocksdb::{
     ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, locations};
 use crate::base::ids::{ChunkId, PackId, SegmentId};
 use crate::base::units::MIB;
 use crate::base::wire::Reader;
 use crate::format::blob::Frame;
+use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
 
 const CHUNKS: &str = "chunks";
@@ -22,8 +23,9 @@ const BLOBS: &str = "blobs";
 const PACKS: &str = "packs";
 const NUMBERS: &str = "pack-numbers";
 const SEGMENTS: &str = "segments";
+const SKETCHES: &str = "sketches";
 const META: &str = "meta";
-const FAMILIES: [&str; 6] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, META];
+const FAMILIES: [&str; 7] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
 const LAYOUT: &[u8] = b"snap chunk index 1";
@@ -90,13 +92,13 @@ fn family_options(name: &str, cache: &Cache, memory: usize) -> Options {
     table.set_block_size(4096);
     table.set_format_version(5);
     // Most look-ups are for chunks that are not there: a filter answers them.
-    if matches!(name, CHUNKS | NUMBERS) {
+    if matches!(name, CHUNKS | NUMBERS | SKETCHES) {
         table.set_hybrid_ribbon_filter(10.0, 1);
     }
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
-    options.set_write_buffer_size(if name == CHUNKS { (memory / 4).max(4 * MIB) } else { (memory / 16).max(MIB) });
+    options.set_write_buffer_size(if matches!(name, CHUNKS | SKETCHES) { (memory / 6).max(4 * MIB) } else { (memory / 16).max(MIB) });
     options.set_target_file_size_base(256 * MIB as u64);
     options
 }
@@ -184,7 +186,7 @@ impl ChunkIndex for RocksIndex {
         let next = self.db.get_pinned_cf(meta, NEXT_PACK_KEY).map_err(failure)?;
         let mut next = next.map_or(Ok(0), |value| number(&value))?;
         let mut batch = WriteBatch::default();
-        let (mut chunks, mut value) = (Vec::new(), Vec::new());
+        let (mut chunks, mut sketches, mut value) = (Vec::new(), Vec::new(), Vec::new());
         let mut new = BTreeSet::new();
         for pack in &segment.packs {
             // Another segment may have told of the same pack; its number stays.
@@ -192,6 +194,7 @@ impl ChunkIndex for RocksIndex {
                 continue;
             }
             chunks.extend(locations(next, pack));
+            sketches.extend(features(next, pack));
             for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
                 value.clear();
                 value.extend_from_slice(&offset.to_le_bytes());
@@ -207,9 +210,28 @@ impl ChunkIndex for RocksIndex {
         for (id, location) in &chunks {
             batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(location));
         }
+        // The last chunk with a feature stays, and that is the latest version of what it is part of.
+        sketches.sort_by_key(|(key, _)| *key);
+        for (key, location) in &sketches {
+            batch.put_cf(self.family(SKETCHES), key, location_value(location));
+        }
         batch.put_cf(meta, NEXT_PACK_KEY, next.to_be_bytes());
         batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []);
         self.db.write_opt(batch, &unlogged()).map_err(failure)
+    }
+
+    fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
+        let mut keys: Vec<([u8; 5], usize)> =
+            sketches.iter().enumerate().flat_map(|(i, sketch)| feature_keys(*sketch).map(|key| (key, i))).collect();
+        keys.sort_unstable();
+        let values = self.db.batched_multi_get_cf(self.family(SKETCHES), keys.iter().map(|(key, _)| key.as_slice()), true);
+        let mut found = vec![Vec::new(); sketches.len()];
+        for ((_, i), value) in keys.into_iter().zip(values) {
+            if let Some(value) = value.map_err(failure)? {
+                found[i].push(read_location(&value)?);
+            }
+        }
+        Ok(found)
     }
 
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {

@@ -206,7 +206,7 @@ impl<'s, S: NodeSource> ExtentsCursor<'s, S> {
                 Some(ExtentsFrame::Inner(children, level)) => children.next().map(|child| (child, *level)),
             };
             match child {
-                Some((child, level)) => self.enter(&child.id, Some(level))?,
+                Some((child, level)) => self.enter(&child.id, Some((level, child.bytes)))?,
                 None => {
                     self.stack.pop();
                 }
@@ -214,11 +214,55 @@ impl<'s, S: NodeSource> ExtentsCursor<'s, S> {
         }
     }
 
-    fn enter(&mut self, id: &NodeId, level: Option<u8>) -> Result<(), MerkleError<S::Error>> {
+    /// Goes past the extents that end within the next `bytes` bytes, and looks into no node that lies among them as a whole.
+    /// Returns how many of the bytes belong to the extent that comes next.
+    pub fn skip(&mut self, mut bytes: u64) -> Result<u64, MerkleError<S::Error>> {
+        if let Some(root) = self.root.take() {
+            self.enter(&root, None)?;
+        }
+        loop {
+            let child = match self.stack.last_mut() {
+                None => return Ok(bytes),
+                Some(ExtentsFrame::Leaf(extents)) => match extents.as_slice().first().map(Extent::len) {
+                    Some(len) if len <= bytes => {
+                        bytes -= len;
+                        extents.next();
+                        continue;
+                    }
+                    Some(_) => return Ok(bytes),
+                    None => None,
+                },
+                Some(ExtentsFrame::Inner(children, level)) => match children.next() {
+                    Some(child) if child.bytes <= bytes => {
+                        bytes -= child.bytes;
+                        continue;
+                    }
+                    child => child.map(|child| (child, *level)),
+                },
+            };
+            match child {
+                Some((child, level)) => self.enter(&child.id, Some((level, child.bytes)))?,
+                None => {
+                    self.stack.pop();
+                }
+            }
+        }
+    }
+
+    /// Looks into a node of which its parent says level and bytes.
+    fn enter(&mut self, id: &NodeId, known: Option<(u8, u64)>) -> Result<(), MerkleError<S::Error>> {
         let node = self.source.node(id).map_err(MerkleError::Source)?;
         let shape = |why| MerkleError::Shape { node: *id, why };
-        if level.is_some_and(|level| level != node.level()) {
+        let bytes = match &node {
+            Node::Extents(extents) => extents.iter().try_fold(0u64, |sum, extent| sum.checked_add(extent.len())),
+            Node::ExtentsInner { children, .. } => children.iter().try_fold(0u64, |sum, child| sum.checked_add(child.bytes)),
+            _ => return Err(shape("it lists no extents")),
+        };
+        if known.is_some_and(|(level, _)| level != node.level()) {
             return Err(shape("its level is wrong"));
+        }
+        if bytes.is_none() || known.is_some_and(|(_, known)| Some(known) != bytes) {
+            return Err(shape("its bytes do not add up"));
         }
         self.stack.push(match node {
             Node::Extents(extents) => ExtentsFrame::Leaf(extents.into_iter()),

@@ -119,6 +119,17 @@ fn extents_survive_with_their_holes() {
         let root = builder.finish(&keys, &mut emit).unwrap().unwrap();
         let mut cursor = ExtentsCursor::new(&nodes, root);
         assert_eq!(std::iter::from_fn(|| cursor.next().unwrap()).collect::<Vec<_>>(), list);
+        let mut start = 0;
+        for (i, extent) in list.iter().enumerate() {
+            if i % 97 == 0 {
+                let mut cursor = ExtentsCursor::new(&nodes, root);
+                assert_eq!(cursor.skip(start + extent.len() - 1).unwrap(), extent.len() - 1);
+                assert_eq!(cursor.next().unwrap().as_ref(), Some(extent));
+            }
+            start += extent.len();
+        }
+        let mut cursor = ExtentsCursor::new(&nodes, root);
+        assert_eq!((cursor.skip(start + 1).unwrap(), cursor.next().unwrap()), (1, None));
     }
 }
 

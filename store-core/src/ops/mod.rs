@@ -4,6 +4,7 @@ pub mod check;
 pub mod init;
 pub mod key;
 pub mod list;
+pub mod ls;
 pub mod push;
 pub mod repair;
 pub mod restore;

@@ -15,7 +15,7 @@ use crate::format::session::Purpose;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
-use crate::pipeline::{self, Assembled, Input};
+use crate::pipeline::{self, Assembled, How, Input};
 use crate::repo::{Repo, StoredSnapshot, WrittenCounts};
 use crate::source::{Command, Selection};
 
@@ -73,6 +73,8 @@ pub struct Options {
     pub parent: Parent,
     /// Makes no snapshot when the tree is the parent's.
     pub skip_if_unchanged: bool,
+    /// Stores new chunks whole, not as differences from similar ones.
+    pub no_delta: bool,
     /// Writes nothing, and reports what would be.
     pub dry_run: bool,
 }
@@ -91,6 +93,7 @@ impl Options {
             time: None,
             parent: Parent::Auto,
             skip_if_unchanged: false,
+            no_delta: false,
             dry_run: false,
         }
     }
@@ -150,7 +153,8 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
     let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
     // From here on a prune sees this session and leaves alone what it may rely on.
     let session = if options.dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
-    let result = run(repo, &options.parent, options.source, root, options.dry_run, expected, monitor);
+    let how = How { trial: options.dry_run, delta: !options.no_delta };
+    let result = run(repo, &options.parent, options.source, root, how, expected, monitor);
     let (assembled, written) = match result {
         Ok(done) => done,
         Err(error) => {
@@ -202,20 +206,20 @@ fn run(
     parent: &Parent,
     source: Source,
     root: Option<NodeId>,
-    trial: bool,
+    how: How,
     expected: Totals,
     monitor: &dyn Monitor,
 ) -> Result<(Assembled, WrittenCounts), Error> {
     match source {
         Source::Paths(selection) => {
             let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
-            pipeline::run(repo, Input::Tree { walk, parent: root, force: *parent == Parent::None }, trial, expected, monitor)
+            pipeline::run(repo, Input::Tree { walk, parent: root, force: *parent == Parent::None }, how, expected, monitor)
         }
-        Source::Reader { name, mut reader } => stream(repo, name, &mut *reader, trial, expected, monitor),
+        Source::Reader { name, mut reader } => stream(repo, name, &mut *reader, how, expected, monitor),
         Source::Command { name, argv } => {
             let failed = |error| Error::with(ErrorKind::Failed, "the command failed, so there is no snapshot", error);
             let mut command = Command::start(&argv).map_err(failed)?;
-            let done = stream(repo, name, &mut command, trial, expected, monitor)?;
+            let done = stream(repo, name, &mut command, how, expected, monitor)?;
             command.finish().map_err(failed)?;
             Ok(done)
         }
@@ -226,7 +230,7 @@ fn stream(
     repo: &Repo,
     name: String,
     reader: &mut (dyn Read + Send),
-    trial: bool,
+    how: How,
     expected: Totals,
     monitor: &dyn Monitor,
 ) -> Result<(Assembled, WrittenCounts), Error> {
@@ -238,7 +242,7 @@ fn stream(
     let now = Timestamp { seconds: now.seconds, nanos: now.nanos };
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let meta = Metadata { mode: 0o644, uid, gid, mtime: now, ctime: now, inode: 0, device: 0, links: 1, xattrs: Vec::new() };
-    pipeline::run(repo, Input::Stream { path: name.into_bytes(), meta, reader }, trial, expected, monitor)
+    pipeline::run(repo, Input::Stream { path: name.into_bytes(), meta, reader }, how, expected, monitor)
 }
 
 fn recorded_paths(source: &Source) -> Vec<Vec<u8>> {

@@ -227,7 +227,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
+        read_again(&context, &Arc::new(again), None, &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
         Ok((list, meta))
     }
 
@@ -254,7 +254,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     if chunk.known {
                         self.known_chunks += 1;
                     } else {
-                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype)?;
+                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype, chunk.hint)?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
                 }

@@ -1,10 +1,12 @@
 //! One file becomes pieces, a piece becomes named chunks.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::budget::{Budget, Permit};
 use super::known::KnownChunks;
+use super::parent::OldTensors;
 use crate::base::ids::ChunkId;
 use crate::base::units::{KIB, MIB};
 use crate::chunking::{Chunker, Region, regions, segment_step};
@@ -34,7 +36,7 @@ pub(super) enum Piece {
     /// Plain bytes, read and cut already, because each cut depends on the one before.
     Plain { bytes: Vec<u8>, lens: Vec<usize>, permit: Permit },
     /// Segments of a tensor, not read yet.
-    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, permit: Permit },
+    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, hints: Vec<Option<ChunkId>>, permit: Permit },
     /// Zeros that take no room.
     Hole { len: u64 },
 }
@@ -46,6 +48,8 @@ pub(super) struct NamedChunk {
     pub(super) start: usize,
     pub(super) len: usize,
     pub(super) known: bool,
+    /// The older segment that it continues, as far as its name tells.
+    pub(super) hint: Option<ChunkId>,
 }
 
 /// A piece with its chunks named and looked up.
@@ -67,24 +71,25 @@ pub(super) enum CutError {
 impl Piece {
     /// Reads what is not read yet, names the chunks and looks them up.
     pub(super) fn cut(self, context: &CutContext, file: Option<&OpenFile>) -> Result<Cut, CutError> {
-        let (bytes, lens, dtype, permit) = match self {
+        let (bytes, lens, dtype, hints, permit) = match self {
             Self::Hole { len } => return Ok(Cut::Hole { len }),
-            Self::Plain { bytes, lens, permit } => (bytes, lens, None, permit),
-            Self::Segments { offset, len, step, dtype, permit } => {
+            Self::Plain { bytes, lens, permit } => (bytes, lens, None, Vec::new(), permit),
+            Self::Segments { offset, len, step, dtype, hints, permit } => {
                 let mut bytes = vec![0; len];
                 let file = file.ok_or_else(|| CutError::Read(io::ErrorKind::NotSeekable.into()))?;
                 file.read_exact_at(offset, &mut bytes).map_err(CutError::Read)?;
                 let lens = bytes.chunks(step).map(<[u8]>::len).collect();
-                (bytes, lens, Some(dtype), permit)
+                (bytes, lens, Some(dtype), hints, permit)
             }
         };
         let mut start = 0;
         let mut chunks: Vec<_> = lens
             .into_iter()
-            .map(|len| {
+            .enumerate()
+            .map(|(i, len)| {
                 let id = context.keys.chunk_id(&bytes[start..start + len]);
                 start += len;
-                NamedChunk { id, start: start - len, len, known: false }
+                NamedChunk { id, start: start - len, len, known: false, hint: hints.get(i).copied().flatten() }
             })
             .collect();
         let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
@@ -133,27 +138,21 @@ impl<'c> PlainCutter<'c> {
 pub(super) fn pieces(
     context: &CutContext,
     file: &Arc<OpenFile>,
+    old: Option<&OldTensors>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
 ) -> Result<(), CutError> {
     let len = file.len();
     let data = file.data_ranges();
-    let whole = matches!(&data[..], [only] if *only == (0..len));
-    if !whole {
-        let mut at = 0;
-        for range in data {
-            if range.start > at {
-                give(Piece::Hole { len: range.start - at })?;
-            }
-            plain(context, file, range.start, range.end - range.start, give)?;
-            at = range.end;
-        }
-        return if len > at { give(Piece::Hole { len: len - at }) } else { Ok(()) };
-    }
     let layout = detect(file).map_err(CutError::Read)?;
-    let Some(layout) = layout else { return plain(context, file, 0, len, give) };
-    for Region { offset, len, tensor } in regions(&layout, len, LEAST_TENSOR) {
-        let Some(tensor) = tensor.and_then(|index| layout.tensors.get(index)) else {
-            plain(context, file, offset, len, give)?;
+    let regions = match &layout {
+        Some(layout) => regions(layout, len, LEAST_TENSOR),
+        None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
+        None => return Ok(()),
+    };
+    for Region { offset, len, tensor } in regions {
+        let tensor = tensor.and_then(|index| layout.as_ref()?.tensors.get(index));
+        let Some(tensor) = tensor else {
+            with_holes(context, file, &data, offset..offset + len, give)?;
             continue;
         };
         let step = segment_step(context.segment_len, tensor.dtype.block_bytes() as usize);
@@ -161,12 +160,43 @@ pub(super) fn pieces(
         let mut at = 0;
         while at < len {
             let part = (len - at).min(piece as u64) as usize;
-            let permit = context.read_ahead.take(part);
-            give(Piece::Segments { offset: offset + at, len: part, step, dtype: tensor.dtype, permit })?;
+            let here = offset + at..offset + at + part as u64;
+            let first = data.partition_point(|range| range.end <= here.start);
+            let is_data = data.get(first).is_some_and(|range| range.start <= here.start && here.end <= range.end);
+            if is_data {
+                let permit = context.read_ahead.take(part);
+                let starts = (0..part).step_by(step);
+                let hint = |start: usize| old.and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
+                let hints = starts.map(hint).collect();
+                give(Piece::Segments { offset: here.start, len: part, step, dtype: tensor.dtype, hints, permit })?;
+            } else {
+                with_holes(context, file, &data, here, give)?;
+            }
             at += part as u64;
         }
     }
     Ok(())
+}
+
+/// Makes the pieces of a range of plain bytes, in which there may be holes.
+fn with_holes(
+    context: &CutContext,
+    file: &OpenFile,
+    data: &[Range<u64>],
+    within: Range<u64>,
+    give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
+) -> Result<(), CutError> {
+    let mut at = within.start;
+    let first = data.partition_point(|range| range.end <= within.start);
+    for range in data[first..].iter().take_while(|range| range.start < within.end) {
+        let (start, end) = (range.start.max(within.start), range.end.min(within.end));
+        if start > at {
+            give(Piece::Hole { len: start - at })?;
+        }
+        plain(context, file, start, end - start, give)?;
+        at = end;
+    }
+    if within.end > at { give(Piece::Hole { len: within.end - at }) } else { Ok(()) }
 }
 
 fn plain(

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ScopeFifo;
 
 use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
+use super::parent::OldTensors;
 use crate::base::units::MIB;
 use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
@@ -82,11 +83,13 @@ pub(super) enum FileError {
 
 /// What the feeder works with.
 pub(super) struct Feed<'f, 'scope> {
-    pub(super) repo: &'f Repo,
+    pub(super) repo: &'scope Repo,
     pub(super) scope: &'f ScopeFifo<'scope>,
     pub(super) context: Arc<CutContext>,
     pub(super) items: Sender<Item>,
     pub(super) force: bool,
+    /// Whether bases are looked for.
+    pub(super) delta: bool,
 }
 
 /// The assembler is gone: its error is the one to tell.
@@ -95,7 +98,7 @@ struct Gone;
 type Parent<'f> = Option<EntriesCursor<'f, Repo>>;
 
 struct Batch {
-    files: Vec<(Found, bool)>,
+    files: Vec<(Found, Option<Entry>)>,
     bytes: u64,
 }
 
@@ -108,7 +111,7 @@ pub(super) fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<crate::b
 struct TreeFeeder<'f, 'g, 'scope> {
     feed: &'f Feed<'g, 'scope>,
     /// For each open directory, what the parent snapshot has there.
-    parents: Vec<Parent<'g>>,
+    parents: Vec<Parent<'scope>>,
     batch: Batch,
     root: Option<crate::base::ids::NodeId>,
 }
@@ -176,7 +179,7 @@ impl TreeFeeder<'_, '_, '_> {
                     let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
                     return self.ready(entry, true);
                 }
-                return self.file(found, size, old.is_some());
+                return self.file(found, size, old);
             }
             What::Directory => return Ok(()),
             What::Symlink { target } => Kind::Symlink { target: target.clone() },
@@ -195,12 +198,12 @@ impl TreeFeeder<'_, '_, '_> {
         self.send(Item::Ready(Box::new(entry), same))
     }
 
-    fn file(&mut self, found: Found, size: u64, replaces: bool) -> Result<(), Gone> {
+    fn file(&mut self, found: Found, size: u64, old: Option<Entry>) -> Result<(), Gone> {
         if size <= WHOLE {
             if self.batch.files.len() >= BATCH_FILES || self.batch.bytes + size > BATCH_BYTES {
                 self.flush()?;
             }
-            self.batch.files.push((found, replaces));
+            self.batch.files.push((found, old));
             self.batch.bytes += size;
             return Ok(());
         }
@@ -214,9 +217,10 @@ impl TreeFeeder<'_, '_, '_> {
             self.send(Item::Problem(problem(&error)))?;
         }
         let path = found.path.to_string_lossy().into_owned();
-        let large = LargeFile { name: found.name, path, replaces, meta, file: Some(Arc::clone(&file)) };
+        let large = LargeFile { name: found.name, path, replaces: old.is_some(), meta, file: Some(Arc::clone(&file)) };
         self.send(Item::Begin(Box::new(large)))?;
-        let given = pieces(&self.feed.context, &file, &mut |piece| {
+        let old = old.as_ref().and_then(|old| self.feed.old_tensors(old));
+        let given = pieces(&self.feed.context, &file, old.as_ref(), &mut |piece| {
             self.feed.spawn(piece, Some(&file)).map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
         });
         if let Err(error) = given {
@@ -233,11 +237,15 @@ impl TreeFeeder<'_, '_, '_> {
         }
         let files = std::mem::take(&mut self.batch.files);
         let permit = self.feed.context.read_ahead.take(std::mem::take(&mut self.batch.bytes) as usize);
-        let context = Arc::clone(&self.feed.context);
+        let (context, repo, delta) = (Arc::clone(&self.feed.context), self.feed.repo, self.feed.delta);
         let (sender, receiver) = bounded(1);
         self.feed.scope.spawn_fifo(move |_| {
+            let read = |(found, old): (Found, Option<Entry>)| {
+                let tensors = old.as_ref().filter(|_| delta).and_then(|old| OldTensors::of(repo, old));
+                whole_file(&context, found, old.is_some(), tensors.as_ref())
+            };
             // Nobody waits for the result any more when the push has failed.
-            let _ = sender.send(files.into_iter().map(|(found, replaces)| whole_file(&context, found, replaces)).collect());
+            let _ = sender.send(files.into_iter().map(read).collect());
             drop(permit);
         });
         self.send(Item::Batch(receiver))
@@ -245,6 +253,10 @@ impl TreeFeeder<'_, '_, '_> {
 }
 
 impl Feed<'_, '_> {
+    fn old_tensors(&self, old: &Entry) -> Option<OldTensors> {
+        if self.delta { OldTensors::of(self.repo, old) } else { None }
+    }
+
     fn spawn(&self, piece: Piece, file: Option<&Arc<OpenFile>>) -> Result<(), Gone> {
         let (context, file) = (Arc::clone(&self.context), file.cloned());
         let (sender, receiver) = bounded(1);
@@ -315,10 +327,10 @@ fn is_unchanged(old: &Entry, meta: &Metadata, size: u64) -> bool {
     old_size == size && then.mtime == meta.mtime && then.ctime == meta.ctime && then.inode == meta.inode
 }
 
-fn whole_file(context: &CutContext, found: Found, replaces: bool) -> WholeFile {
+fn whole_file(context: &CutContext, found: Found, replaces: bool, old: Option<&OldTensors>) -> WholeFile {
     let mut read = Err(FileError::Unreadable(String::new()));
     for _ in 0..TRIES {
-        read = read_whole(context, &found);
+        read = read_whole(context, &found, old);
         if !matches!(read, Err(FileError::Unreadable(_))) {
             break;
         }
@@ -326,14 +338,14 @@ fn whole_file(context: &CutContext, found: Found, replaces: bool) -> WholeFile {
     WholeFile { path: found.path.to_string_lossy().into_owned(), name: found.name, replaces, read }
 }
 
-fn read_whole(context: &CutContext, found: &Found) -> Result<(Metadata, Vec<Cut>), FileError> {
+fn read_whole(context: &CutContext, found: &Found, old: Option<&OldTensors>) -> Result<(Metadata, Vec<Cut>), FileError> {
     let file = Arc::new(found.open().map_err(|error| FileError::Unreadable(chain(&error)))?);
     let (meta, incomplete) = file.metadata();
     if let Some(error) = incomplete {
         return Err(FileError::Unreadable(chain(&error)));
     }
     let mut cuts = Vec::new();
-    read_again(context, &file, &mut |cut| {
+    read_again(context, &file, old, &mut |cut| {
         cuts.push(cut);
         Ok(())
     })?;
@@ -344,12 +356,13 @@ fn read_whole(context: &CutContext, found: &Found) -> Result<(Metadata, Vec<Cut>
 pub(super) fn read_again(
     context: &CutContext,
     file: &Arc<OpenFile>,
+    old: Option<&OldTensors>,
     give: &mut dyn FnMut(Cut) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
     // These bytes are counted by the caller: waiting here for what pieces further on hold could last for ever.
     let unlimited = CutContext { read_ahead: super::Budget::new(usize::MAX), ..context.clone() };
     let mut failed = None;
-    let given = pieces(&unlimited, file, &mut |piece| {
+    let given = pieces(&unlimited, file, old, &mut |piece| {
         let cut = piece.cut(&unlimited, Some(file))?;
         give(cut).map_err(|error| {
             failed = Some(error);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
-use crate::index::{ChunkIndex as _, PackNumber, RocksIndex};
+use crate::format::pack::Sketch;
+use crate::index::{ChunkIndex as _, Location, PackNumber, RocksIndex};
 use crate::repo::Repo;
 
 /// The index, less the packs that are not there.
@@ -34,7 +35,20 @@ impl KnownChunks {
 
     /// For each chunk, whether it is held.
     pub(super) fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
-        let found = self.index.find(ids)?;
-        Ok(found.into_iter().map(|location| location.is_some_and(|location| !self.gone.contains(&location.pack))).collect())
+        Ok(self.locate(ids)?.iter().map(Option::is_some).collect())
+    }
+
+    /// Where these chunks are, as far as they are held.
+    pub(super) fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
+        let mut found = self.index.find(ids)?;
+        found.iter_mut().for_each(|location| *location = location.filter(|location| !self.gone.contains(&location.pack)));
+        Ok(found)
+    }
+
+    /// For each sketch, the held chunks that share values with it, once for each value.
+    pub(super) fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, Error> {
+        let mut found = self.index.similar(sketches)?;
+        found.iter_mut().for_each(|similar| similar.retain(|location| !self.gone.contains(&location.pack)));
+        Ok(found)
     }
 }

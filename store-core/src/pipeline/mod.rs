@@ -5,10 +5,13 @@
 //! bytes read and not yet assembled, and bytes on their way through the coders. Neither waits for the other, so none can block both.
 
 mod assemble;
+mod base;
 mod budget;
+mod choose;
 mod cut;
 mod feed;
 mod known;
+mod parent;
 mod store;
 mod write;
 
@@ -21,6 +24,7 @@ pub use store::NewCounts;
 pub(crate) use write::{FileSlot, RestoreBatch, RestoreContext};
 
 use assemble::Assembler;
+use base::BaseFinder;
 use budget::Budget;
 use cut::CutContext;
 use feed::{Feed, feed_stream, feed_tree};
@@ -33,6 +37,7 @@ use crate::format::entry::Metadata;
 use crate::format::snapshot::Totals;
 use crate::monitor::Monitor;
 use crate::repo::{PackWriter, Repo, WrittenCounts};
+use crate::sketch::Sketcher;
 use crate::source::Walk;
 
 /// How many items may wait between the feeder and the assembler.
@@ -60,15 +65,18 @@ pub enum Input<'r> {
     },
 }
 
-/// Runs the pipeline. When it returns, all that the root leads to is durable, except in a `trial`, which writes nothing.
+/// How it goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Writes nothing.
+    pub trial: bool,
+    /// Codes new chunks against similar ones that are held.
+    pub delta: bool,
+}
+
+/// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
 /// `expected` is a guess at what there will be, for progress.
-pub fn run(
-    repo: &Repo,
-    input: Input<'_>,
-    trial: bool,
-    expected: Totals,
-    monitor: &dyn Monitor,
-) -> Result<(Assembled, WrittenCounts), Error> {
+pub fn run(repo: &Repo, input: Input<'_>, how: How, expected: Totals, monitor: &dyn Monitor) -> Result<(Assembled, WrittenCounts), Error> {
     let context = Arc::new(CutContext {
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
@@ -76,14 +84,16 @@ pub fn run(
         known: Arc::new(KnownChunks::new(repo)?),
         read_ahead: Budget::new(repo.memory.read_ahead),
     });
-    let writer = PackWriter::new(repo, trial)?;
-    let coding = Arc::new(CodingShared { writer, context: Arc::clone(&context), compression: repo.compression, failure: Mutex::new(None) });
+    let writer = PackWriter::new(repo, how.trial)?;
+    let bases = how.delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
+    let coding =
+        Arc::new(CodingShared { bases, writer, context: Arc::clone(&context), compression: repo.compression, failure: Mutex::new(None) });
     let counts = || coding.writer.counts();
     let assembled = repo.pool.in_place_scope_fifo(|scope| {
         std::thread::scope(|threads| {
             let (items, received) = crossbeam_channel::bounded(ITEMS);
             let force = matches!(input, Input::Tree { force: true, .. });
-            let feed = Feed { repo, scope, context: Arc::clone(&context), items, force };
+            let feed = Feed { repo, scope, context: Arc::clone(&context), items, force, delta: how.delta };
             let started = std::thread::Builder::new().name("snap-feed".into()).spawn_scoped(threads, move || match input {
                 Input::Tree { walk, parent, .. } => feed_tree(&feed, walk, parent),
                 Input::Stream { path, meta, reader } => feed_stream(&feed, &path, &meta, reader),

@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::ScopeFifo;
 
+use super::base::BaseFinder;
 use super::budget::Budget;
 use super::cut::CutContext;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::KIB;
-use crate::blob::{self, group_is_full};
+use crate::blob::{self, Bases, Plain, group_is_full};
 use crate::codec::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
+use crate::format::pack::Sketch;
 use crate::repo::{NewBlob, PackWriter};
 use crate::tensor::Dtype;
 
@@ -21,10 +23,42 @@ const NODES_TARGET: usize = 256 * KIB;
 
 /// Chunks for one blob, their bytes one after the other.
 #[derive(Debug, Default)]
-struct Group {
-    ids: Vec<ChunkId>,
-    lens: Vec<u32>,
-    plain: Vec<u8>,
+pub(super) struct Group {
+    pub(super) ids: Vec<ChunkId>,
+    pub(super) lens: Vec<u32>,
+    /// The older segments that these continue, as far as names tell.
+    pub(super) hints: Vec<Option<ChunkId>>,
+    pub(super) plain: Vec<u8>,
+    pub(super) dtype: Option<Dtype>,
+}
+
+impl Group {
+    /// The chunks, in order.
+    pub(super) fn chunks(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.plain[..];
+        self.lens.iter().map(move |len| {
+            let (chunk, after) = rest.split_at(*len as usize);
+            rest = after;
+            chunk
+        })
+    }
+
+    fn add(&mut self, id: ChunkId, bytes: &[u8], hint: Option<ChunkId>) {
+        self.ids.push(id);
+        self.lens.push(bytes.len() as u32);
+        self.hints.push(hint);
+        self.plain.extend_from_slice(bytes);
+    }
+
+    /// Parts the chunks for which `first` holds from the others.
+    fn part(self, first: impl Fn(usize) -> bool) -> (Self, Self) {
+        let mut parts = (Self { dtype: self.dtype, ..Self::default() }, Self { dtype: self.dtype, ..Self::default() });
+        for (i, chunk) in self.chunks().enumerate() {
+            let part = if first(i) { &mut parts.0 } else { &mut parts.1 };
+            part.add(self.ids[i], chunk, self.hints[i]);
+        }
+        parts
+    }
 }
 
 /// Counts of what a push found new.
@@ -41,7 +75,7 @@ pub struct NewCounts {
 /// Collects new chunks and nodes, and sends them as blobs to the coders.
 pub(super) struct BlobStore<'s, 'scope> {
     scope: &'s ScopeFifo<'scope>,
-    shared: Arc<CodingShared>,
+    shared: Arc<CodingShared<'scope>>,
     coding: Budget,
     blob_len: usize,
     /// One group for plain bytes and one for each dtype, since neighbours of one kind code best.
@@ -53,21 +87,55 @@ pub(super) struct BlobStore<'s, 'scope> {
 
 /// What the coding jobs share.
 #[derive(Debug)]
-pub(super) struct CodingShared {
+pub(super) struct CodingShared<'r> {
+    /// Finds bases; `None` when all is to be stored whole.
+    pub(super) bases: Option<BaseFinder<'r>>,
     pub(super) writer: PackWriter,
     pub(super) context: Arc<CutContext>,
     pub(super) compression: Compression,
     pub(super) failure: Mutex<Option<Error>>,
 }
 
-impl CodingShared {
+impl CodingShared<'_> {
+    /// Codes a group as one blob; as two where some segments of a tensor have a base and others have none.
     fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
-        let coded = blob::encode(kind, &group.plain, group.lens, self.compression);
+        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data) else {
+            return self.code_one(kind, group, Vec::new(), None);
+        };
+        let known = &self.context.known;
+        let sketches = finder.sketches(&group);
+        if group.dtype.is_none() {
+            let bases = finder.prefix(known, &sketches)?;
+            return self.code_one(kind, group, sketches, bases.as_ref());
+        }
+        let aligned = finder.aligned(known, &group, &sketches)?;
+        let has_base: Vec<bool> = aligned.iter().map(Option::is_some).collect();
+        let sketches_of = |with: bool| {
+            let of = has_base.iter().zip(&sketches).filter(|(has, _)| **has == with);
+            of.map(|(_, sketch)| *sketch).collect::<Vec<_>>()
+        };
+        let (based, free) = if has_base.iter().all(|has| *has) { (group, Group::default()) } else { group.part(|i| has_base[i]) };
+        if !based.ids.is_empty() {
+            let mut joined = Bases { aligned: true, ..Bases::default() };
+            for bases in aligned.into_iter().flatten() {
+                joined.ids.extend(bases.ids);
+                joined.bytes.extend(bases.bytes);
+                joined.depth = joined.depth.max(bases.depth);
+            }
+            self.code_one(kind, based, sketches_of(true), Some(&joined))?;
+        }
+        if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None) }
+    }
+
+    fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>) -> Result<(), Error> {
+        let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
+        let coded = blob::encode(plain, group.lens, bases, self.compression);
         // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
-        if blob::decode(&coded.frame, coded.bytes.clone(), &[]).ok().as_deref() != Some(&group.plain[..]) {
+        let base_bytes = if coded.frame.bases.is_empty() { &[] } else { bases.map_or(&[][..], |bases| &bases.bytes) };
+        if blob::decode(&coded.frame, coded.bytes.clone(), base_bytes).ok().as_deref() != Some(&group.plain[..]) {
             return Err(Error::new(ErrorKind::Failed, "a blob does not decode to what was coded: is the memory of this machine sound?"));
         }
-        self.writer.add(NewBlob { coded, ids: group.ids, sketches: Vec::new() })
+        self.writer.add(NewBlob { coded, ids: group.ids, sketches })
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -76,12 +144,12 @@ impl CodingShared {
 }
 
 impl<'s, 'scope> BlobStore<'s, 'scope> {
-    pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared>, coding: Budget, blob_len: usize) -> Self {
+    pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared<'scope>>, coding: Budget, blob_len: usize) -> Self {
         Self { scope, shared, coding, blob_len, groups: HashMap::new(), nodes: Group::default(), counts: NewCounts::default() }
     }
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
-    pub(super) fn chunk(&mut self, id: ChunkId, bytes: &[u8], dtype: Option<Dtype>) -> Result<(), Error> {
+    pub(super) fn chunk(&mut self, id: ChunkId, bytes: &[u8], dtype: Option<Dtype>, hint: Option<ChunkId>) -> Result<(), Error> {
         if !self.shared.writer.claim(id) {
             return Ok(());
         }
@@ -89,9 +157,8 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         self.counts.bytes += bytes.len() as u64;
         let group = self.groups.entry(dtype).or_default();
         let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
-        group.ids.push(id);
-        group.lens.push(bytes.len() as u32);
-        group.plain.extend_from_slice(bytes);
+        group.dtype = dtype;
+        group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
     }
 
@@ -104,9 +171,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         self.counts.node_bytes += bytes.len() as u64;
         let full = group_is_full(NODES_TARGET, self.nodes.plain.len(), self.nodes.ids.len(), bytes.len());
         let full = full.then(|| std::mem::take(&mut self.nodes));
-        self.nodes.ids.push(id);
-        self.nodes.lens.push(bytes.len() as u32);
-        self.nodes.plain.extend_from_slice(bytes);
+        self.nodes.add(id, bytes, None);
         full.map_or(Ok(()), |full| self.send(BlobKind::Nodes, full))
     }
 

@@ -1,20 +1,24 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
 mod derived;
+mod file;
 mod open;
 mod packer;
 mod reader;
 mod session;
 mod snapshots;
+mod tree;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use file::{Part, Placed, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, WrittenCounts};
 pub use reader::ReadError;
 pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
+pub(crate) use tree::clean;
 
 use crate::backend::{Backend, ObjectPath};
 use crate::base::ids::RepoId;

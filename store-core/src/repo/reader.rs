@@ -9,6 +9,7 @@ use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
 use crate::blob::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
+use crate::format::blob::Frame;
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
@@ -237,6 +238,29 @@ impl Repo {
             return Err(ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("node {id}") });
         }
         Ok(bytes.to_vec())
+    }
+
+    /// How the blob at `location` is coded.
+    pub(crate) fn frame_at(&self, location: &Location) -> Option<Frame> {
+        Some(self.index().ok()?.blob(location.pack, location.ordinal).ok()??.frame)
+    }
+
+    /// The chunk behind the one at `location` in the same blob.
+    pub(crate) fn next_in_blob(&self, location: &Location) -> Option<Location> {
+        let frame = self.frame_at(location)?;
+        let mut start = 0;
+        frame.chunk_lens.iter().find_map(|len| {
+            let here = start;
+            start += len;
+            (here == location.start + location.len).then_some(Location { start: here, len: *len, ..*location })
+        })
+    }
+
+    /// The chunk at `location`, with the id that its bytes have.
+    pub(crate) fn chunk_at(&self, location: &Location) -> Result<(ChunkId, Vec<u8>), ReadError> {
+        let (blob, _) = self.blob_bytes(location)?;
+        let bytes = chunk_of(&blob, location).ok_or_else(|| ReadError::Unknown("a base".into()))?;
+        Ok((self.keys.chunk_id(bytes), bytes.to_vec()))
     }
 
     fn locate(&self, id: &ChunkId) -> Result<(Location, Arc<Vec<u8>>, PackId), ReadError> {

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::super::kernel::wide;
 use super::{Freqs, SCALE, rans::TABLES};
 
 /// Units of cost in a bit.
@@ -53,8 +54,6 @@ pub(in super::super) struct Clusters {
     /// For each cell the index of its table; for empty cells 0.
     pub(in super::super) table_of: Vec<u8>,
     pub(in super::super) tables: Vec<Freqs>,
-    /// Bits of all symbols and tables, an estimate.
-    pub(in super::super) bits: u64,
 }
 
 /// Assigns each of the cells, histograms over `alphabet` symbols one after another, to one of at most [`TABLES`] tables.
@@ -77,8 +76,7 @@ pub(in super::super) fn cluster(cells: &[u32], alphabet: usize) -> Clusters {
     for (&(cell, _), &owner) in used.iter().zip(&owner) {
         table_of[cell] = rank[owner];
     }
-    let bits = sums.iter().map(|sum| entropy(sum) + table_cost(sum)).sum::<u64>() / BIT;
-    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect(), bits }
+    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect() }
 }
 
 fn mean(counts: &[u32]) -> u64 {
@@ -98,8 +96,14 @@ fn prices(counts: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-fn price(counts: &[u32], prices: &[u32]) -> u64 {
-    counts.iter().zip(prices).map(|(&count, &price)| u64::from(count) * u64::from(price)).sum()
+#[inline(always)]
+fn price_body(counts: &[u32], prices: &[u32]) -> u64 {
+    counts.iter().zip(prices).fold(0, |sum, (&count, &price)| u64::from(count).wrapping_mul(u64::from(price)).wrapping_add(sum))
+}
+
+wide! {
+    /// What `counts` cost at these prices.
+    fn price(counts: &[u32], prices: &[u32]) -> u64 = price_body
 }
 
 /// Picks far-apart cells as seeds until another would not pay for its table, then reassigns all cells a few times.

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use super::rans::{Blocks, EncodeSteps, Encoder, LANES, RansDecoder};
 use super::{SCALE, SCALE_BITS};
 
-/// States and words of a [`RansDecoder`]. Made only where AVX2 was found.
+/// States and words of a [`RansDecoder`]. Named only where AVX2 was found.
 pub(in super::super) struct Avx2Blocks<'a> {
     low: __m256i,
     high: __m256i,
@@ -176,7 +176,8 @@ impl<'a> Blocks<'a> for Avx2Blocks<'a> {
             *self = Blocks::from(&decoder);
             return symbols;
         }
-        let tables = (N >> SCALE_BITS).max(1) as i32;
+        const { assert!(N.is_power_of_two() && N >= SCALE as usize) };
+        let tables = (N >> SCALE_BITS) as i32;
         // SAFETY: AVX2 as of the type. Contexts are masked to the tables that `slots` has room for. Sixteen words are left, of which the
         // first half takes at most eight.
         unsafe {

@@ -51,7 +51,7 @@ impl Classes {
     #[inline(always)]
     pub(super) fn fill<L: Lane>(self, float: bool, old: &[u8], classes: &mut [u8]) {
         let bits = self.mantissa.unwrap_or(0) & (L::BITS - 1);
-        let first = L::of(u64::from(self.first));
+        let first = L::of(u64::from(self.first).min((!L::of(0)).wide()));
         let last = L::of(u64::from(self.last));
         for (class, old) in classes.iter_mut().zip(old.chunks_exact(L::BYTES)) {
             let old = L::load(old);

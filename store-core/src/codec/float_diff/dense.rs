@@ -30,7 +30,7 @@ struct Pass {
 pub(super) fn encode<L: Lane>(element: Element, new: &[u8], old: &[u8], out: &mut Vec<u8>) {
     let count = new.len() / L::BYTES;
     let classes = Classes::choose::<L>(element, old);
-    let tokens = Tokens::for_width(L::BITS);
+    let tokens = Tokens::choose::<L>(classes.mantissa.is_some(), new, old);
     let mut pass = Pass {
         symbols: vec![0; count],
         classes: vec![0; count],
@@ -67,10 +67,11 @@ pub(super) fn encode<L: Lane>(element: Element, new: &[u8], old: &[u8], out: &mu
 
     // From here on the class of an element is the table that codes it.
     let mut contexts = pass.classes;
-    for (block, &size) in contexts.chunks_mut(LANES).zip(&pass.lengths) {
-        let row = &clusters.table_of[usize::from(size) * class_count..][..class_count];
-        block.iter_mut().for_each(|class| *class = row[usize::from(*class)]);
+    let mut map = [[0; CLASSES]; SIZES];
+    for (row, tables) in map.iter_mut().zip(clusters.table_of.chunks_exact(class_count)) {
+        row[..class_count].copy_from_slice(tables);
     }
+    name_tables(&map, &pass.lengths, &mut contexts);
     encode_symbols(&clusters.tables, &pass.symbols, &contexts, out);
 }
 
@@ -104,7 +105,7 @@ fn first_pass_body<'a, L: Lane, B: Blocks<'a>>(float: bool, classes: Classes, to
         }
         if L::BITS == 64 {
             raw.iter().zip(lens).for_each(|(&bits, len)| pass.raw.put_wide(bits, u32::from(len)));
-        } else if lens != [0; LANES] {
+        } else if u128::from_le_bytes(lens) != 0 {
             pass.raw.put_all(&raw, &lens);
         }
     }
@@ -142,6 +143,33 @@ fn count_cells(pass: &Pass, class_count: usize, alphabet: usize, cells: &mut [u3
             *cell = cell.wrapping_add(1);
         }
     }
+}
+
+#[inline(always)]
+fn name_tables_body<'a, B: Blocks<'a>>(map: &[[u8; CLASSES]; SIZES], sizes: &[u8], classes: &mut [u8]) {
+    let (blocks, last) = classes.as_chunks_mut::<LANES>();
+    for (block, &size) in blocks.iter_mut().zip(sizes) {
+        *block = B::look_up(&map[usize::from(size) & (SIZES - 1)], block);
+    }
+    let row = &map[usize::from(sizes.last().copied().unwrap_or(0)) & (SIZES - 1)];
+    last.iter_mut().for_each(|class| *class = row[usize::from(*class) & (CLASSES - 1)]);
+}
+
+/// Replaces the class of each element by the table that the map names for it.
+fn name_tables(map: &[[u8; CLASSES]; SIZES], sizes: &[u8], classes: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn on_avx2(map: &[[u8; CLASSES]; SIZES], sizes: &[u8], classes: &mut [u8]) {
+            name_tables_body::<Avx2Blocks<'_>>(map, sizes, classes);
+        }
+        if has_avx2() {
+            // SAFETY: the CPU has the features that were just looked for.
+            #[allow(unsafe_code)]
+            return unsafe { on_avx2(map, sizes, classes) };
+        }
+    }
+    name_tables_body::<RansDecoder<'_>>(map, sizes, classes);
 }
 
 /// What a decoder reads before the first symbol.
@@ -228,10 +256,12 @@ fn decode_body<'a, L: Lane, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, old
             padded[..symbols.len()].copy_from_slice(symbols);
             let mut starts_of = [L::of(0); LANES];
             let mut lens = [0; LANES];
+            let mut any = 0;
             for ((start, len), &symbol) in starts_of.iter_mut().zip(&mut lens).zip(&padded) {
                 (*start, *len) = starts[usize::from(symbol)];
+                any |= *len;
             }
-            let bits: [L; LANES] = raw_bits(&mut raw, &lens);
+            let bits: [L; LANES] = if any == 0 { [L::of(0); LANES] } else { raw_bits(&mut raw, &lens) };
             let sides = starts_of.iter().zip(&bits).zip(&padded);
             let pairs = old.chunks_exact(L::BYTES).zip(new.chunks_exact_mut(L::BYTES));
             for (((&start, &bits), &symbol), (old, new)) in sides.zip(pairs) {
@@ -247,9 +277,6 @@ fn decode_body<'a, L: Lane, B: Blocks<'a>>(float: bool, head: &mut Head<'a>, old
 
 #[inline(always)]
 fn raw_bits<L: Lane>(raw: &mut BitReader<'_>, lens: &[u8; LANES]) -> [L; LANES] {
-    if *lens == [0; LANES] {
-        return [L::of(0); LANES];
-    }
     if L::BITS < 64
         && let Some(fields) = raw.take_all(lens)
     {

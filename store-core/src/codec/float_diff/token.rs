@@ -34,9 +34,24 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// What serves elements of this width.
-    pub(super) fn for_width(bits: u32) -> Self {
-        Self { top: if bits == 16 || bits == 64 { 1 } else { 2 } }
+    /// What serves these elements: the wider symbols are, the larger differences must be to be worth it.
+    pub(super) fn choose<L: Lane>(float: bool, new: &[u8], old: &[u8]) -> Self {
+        let top = match L::BITS {
+            16 => {
+                let step = (new.len() / L::BYTES / 1024).max(1);
+                let pairs = new.chunks_exact(L::BYTES).zip(old.chunks_exact(L::BYTES)).step_by(step);
+                let (mut all, mut large) = (0, 0);
+                for (new, old) in pairs {
+                    let difference = difference(float, L::load(new), L::load(old)).wide();
+                    all += 1;
+                    large += usize::from((8..=0xfff8).contains(&difference));
+                }
+                if large * 2 > all { 2 } else { 1 }
+            }
+            64 => 1,
+            _ => 2,
+        };
+        Self { top }
     }
 
     /// The split that a byte names, if symbols of elements so wide fit a byte.
@@ -73,14 +88,14 @@ impl Tokens {
 
     /// The difference that a symbol stands for when its raw bits are zero, and how many raw bits it has.
     pub(super) fn of_symbol(self, symbol: u8) -> (i128, u32) {
-        let token = (u32::from(symbol) + 1) / 2;
+        let token = u32::from(symbol).div_ceil(2);
         let (magnitude, raw) = if token < 2 << self.top {
             (u128::from(token), 0)
         } else {
             let raw = (token >> self.top) - 1;
             (u128::from((token & ((1 << self.top) - 1)) | 1 << self.top) << raw, raw)
         };
-        (if symbol % 2 == 0 { -(magnitude as i128) } else { magnitude as i128 }, raw)
+        (if symbol.is_multiple_of(2) { -(magnitude as i128) } else { magnitude as i128 }, raw)
     }
 }
 

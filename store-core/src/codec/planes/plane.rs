@@ -47,13 +47,13 @@ fn code(counts: &[u32; 256], values: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Whether coding saves more than two per cent.
+/// Whether coding saves nearly one per cent or more.
 fn pays(counts: &[u32; 256], bits: u32) -> bool {
     let total: u32 = counts.iter().sum();
     let each: u64 = counts.iter().filter(|&&c| c > 0).map(|&c| u64::from(c) * u64::from(log2(c) + 3)).sum();
     let table = 256 * (300 + 5 * counts.iter().filter(|&&c| c > 0).count() as u64);
     let coded = u64::from(total) * u64::from(log2(total)) + table;
-    coded.saturating_sub(each) < u64::from(total) * u64::from(bits) * 251
+    coded.saturating_sub(each) < u64::from(total) * u64::from(bits) * 254
 }
 
 fn sample(values: &[u8]) -> [u32; 256] {

@@ -24,7 +24,7 @@ impl Split {
         let (lowest, highest) = exponent_range::<L>(whole, mantissa);
         let below = lowest.saturating_sub(1);
         let most = if mantissa >= 10 && L::BITS == 16 { 3 } else { 2 };
-        let joined = (0..=most.min(mantissa)).rev().find(|&joined| (highest.saturating_sub(below) as u64) < 256 >> joined)?;
+        let joined = (0..=most.min(mantissa)).rev().find(|&joined| highest.saturating_sub(below) < 256 >> joined)?;
         Some(Self { mantissa, joined, below: below as u32 })
     }
 
@@ -50,7 +50,7 @@ impl Split {
     /// Widths of the planes of the rest, from the top: what is over a multiple of eight, if anything, then bytes.
     pub(super) fn plane_bits<L: Lane>(self) -> impl Iterator<Item = u32> {
         let bits = self.low() + 1;
-        (bits % 8 > 0).then_some(bits % 8).into_iter().chain(std::iter::repeat_n(8, bits as usize / 8))
+        Some(bits % 8).filter(|&top| top > 0).into_iter().chain(std::iter::repeat_n(8, bits as usize / 8))
     }
 }
 

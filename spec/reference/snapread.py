@@ -1,0 +1,347 @@
+#!/usr/bin/env python3
+"""A slow, small reader of snap repositories on a local disk, written from spec/FORMAT.md alone. It never writes to one.
+
+Usage: snapread.py [--key-file F] [--index] REPO (list | check | restore SNAPSHOT-ID TARGET)
+The passphrase is in SNAP_PASSWORD. Chunks are found through the footers of packs, with --index through index segments.
+`restore` fills TARGET, which must be new or empty, with the snapshot's root directory. `check` decodes everything.
+"""
+
+import argparse
+import functools
+import os
+import re
+import resource
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from argon2.low_level import Type, hash_secret_raw
+from blake3 import blake3
+
+import snapformat as fmt
+from snapcodecs import DECODERS, Undecodable
+from snapformat import DATA, ENTRIES, EXTENTS, MIB, NODES, Blob, Child, Entry, Extent, Object, Reader, Refused, need
+
+KINDS = {"config": 1, "keys": 2, "packs": 3, "index": 4, "sessions": 5, "snapshots": 6, "notes": 7}
+FOOTER_ORDINAL = 2**32 - 1
+
+
+class Repository:
+    """An unlocked repository, whose chunks are found once one of the `find_by_` methods was called."""
+
+    def __init__(self, folder: Path, password: bytes | None, secret: bytes | None) -> None:
+        self.folder = folder
+        self.blobs: dict[tuple[int, bytes], tuple[Blob, int]] = {}  # (kind, id): the blob, and which of its chunks
+        config = self.read("config")
+        clear = fmt.record(fmt.CONFIG_CLEAR, Object(config, KINDS["config"]).clear)
+        need(clear["incompatible"] == 0, f"unknown features {clear['incompatible']:#x}")
+        self.id = clear["repository"]
+        self.master = self.find_master(password, secret)
+        self.config = fmt.record(fmt.CONFIG, self.open("config"))
+        self.id_keys = {kind: fmt.derive(context, self.master + self.id, 32)
+                        for kind, context in ((DATA, "chunk id"), (NODES, "node id"))}
+
+    # Objects
+
+    def names(self, folder: str) -> list[str]:
+        """The paths of the objects of a folder; names of other shapes are ignored."""
+        shape = re.compile(r"packs/(..)/\1[0-9a-f]{62}" if folder == "packs" else folder + "/[0-9a-f]{64}")
+        found = self.folder.glob(folder + ("/*/*" if folder == "packs" else "/*"))
+        paths = (str(path.relative_to(self.folder)) for path in found)
+        return sorted(path for path in paths if shape.fullmatch(path))
+
+    def read(self, path: str) -> bytes:
+        data = (self.folder / path).read_bytes()
+        need(len(data) <= {"packs": 256, "index": 129}.get(path.split("/")[0], 4) * MIB, f"{path}: too long")
+        if path.startswith(("packs/", "index/")):
+            need(blake3(data).hexdigest() == path[-64:], f"{path}: not what its name says")
+        return data
+
+    def open(self, path: str, root: bytes | None = None) -> bytes:
+        """What is sealed in an object of one part."""
+        data, kind = self.read(path), path.split("/")[0]
+        sealed = Object(data, KINDS[kind])
+        need(sealed.unlock(root or self.master, self.id), f"{path}: another key's")
+        place = b"" if kind == "index" else path.encode()
+        return sealed.open(0, data[88 + len(sealed.clear) :], sealed.clear + place)
+
+    def find_master(self, password: bytes | None, secret: bytes | None) -> bytes:
+        """The master key from the first slot that opens."""
+        for path in self.names("keys"):
+            try:
+                slot = Object(self.read(path), KINDS["keys"])
+                clear = fmt.record(fmt.SLOT_CLEAR, slot.clear)
+                root = self.key_encryption_key(*clear["kdf"], password, secret)
+                if clear["repository"] == self.id and root is not None and slot.unlock(root, self.id):
+                    return fmt.record(fmt.ID, self.open(path, root))
+            except Refused as error:
+                print(f"{path}: {error}", file=sys.stderr)
+        raise Refused("no key slot opens with this passphrase or key file")
+
+    @staticmethod
+    def key_encryption_key(kdf: str, values: dict, password: bytes | None, secret: bytes | None) -> bytes | None:
+        if kdf == "key_file":
+            return secret and fmt.derive("key file", secret, 32)
+        memory, passes, lanes = values["memory_kib"], values["passes"], values["lanes"]
+        need(memory <= 4 << 20 and 0 < passes <= 64 and 0 < lanes <= 64, "Argon2id that would exhaust this machine")
+        return password and hash_secret_raw(password, values["salt"], passes, memory, lanes, 32, Type.ID, 0x13)
+
+    # Finding chunks
+
+    @functools.lru_cache(maxsize=2)
+    def pack(self, id: bytes) -> tuple[bytes, Object]:
+        path = f"packs/{id.hex()[:2]}/{id.hex()}"
+        data = self.read(path)
+        pack = Object(data, KINDS["packs"])
+        need(len(pack.clear) == 0 and pack.unlock(self.master, self.id), f"{path}: another key's")
+        return data, pack
+
+    def footer(self, id: bytes) -> list[Blob]:
+        data, pack = self.pack(id)
+        need(data[-4:] == b"PACK", "a pack without an end")
+        length = int.from_bytes(data[-8:-4], "little")
+        start = len(data) - 8 - length
+        need(start >= 88, "a footer longer than its pack")
+        ordinal = FOOTER_ORDINAL.to_bytes(4, "little")
+        contents = fmt.read_catalogue(pack.open(FOOTER_ORDINAL, data[start:-8], ordinal))
+        blobs, end = fmt.read_pack_contents(contents, id)
+        contents.end()
+        need(end == start, "blobs that do not add up to the pack")
+        return blobs
+
+    def segment(self, path: str) -> tuple[list[bytes], dict[bytes, tuple[int, list[Blob]]]]:
+        """The segments that it supersedes; its packs, their lengths and blobs."""
+        r = fmt.read_catalogue(self.open(path))
+        superseded = [r.id() for _ in range(r.varint())]
+        packs = {}
+        for _ in range(r.varint()):
+            id, length = r.id(), r.varint()
+            blobs, end = fmt.read_pack_contents(r, id)
+            packs[id] = length, blobs
+            need(end <= length - 8 - 16, "blobs that do not add up to the pack")
+        r.end()
+        return superseded, packs
+
+    def find(self, blobs: list[Blob]) -> None:
+        """Remembers where chunks are. Of several places the one of least depth is as good as any."""
+        for blob in blobs:
+            for n, id in enumerate(blob.ids):
+                known = self.blobs.get((blob.kind, id))
+                if known is None or blob.depth < known[0].depth:
+                    self.blobs[blob.kind, id] = blob, n
+
+    def find_by_footers(self) -> None:
+        for path in self.names("packs"):
+            self.find(self.footer(bytes.fromhex(path[-64:])))
+
+    def find_by_segments(self) -> None:
+        segments = {path: self.segment(path) for path in self.names("index")}
+        gone = {id for superseded, _ in segments.values() for id in superseded}
+        there = {bytes.fromhex(path[-64:]) for path in self.names("packs")}
+        for path, (_, packs) in segments.items():
+            if bytes.fromhex(path[-64:]) not in gone:
+                for id in packs.keys() & there:
+                    self.find(packs[id][1])
+
+    # Content
+
+    @functools.lru_cache(maxsize=16)
+    def decode(self, blob: Blob) -> list[bytes]:
+        """The chunks of a blob."""
+        data, pack = self.pack(blob.pack)
+        sealed = data[blob.offset : blob.offset + blob.sealed]
+        plain = pack.open(blob.ordinal, sealed, blob.ordinal.to_bytes(4, "little") + blob.frame)
+        bases = b"".join(self.chunk(DATA, base, blob.depth) for base in blob.bases)
+        need(len(bases) <= 32 * MIB, "bases that are too long")
+        for code, length, parameters in reversed(blob.steps):
+            need(code in DECODERS, f"unknown codec {code}")
+            plain = DECODERS[code](plain, length, parameters, bases)
+            need(len(plain) == length, "a step that does not give its input's length")
+        r = Reader(plain)
+        chunks = [r.take(length) for length in blob.lengths]
+        r.end()
+        for id, chunk in zip(blob.ids, chunks):
+            need(blake3(chunk, key=self.id_keys[blob.kind]).digest() == id, f"chunk {id.hex()}: not what its id says")
+        return chunks
+
+    def chunk(self, kind: int, id: bytes, below: int = 9) -> bytes:
+        """A chunk or a node, from a blob whose depth is less than `below`."""
+        need((kind, id) in self.blobs, f"chunk {id.hex()} is missing")
+        blob, n = self.blobs[kind, id]
+        need(blob.depth < below, f"chunk {id.hex()} is too deep to be a base")
+        return self.decode(blob)[n]
+
+    def items(self, root: bytes, of: int, level: int | None = None) -> Iterator[Any]:
+        """The entries or extents of a list, or of what is below one of its nodes."""
+        leaf, at, items = fmt.read_node(self.chunk(NODES, root))
+        need(leaf == of and level in (None, at), f"node {root.hex()} where it does not belong")
+        name = b""
+        for item in items:
+            if not isinstance(item, Child):
+                yield item
+                continue
+            below, last = 0, b""
+            for thing in self.items(item.node, of, at - 1):
+                need(of == EXTENTS or thing.name > name, "names out of order")
+                below += 1 if of == ENTRIES else thing.length
+                name = last = thing.name if of == ENTRIES else b""
+                yield thing
+            need((below, last) == (item.below, item.last), f"node {root.hex()} does not add up")
+
+    def outcomes(self) -> dict[str, tuple[str, dict]]:
+        return {path[-64:]: fmt.record(fmt.OUTCOME, self.open(path)) for path in self.names("snapshots")}
+
+    def top(self, commit: dict) -> Entry:
+        """The root directory of a snapshot."""
+        need(commit["incompatible"] == 0, f"unknown features {commit['incompatible']:#x}")
+        entries = list(self.items(commit["root"], ENTRIES))
+        need([(e.name, e.tag) for e in entries] == [(b"root", fmt.DIRECTORY)], "no root directory")
+        return entries[0]
+
+    def extents(self, entry: Entry) -> list[Extent]:
+        extents = list(self.items(entry.root, EXTENTS)) if entry.tag == fmt.BIG_FILE else list(entry.extents)
+        need(sum(e.length for e in extents) == entry.size, f"{entry.name!r}: extents that do not add up to the file")
+        return extents
+
+
+class Restore:
+    """Writes a tree below `target`. Nothing is followed or overwritten: each name is made anew in an open folder."""
+
+    def __init__(self, repository: Repository, target: Path) -> None:
+        self.repository, self.target, self.links = repository, target, {}
+        target.mkdir(exist_ok=True)
+        need(not any(target.iterdir()), f"{target} is not empty")
+        self.top = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+
+    def directory(self, entry: Entry, folder: int, path: bytes) -> None:
+        if entry.root is not None:
+            for child in self.repository.items(entry.root, ENTRIES):
+                self.entry(child, folder, os.path.join(path, child.name))
+        self.metadata(entry, folder)
+
+    def entry(self, entry: Entry, folder: int, path: bytes) -> None:
+        link = entry.links > 1 and entry.inode != 0 and entry.tag != fmt.DIRECTORY and (entry.device, entry.inode)
+        if link in self.links:
+            os.link(self.links[link], entry.name, src_dir_fd=self.top, dst_dir_fd=folder, follow_symlinks=False)
+            return
+        if link:
+            self.links[link] = path
+        if entry.tag == fmt.DIRECTORY:
+            os.mkdir(entry.name, 0o700, dir_fd=folder)
+            fd = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            self.directory(entry, fd, path)
+            os.close(fd)
+        elif entry.tag in (fmt.FILE, fmt.BIG_FILE):
+            fd = os.open(entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            with open(fd, "wb") as file:
+                for extent in self.repository.extents(entry):
+                    self.extent(file, extent)
+                file.flush()
+                file.truncate(entry.size)
+                self.metadata(entry, fd)
+        else:
+            if entry.tag == fmt.SYMLINK:
+                os.symlink(entry.target, entry.name, dir_fd=folder)
+            elif entry.tag == fmt.SOCKET:
+                return
+            else:
+                os.mknod(entry.name, fmt.SPECIAL[entry.tag] | 0o600, entry.rdev, dir_fd=folder)
+            self.metadata(entry, folder, entry.name)
+
+    def extent(self, file: BinaryIO, extent: Extent) -> None:
+        if extent.chunk is None:
+            file.seek(extent.length, os.SEEK_CUR)
+            return
+        data = self.repository.chunk(DATA, extent.chunk)
+        need(len(data) == extent.length, "an extent of another length than its chunk")
+        file.write(data)
+
+    def metadata(self, entry: Entry, fd: int, name: bytes | None = None) -> None:
+        """Owner (as root), mode, attributes and times of the open file, or of what has a name in the open folder."""
+        at: dict = {} if name is None else {"dir_fd": fd, "follow_symlinks": False}
+        path = fd if name is None else name
+        if os.geteuid() == 0:
+            os.chown(path, entry.uid, entry.gid, **at)
+        if entry.tag != fmt.SYMLINK:
+            os.chmod(path, entry.mode, **({} if name is None else {"dir_fd": fd}))
+        for key, value in entry.xattrs:
+            if name is None:
+                os.setxattr(fd, key, value)
+            else:
+                os.setxattr(b"/proc/self/fd/%d/%s" % (fd, name), key, value, follow_symlinks=False)
+        os.utime(path, ns=(entry.mtime, entry.mtime), **at)
+
+
+def check(repository: Repository) -> None:
+    """Decodes every blob and every record, and walks all snapshots."""
+    ids = [bytes.fromhex(path[-64:]) for path in repository.names("packs")]
+    packs = {id: repository.footer(id) for id in ids}
+    for blobs in packs.values():
+        for blob in blobs:
+            repository.decode(blob)
+    for path in repository.names("index"):
+        for id, (length, blobs) in repository.segment(path)[1].items():
+            same = id not in packs or (blobs, length) == (packs[id], len(repository.pack(id)[0]))
+            need(same, f"{path}: not what pack {id.hex()} says")
+    for path in repository.names("sessions"):
+        fmt.record(fmt.SESSION, repository.open(path))
+    for path in repository.names("notes"):
+        fmt.record(fmt.NOTE, repository.open(path))
+    for outcome, commit in repository.outcomes().values():
+        if outcome == "commit":
+            walk(repository, repository.top(commit))
+    count = sum(len(blobs) for blobs in packs.values())
+    print(f"{len(packs)} packs, {count} blobs, {len(repository.blobs)} chunks and nodes: all well")
+
+
+def walk(repository: Repository, entry: Entry) -> None:
+    if entry.tag in (fmt.FILE, fmt.BIG_FILE):
+        for extent in repository.extents(entry):
+            found = extent.chunk is None or (DATA, extent.chunk) in repository.blobs
+            need(found, f"{entry.name!r}: a chunk is missing")
+    elif entry.tag == fmt.DIRECTORY and entry.root is not None:
+        for child in repository.items(entry.root, ENTRIES):
+            walk(repository, child)
+
+
+def show(repository: Repository) -> None:
+    commits = [(c["time"], id, c) for id, (outcome, c) in repository.outcomes().items() if outcome == "commit"]
+    for (seconds, _), id, commit in sorted(commits, key=lambda c: c[:2]):
+        when = datetime.fromtimestamp(seconds, timezone(timedelta(seconds=commit["zone"])))
+        paths = [os.fsdecode(path) for path in commit["paths"]]
+        print(id, when.isoformat(), commit["host"], commit["totals"]["bytes"], *paths)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--key-file", type=Path)
+    parser.add_argument("--index", action="store_true")
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("verb", choices=["list", "check", "restore"])
+    parser.add_argument("arguments", nargs="*")
+    options = parser.parse_args()
+    sys.setrecursionlimit(50_000)  # directories may be 4,096 deep, each with a folder open
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    password = os.environb.get(b"SNAP_PASSWORD")
+    secret = bytes.fromhex(options.key_file.read_text().removesuffix("\n")) if options.key_file else None
+    try:
+        repository = Repository(options.repository, password, secret)
+        if options.verb == "list":
+            return show(repository)
+        (repository.find_by_segments if options.index else repository.find_by_footers)()
+        if options.verb == "check":
+            return check(repository)
+        if len(options.arguments) != 2:
+            parser.error("restore needs the id of a snapshot and a target")
+        outcome, commit = fmt.record(fmt.OUTCOME, repository.open(f"snapshots/{options.arguments[0]}"))
+        need(outcome == "commit", "that session was aborted")
+        restore = Restore(repository, Path(options.arguments[1]))
+        restore.directory(repository.top(commit), restore.top, b"")
+    except (Refused, Undecodable, OSError) as error:
+        sys.exit(f"snapread: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+//! The real binary as people and scripts use it.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
+
+mod codes;
+mod harness;
+mod interrupt;
+mod keys;
+mod output;
+mod restore;
+mod settings;
+mod streams;

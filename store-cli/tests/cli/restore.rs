@@ -1,0 +1,106 @@
+use std::fs;
+
+use crate::harness::{Place, noise, tree};
+
+fn checkpoint(place: &Place, seed: u64) {
+    place.write("run/model.bin", noise(seed, 3_000_000));
+    place.write("run/config.json", format!("{{\"step\": {seed}}}"));
+    place.write("run/logs/train.log", "step loss\n".repeat(1000));
+    place.write("run/empty", "");
+}
+
+#[test]
+fn what_was_pushed_is_restored_byte_for_byte() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    let first = tree(&place.path("run"));
+    let id = place.push(&["run", "--series", "s"]);
+    checkpoint(&place, 2);
+    place.push(&["run", "--series", "s"]);
+    let second = tree(&place.path("run"));
+
+    place.snap(&["restore", "latest", "-t", "latest"]).ok();
+    place.snap(&["restore", &id, "-t", "first"]).ok();
+    place.snap(&["restore", &id[..8], "-t", "by-prefix"]).ok();
+    place.snap(&["restore", "latest~1", "-t", "before"]).ok();
+    assert_eq!(tree(&place.path("latest")), second);
+    for target in ["first", "by-prefix", "before"] {
+        assert_eq!(tree(&place.path(target)), first, "{target}");
+    }
+}
+
+#[test]
+fn a_part_is_restored_by_path_and_by_pattern() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run", "--ref", "v1"]);
+    place.snap(&["restore", "v1:logs", "-t", "logs"]).ok();
+    assert_eq!(tree(&place.path("logs")).len(), 1);
+    place.snap(&["restore", "v1", "-t", "json", "*.json"]).ok();
+    assert_eq!(tree(&place.path("json")), [("config.json".to_owned(), b"{\"step\": 1}".to_vec())]);
+    place.snap(&["restore", "v1", "-t", "small", "--exclude", "*.bin"]).ok();
+    assert_eq!(tree(&place.path("small")).len(), 3);
+}
+
+#[test]
+fn a_dry_run_and_a_plan_write_nothing() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run"]);
+    place.snap(&["restore", "latest", "-t", "out", "-n"]).ok();
+    let plan = place.snap(&["restore", "latest", "-t", "out", "--plan"]);
+    assert!(plan.ok().contains("reads 3.0"), "{}", plan.out);
+    assert!(!place.path("out").exists());
+    let before = place.snap(&["list", "-q"]).out;
+    place.snap(&["push", "run", "-n"]).ok();
+    assert_eq!(place.snap(&["list", "-q"]).out, before);
+}
+
+#[test]
+fn a_target_is_always_named() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run"]);
+    assert!(place.snap(&["restore", "latest"]).fails(2).contains("-t"));
+}
+
+#[test]
+fn what_is_too_much_in_the_target_is_deleted_only_if_asked() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run"]);
+    place.write("out/extra", "x");
+    place.snap(&["restore", "latest", "-t", "out"]).ok();
+    assert!(place.path("out/extra").exists());
+    place.snap(&["restore", "latest", "-t", "out", "--delete"]).ok();
+    assert_eq!(tree(&place.path("out")), tree(&place.path("run")));
+}
+
+#[test]
+fn the_repository_in_the_pushed_folder_is_left_out() {
+    let place = Place::new();
+    place.write("a", "b");
+    place.push(&["."]);
+    place.push(&["."]);
+    assert_eq!(place.snap(&["ls", "-R", "latest"]).ok(), "a\n");
+}
+
+#[test]
+fn a_diff_names_what_changed() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run"]);
+    fs::remove_file(place.path("run/empty")).unwrap();
+    place.write("run/new", "new");
+    place.write("run/config.json", "{}");
+    place.push(&["run"]);
+    let run = place.snap(&["diff", "latest~1", "latest"]);
+    let mut lines: Vec<_> = run.ok().lines().collect();
+    assert!(lines.pop().unwrap().starts_with("1 file added, 1 removed, 1 changed"), "{}", run.out);
+    lines.sort_unstable();
+    assert_eq!(lines, ["+  new", "-  empty", "M  config.json"]);
+    assert_eq!(place.snap(&["diff", "latest"]).out, run.out, "one side is compared with its parent");
+    assert_eq!(place.snap(&["diff", "latest", "./run", "--stat"]).ok().lines().count(), 1);
+    let counts = place.snap(&["diff", "latest", "./run", "--json"]).objects();
+    assert_eq!((counts.len(), &counts[0]["changed_files"]), (1, &0.into()));
+}

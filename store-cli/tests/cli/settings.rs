@@ -1,0 +1,68 @@
+use std::fs;
+
+use crate::harness::Place;
+
+#[test]
+fn the_repository_is_found_upward_as_git_does() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("a/b")).unwrap();
+    let run = place.command(&["list"]).current_dir(place.path("a/b")).output().unwrap();
+    assert!(run.status.success());
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_project_which_beats_the_profile() {
+    let place = Place::empty();
+    for name in ["flag", "variable", "project", "profile", "default"] {
+        let location = if name == "default" { ".snap" } else { name };
+        place.snap(&["init", "-r", location]).ok();
+        place.write("note", name);
+        place.snap(&["-r", location, "push", "note", "--series", name]).ok();
+    }
+    let series = |words: &[&str], variable: Option<&str>| {
+        let mut command = place.command(&[words, &["list", "--json"]].concat());
+        let run = command.envs(variable.map(|value| ("SNAP_REPOSITORY", value))).output().unwrap();
+        let text = String::from_utf8(run.stdout).unwrap();
+        crate::harness::objects(&text)[0]["series"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(series(&[], None), "default");
+    fs::create_dir_all(place.home(".config/snap")).unwrap();
+    let profile = format!("[repository]\nrepository = {:?}\n", place.path("profile"));
+    fs::write(place.home(".config/snap/default.toml"), profile).unwrap();
+    assert_eq!(series(&[], None), "profile");
+    place.write("snap.toml", "[repository]\nrepository = \"project\"\n");
+    assert_eq!(series(&[], None), "project");
+    assert_eq!(series(&[], Some("variable")), "variable");
+    assert_eq!(series(&["-r", "flag"], Some("variable")), "flag");
+}
+
+#[test]
+fn a_bad_value_names_its_origin() {
+    let place = Place::new();
+    assert!(place.snap(&["--threads", "none", "list"]).fails(2).contains("--threads"));
+    let run = place.command(&["list"]).env("SNAP_MEMORY", "lots").output().unwrap();
+    assert!(String::from_utf8(run.stderr).unwrap().contains("SNAP_MEMORY"));
+    place.write("snap.toml", "[global]\ncompression = \"extreme\"\n");
+    assert!(place.snap(&["list"]).fails(2).contains("compression in "));
+    place.write("snap.toml", "[push]\nexlude = [\"*\"]\n");
+    let text = place.snap(&["list"]);
+    assert!(text.fails(2).contains("snap.toml, line 2") && text.err.contains("exlude"), "{}", text.err);
+}
+
+#[test]
+fn a_project_says_what_its_pushes_are() {
+    let place = Place::new();
+    place.write("snap.toml", "[push]\nseries = \"cet\"\ntags = [\"auto\"]\nexclude = [\"*.tmp\"]\n");
+    place.write("d/keep", "k");
+    place.write("d/drop.tmp", "t");
+    place.push(&["d", "--tag", "typed"]);
+    let listed = place.snap(&["list", "--json"]).objects().pop().unwrap();
+    assert_eq!((&listed["series"], &listed["tags"]), (&"cet".into(), &serde_json::json!(["auto", "typed"])));
+    assert_eq!(listed["summary"]["total_files_processed"], 1);
+}
+
+#[test]
+fn a_profile_that_was_asked_for_must_be_there() {
+    let place = Place::new();
+    assert!(place.snap(&["-P", "nope", "list"]).fails(2).contains("--profile"));
+}

@@ -1,0 +1,81 @@
+//! Coded bytes that were made once and must be readable for ever: `vectors.txt`, which only ever grows.
+//!
+//! A line is `planes`, element code, plain, coded, or `difference`, element code, base, plain, coded; bytes in hexadecimal.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use super::testing::{Noise, odd_floats, weights};
+use super::{BlockKind, Element, float_diff, planes};
+
+const VECTORS: &str = include_str!("vectors.txt");
+
+fn bytes(hex: &str) -> Vec<u8> {
+    if hex == "-" {
+        return Vec::new();
+    }
+    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn every_vector_is_decoded() {
+    let mut forms = BTreeSet::new();
+    for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let element = Element::from_code(fields[1].parse().unwrap()).unwrap();
+        let rest: Vec<_> = fields[2..].iter().map(|hex| bytes(hex)).collect();
+        forms.insert((fields[0], rest.last().unwrap()[0]));
+        match (fields[0], &rest[..]) {
+            ("planes", [plain, coded]) => assert_eq!(planes::decode(element, coded, plain.len()).as_ref(), Ok(plain)),
+            ("difference", [base, plain, coded]) => {
+                assert_eq!(float_diff::decode(element, coded, base, plain.len()).as_ref(), Ok(plain));
+            }
+            _ => panic!("not a vector: {line}"),
+        }
+    }
+    let all =
+        BTreeSet::from_iter([0, 1, 2, 3].map(|form| ("planes", form)).into_iter().chain([0, 1, 2, 3, 4].map(|form| ("difference", form))));
+    assert_eq!(forms, all);
+}
+
+/// Prints lines for `vectors.txt`, made by the encoders as they are now.
+#[test]
+#[ignore = "makes new vectors"]
+#[allow(clippy::print_stdout)]
+fn print_vectors() {
+    let hex = |bytes: &[u8]| {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        if hex.is_empty() { "-".into() } else { hex }
+    };
+    let mut noise = Noise(11);
+    let zeros = vec![0; 700];
+    let mut spots = zeros.clone();
+    spots[300] = 7;
+    let mut inputs: Vec<(Element, Vec<u8>, Vec<u8>)> = vec![
+        (Element::Int8, Vec::new(), Vec::new()),
+        (Element::F32, vec![1, 2, 3], vec![1, 2, 4]),
+        (Element::Int8, spots, zeros),
+        (Element::Bf16, odd_floats(), odd_floats().into_iter().rev().collect()),
+    ];
+    for element in [Element::F64, Element::F32, Element::F16, Element::Bf16, Element::F8E4M3, Element::Int16, Element::Int64] {
+        let (mut plain, mut base) = weights(element, 160, 21);
+        plain.push(noise.next() as u8);
+        base.push(noise.next() as u8);
+        inputs.push((element, plain, base));
+    }
+    // Floats that are short ones made long: planes of one value.
+    let (plain, base) = weights(Element::Bf16, 200, 5);
+    let long = |short: &[u8]| short.chunks(2).flat_map(|x| [0, 0, x[0], x[1]]).collect();
+    inputs.push((Element::F32, long(&plain), long(&base)));
+    for kind in [BlockKind::Q8_0, BlockKind::Q4_K] {
+        let (plain, mut base) = weights(Element::Block(kind), 6, 3);
+        base.iter_mut().skip(40).step_by(9).for_each(|byte| *byte = byte.wrapping_add(1));
+        inputs.push((Element::Block(kind), plain, base));
+    }
+    for (element, plain, base) in inputs {
+        let code = element.code();
+        println!("planes {code} {} {}", hex(&plain), hex(&planes::encode(element, &plain)));
+        println!("difference {code} {} {} {}", hex(&base), hex(&plain), hex(&float_diff::encode(element, &plain, &base)));
+    }
+}

@@ -1,0 +1,142 @@
+//! Finding bases: which older chunks a group of new ones is coded against.
+
+use std::collections::HashSet;
+
+use super::choose::best_base;
+use super::known::KnownChunks;
+use super::store::Group;
+use crate::base::ids::ChunkId;
+use crate::base::limits;
+use crate::base::units::MIB;
+use crate::blob::Bases;
+use crate::error::Error;
+use crate::format::blob::Frame;
+use crate::format::pack::Sketch;
+use crate::index::Location;
+use crate::repo::Repo;
+use crate::sketch::Sketcher;
+
+/// Bytes of bases of one blob of plain chunks.
+const MOST_BASES: usize = 6 * MIB;
+
+/// Finds bases in one repository.
+#[derive(Debug)]
+pub(super) struct BaseFinder<'r> {
+    pub(super) repo: &'r Repo,
+    pub(super) sketcher: Sketcher,
+}
+
+/// A base that was read and has the name that it will be asked for by.
+struct Found {
+    id: ChunkId,
+    bytes: Vec<u8>,
+    depth: u8,
+}
+
+impl BaseFinder<'_> {
+    /// The sketches of a group's chunks; empty if none of them has one.
+    pub(super) fn sketches(&self, group: &Group) -> Vec<Sketch> {
+        let sketches: Vec<_> = group
+            .chunks()
+            .map(|chunk| match group.dtype {
+                Some(dtype) => self.sketcher.segment(chunk, dtype.block_bytes() as usize),
+                None => self.sketcher.plain(chunk),
+            })
+            .collect();
+        if sketches.iter().all(Option::is_none) {
+            return Vec::new();
+        }
+        sketches.into_iter().map(|sketch| sketch.unwrap_or([0; 8])).collect()
+    }
+
+    /// For each segment of a group of one tensor type, the older segment of the same length that it continues, if there is one.
+    pub(super) fn aligned(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Vec<Option<Bases>>, Error> {
+        let hinted: Vec<ChunkId> = group.hints.iter().map(|hint| hint.unwrap_or(ChunkId::from_bytes([0; 32]))).collect();
+        let located = known.locate(&hinted)?;
+        let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
+        let mut found = Vec::with_capacity(group.ids.len());
+        for i in 0..group.ids.len() {
+            let len = group.lens[i];
+            let hint = located[i].filter(|location| group.hints[i].is_some() && location.len == len);
+            let location = hint.or_else(|| best_base(&similar[i], None, |location| location.len == len));
+            let base = location.and_then(|location| self.read_at_depth(known, location, Some(len)));
+            found.push(base.map(|base| Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true }));
+        }
+        Ok(found)
+    }
+
+    /// The chunks that most resemble those of a group of plain ones, and what followed them.
+    pub(super) fn prefix(&self, known: &KnownChunks, sketches: &[Sketch]) -> Result<Option<Bases>, Error> {
+        if sketches.is_empty() {
+            return Ok(None);
+        }
+        let mut bases = Bases::default();
+        let mut taken = HashSet::new();
+        let mut last: Option<Location> = None;
+        for similar in known.similar(sketches)? {
+            let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
+            let Some(best) = best_base(&similar, next, |_| true) else { continue };
+            last = Some(best);
+            self.add(known, best, &mut taken, &mut bases);
+            if let Some(next) = self.repo.next_in_blob(&best) {
+                self.add(known, next, &mut taken, &mut bases);
+            }
+        }
+        Ok((!bases.ids.is_empty()).then_some(bases))
+    }
+
+    fn add(&self, known: &KnownChunks, location: Location, taken: &mut HashSet<Location>, bases: &mut Bases) {
+        if !taken.insert(location) || bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
+            return;
+        }
+        let Some(found) = self.read_at_depth(known, location, None) else { return };
+        if bases.ids.contains(&found.id) {
+            return;
+        }
+        bases.ids.push(found.id);
+        bases.bytes.extend_from_slice(&found.bytes);
+        bases.depth = bases.depth.max(found.depth);
+    }
+
+    /// Reads a base. One at the end of the longest chain is replaced by the start of that chain, so that a restore never reads more than so
+    /// many blobs for one. A base that cannot be read is none: what is damaged must not be relied on.
+    fn read_at_depth(&self, known: &KnownChunks, mut location: Location, len: Option<u32>) -> Option<Found> {
+        for _ in 0..=limits::DEPTH {
+            let frame = self.repo.frame_at(&location)?;
+            if frame.depth < limits::DEPTH {
+                let (id, bytes) = self.repo.chunk_at(&location).ok()?;
+                // What is found by its place must be found by its name, too: that is how a reader will ask for it.
+                known.locate(&[id]).ok()?[0]?;
+                return Some(Found { id, bytes, depth: frame.depth });
+            }
+            location = self.start_of_chain(known, &location, frame, len)?;
+        }
+        None
+    }
+
+    fn start_of_chain(&self, known: &KnownChunks, location: &Location, frame: Frame, len: Option<u32>) -> Option<Location> {
+        let mut frame = frame;
+        let mut start = location.start;
+        let mut at = *location;
+        while frame.depth > 0 {
+            let index = index_of(&frame, start)?;
+            // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
+            let index =
+                if frame.bases.len() == frame.chunk_lens.len() { index } else { index * frame.bases.len() / frame.chunk_lens.len() };
+            at = known.locate(&[*frame.bases.get(index)?]).ok()?[0]?;
+            start = at.start;
+            frame = self.repo.frame_at(&at)?;
+        }
+        len.is_none_or(|len| at.len == len).then_some(at)
+    }
+}
+
+/// Which chunk of a blob starts at `start`.
+fn index_of(frame: &Frame, start: u32) -> Option<usize> {
+    let mut at = 0;
+    frame.chunk_lens.iter().position(|len| {
+        let here = at == start;
+        at += len;
+        here
+    })
+}

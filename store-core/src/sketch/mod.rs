@@ -1,0 +1,132 @@
+//! L1: sketches: a few values of a chunk that a similar chunk shares (`spec/FORMAT.md`, section 9). Equal values at one position are a
+//! vote; the chunk with most votes is the likely base.
+//!
+//! Plain chunks: min-hashes over a sample of the values of a rolling hash, after Broder's resemblance and Finesse-like sampling: an edit
+//! changes the values around it only. Segments of tensors: hashes of the upper bits of a few elements at fixed places, which training
+//! changes last.
+
+use crate::crypto::RepoKeys;
+use crate::format::pack::Sketch;
+
+/// One rolling hash in so many is looked at.
+const SAMPLE_BITS: u32 = 6;
+/// Elements of a tensor's segment behind one value.
+const ELEMENTS: usize = 6;
+/// Chunks shorter than this get no sketch: what a delta could save does not pay for it.
+const LEAST: usize = 256;
+/// A value that means "none"; a real one that is equal becomes its neighbour.
+const NONE: u32 = 0;
+
+/// Makes the sketches of one repository: its secret tables decide which features count.
+#[derive(Clone)]
+pub struct Sketcher {
+    gear: Vec<u64>,
+    pairs: [(u64, u64); 8],
+}
+
+impl std::fmt::Debug for Sketcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sketcher(…)")
+    }
+}
+
+impl Sketcher {
+    /// A sketcher with the repository's secrets.
+    pub fn new(keys: &RepoKeys) -> Self {
+        let words = keys.sketch();
+        Self { gear: keys.gear().to_vec(), pairs: std::array::from_fn(|i| (words[2 * i] | 1, words[2 * i + 1])) }
+    }
+
+    /// The sketch of a chunk of plain bytes; `None` if it is too short.
+    pub fn plain(&self, bytes: &[u8]) -> Option<Sketch> {
+        if bytes.len() < LEAST {
+            return None;
+        }
+        let gear: &[u64; 256] = self.gear[..].try_into().expect("the table has 256 words");
+        let mut least = [u32::MAX; 8];
+        let mut hash = 0u64;
+        for byte in bytes {
+            hash = (hash << 1).wrapping_add(gear[*byte as usize]);
+            // The upper bits depend on the last 64 bytes.
+            if hash >> (64 - SAMPLE_BITS) == 0 {
+                for (value, (factor, addend)) in least.iter_mut().zip(&self.pairs) {
+                    *value = (*value).min((hash.wrapping_mul(*factor).wrapping_add(*addend) >> 32) as u32);
+                }
+            }
+        }
+        // A chunk of one repeated byte has no feature: any other such chunk would vote for it.
+        least.iter().any(|value| *value != u32::MAX).then(|| least.map(|value| value.max(NONE + 1)))
+    }
+
+    /// The sketch of a segment of a tensor whose elements have `element_len` bytes, little-endian; `None` if it is too short.
+    pub fn segment(&self, bytes: &[u8], element_len: usize) -> Option<Sketch> {
+        let count = bytes.len() / element_len.max(1);
+        if bytes.len() < LEAST || count < ELEMENTS * 8 {
+            return None;
+        }
+        let mut varied = false;
+        let sketch = std::array::from_fn(|i| {
+            let (factor, addend) = self.pairs[i];
+            let mut hash = addend ^ (bytes.len() as u64) << 8 ^ element_len as u64;
+            for step in 0..ELEMENTS {
+                let place = (((factor.wrapping_mul(step as u64 + 1) >> 32) * count as u64) >> 32) as usize;
+                // Sign, exponent and the first bits of the mantissa, for the floats in use.
+                let end = (place + 1) * element_len;
+                let top = bytes[end - 1];
+                let top = if element_len == 1 { u64::from(top >> 2) } else { u64::from(top) << 1 | u64::from(bytes[end - 2] >> 7) };
+                varied |= top != 0;
+                hash = (hash ^ top).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+            }
+            ((hash.wrapping_mul(factor) >> 32) as u32).max(NONE + 1)
+        });
+        varied.then_some(sketch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::RepoId;
+    use crate::crypto::Secret;
+
+    fn sketcher() -> Sketcher {
+        Sketcher::new(&RepoKeys::new(Secret::take(&mut [5; 32]), RepoId::from_bytes([6; 32])))
+    }
+
+    fn noise(seed: &str, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new_derive_key(seed).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn votes(a: &Sketch, b: &Sketch) -> usize {
+        a.iter().zip(b).filter(|(a, b)| a == b).count()
+    }
+
+    #[test]
+    fn a_few_edits_keep_most_votes_and_strangers_share_none() {
+        let sketcher = sketcher();
+        let old = noise("old", 65_536);
+        let mut new = old.clone();
+        for at in [1000, 20_000, 50_000] {
+            new.splice(at..at + 10, *b"an edit of another length");
+        }
+        let (a, b) = (sketcher.plain(&old).unwrap(), sketcher.plain(&new).unwrap());
+        assert!(votes(&a, &b) >= 6, "{}", votes(&a, &b));
+        assert_eq!(votes(&a, &sketcher.plain(&noise("other", 65_536)).unwrap()), 0);
+        assert!(sketcher.plain(&[0; 65_536]).is_none() || sketcher.plain(&[0; 65_536]) == sketcher.plain(&[0; 65_536]));
+    }
+
+    #[test]
+    fn a_trained_segment_keeps_votes() {
+        let sketcher = sketcher();
+        let old: Vec<u8> = noise("weights", 100_000)
+            .chunks_exact(2)
+            .flat_map(|b| (f32::from(b[0]) / 977.0 - f32::from(b[1]) / 1013.0).to_le_bytes())
+            .collect();
+        let new: Vec<u8> = old.chunks_exact(4).flat_map(|b| (f32::from_le_bytes(b.try_into().unwrap()) * 1.001).to_le_bytes()).collect();
+        let (a, b) = (sketcher.segment(&old, 4).unwrap(), sketcher.segment(&new, 4).unwrap());
+        assert!(votes(&a, &b) >= 4, "{}", votes(&a, &b));
+        assert!(sketcher.segment(&[0; 4096], 4).is_none());
+    }
+}
