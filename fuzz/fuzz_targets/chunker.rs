@@ -12,8 +12,8 @@ fuzz_target!(|data: &[u8]| {
     let [avg, min, max, repeat, data @ ..] = data else { return };
     let mut config = Config::new(Time { seconds: 0, nanos: 0 });
     config.chunk_avg = 128 << (avg % 10);
-    config.chunk_min = 64 + u32::from(*min) * (config.chunk_avg - 65) / 255;
-    config.chunk_max = config.chunk_avg + 1 + u32::from(*max) * 16;
+    config.chunk_min = (64 + u32::from(*min) * (config.chunk_avg - 66) / 255) & !1;
+    config.chunk_max = config.chunk_avg + 2 + u32::from(*max) * 16;
     let bytes = data.repeat(1 << (repeat % 8));
     let chunker = with_keys(|keys| Chunker::new(&config, keys.gear()));
     let mut rest = &bytes[..];

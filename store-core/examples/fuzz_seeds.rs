@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use store_core::base::ids::{ChunkId, NodeId, NoteId, RepoId, SessionId, WriterId};
 use store_core::base::wire::{encode, put_string, put_varint};
-use store_core::blob;
+use store_core::blob::{self, Bases, Plain};
 use store_core::codec::{Compression, Element, float_diff, planes};
 use store_core::crypto::{ObjectKey, RepoKeys, Secret};
 use store_core::format::blob::{BlobKind, Frame};
@@ -22,6 +22,7 @@ use store_core::format::record::{Extra, Time};
 use store_core::format::segment::{PackEntry, Segment};
 use store_core::format::session::{Purpose, Session};
 use store_core::format::snapshot::{Outcome, Snapshot, Totals};
+use store_core::tensor::Dtype;
 
 #[path = "../src/tensor/samples.rs"]
 mod samples;
@@ -144,17 +145,30 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
     let lens = |len: usize| vec![len as u32 / 2, (len - len / 2) as u32];
     let mut blobs = Vec::new();
     for (kind, bytes) in [(BlobKind::Data, plain.clone()), (BlobKind::Nodes, noise(64))] {
-        let coded = blob::encode(kind, &bytes, lens(bytes.len()), Compression::Auto);
+        let coded = blob::encode(Plain { kind, bytes: &bytes, dtype: None }, lens(bytes.len()), None, Compression::Auto);
         let frame = frame_bytes(&coded.frame);
         seeds.put("pack_frame", &frame);
         seeds.put("blob_decode", [&frame[..], &[0], &coded.bytes].concat());
         blobs.push(BlobEntry { frame: coded.frame, ids: vec![ChunkId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32])], sketches: Vec::new() });
     }
-    let mut based = blobs[0].frame.clone();
-    (based.depth, based.bases) = (1, vec![ChunkId::from_bytes([3; 32])]);
-    seeds.put("pack_frame", frame_bytes(&based));
-    seeds.put("blob_roundtrip", [&[4, 100, 3][..], &plain].concat());
-    seeds.put("blob_roundtrip", [&[0, 10, 0][..], &noise(200)].concat());
+    // Against a base: text with a prefix, and numbers of each kind that has a codec of its own.
+    let old = noise(4096);
+    let new: Vec<u8> = old.iter().enumerate().map(|(i, byte)| if i % 37 == 0 { byte ^ 1 } else { *byte }).collect();
+    for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::I64)] {
+        for depth in [0, 7, 8] {
+            let bases = Bases { ids: vec![ChunkId::from_bytes([3; 32])], bytes: old.clone(), depth, aligned: true };
+            let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: &new, dtype }, lens(new.len()), Some(&bases), Compression::Auto);
+            let frame = frame_bytes(&coded.frame);
+            let mut bases_len = Vec::new();
+            put_varint(&mut bases_len, old.len() as u64);
+            seeds.put("pack_frame", &frame);
+            seeds.put("blob_decode", [&frame[..], &bases_len, &old, &coded.bytes].concat());
+        }
+    }
+    seeds.put("blob_roundtrip", [&[4, 100, 3, 0, 0, 0][..], &plain].concat());
+    seeds.put("blob_roundtrip", [&[0, 10, 0, 0, 0, 0][..], &noise(200)].concat());
+    seeds.put("blob_roundtrip", [&[4, 0, 0, 3, 1, 0][..], &old[..600], &new[..600]].concat());
+    seeds.put("blob_roundtrip", [&[4, 0, 1, 1, 3, 2][..], &old[..600], &new[..600]].concat());
     blobs[0].sketches = vec![[1, 2, 3, 4, 5, 6, 7, 8]; 2];
     PackContents { padding: 0, blobs }
 }
