@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import trees
+import verify
 
 HERE = Path(__file__).resolve().parent
 VECTORS = HERE.parent / "vectors"
@@ -22,7 +23,7 @@ PASSPHRASE = "correct horse battery staple"
 
 def run(*command: object, **environment: str) -> str:
     words = [str(part) for part in command]
-    done = subprocess.run(words, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(words, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"check: {' '.join(words)}: status {done.returncode}")
     return done.stdout
@@ -98,6 +99,8 @@ def check_frozen(work: Path) -> None:
 
 def check_vectors(work: Path) -> None:
     """The committed vectors are those that vectors.py makes, and the reference reader agrees with them."""
+    if wrong := verify.verify(VECTORS):
+        sys.exit("check: the reference reader and the vectors disagree:\n" + "\n".join(wrong))
     run(sys.executable, HERE / "vectors.py", work / "vectors")
     names = sorted(path.name for path in VECTORS.glob("*.json"))
     _, differing, missing = filecmp.cmpfiles(VECTORS, work / "vectors", names, shallow=False)
@@ -129,7 +132,7 @@ def main() -> None:
     try:
         if arguments[:1] == ["--freeze"]:
             return freeze(Path(arguments[1]).resolve(), work)
-        #check_vectors(work)
+        check_vectors(work)
         check_frozen(work)
         if arguments:
             check_binary(Path(arguments[0]).resolve(), work)

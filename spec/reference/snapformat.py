@@ -1,6 +1,7 @@
 """The encodings of spec/FORMAT.md, section by section: bytes in, values out. No file is touched here."""
 
 import functools
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -159,23 +160,80 @@ def record(form: Form, data: bytes) -> Any:
 U32, U64, ID, NOTHING = number("I"), number("Q"), array(32), fields()
 EXTRA = mapping(text, octets)
 CONFIG_CLEAR = fields(repository=ID, compatible=U64, read_only=U64, incompatible=U64)
-CONFIG = fields(created=time, chunk_min=U32, chunk_avg=U32, chunk_max=U32, segment_len=U32, blob_len=U32, pack_len=U32,
-                pad=boolean, extra=EXTRA)
+CONFIG = fields(
+    created=time,
+    chunk_min=U32,
+    chunk_avg=U32,
+    chunk_max=U32,
+    segment_len=U32,
+    blob_len=U32,
+    pack_len=U32,
+    pad=boolean,
+    extra=EXTRA,
+)
+
+
+def check_features(bits: int) -> None:
+    need(bits == 0, f"unknown features {bits:#x}")
+
+
+def check_config(c: dict[str, Any]) -> None:
+    """Refuses parameters that no repository has. (Section 5)"""
+    need(64 <= c["chunk_min"] < c["chunk_avg"] < c["chunk_max"] <= 4 * MIB, "sizes of chunks")
+    need(c["chunk_avg"].bit_count() == 1, "a mean size of chunks that is no power of two")
+    need(0 < c["segment_len"] <= 4 * MIB and 0 < c["blob_len"] <= 4 * MIB and c["pack_len"] <= 256 * MIB, "other sizes")
+
+
+def read_key_file(data: bytes) -> bytes:
+    """The secret in a key file. (Section 6)"""
+    need(re.fullmatch(rb"[0-9a-fA-F]{64}\n?", data) is not None, "no key file")
+    return bytes.fromhex(data[:64].decode())
+
+
 KDF = choice(argon2id=fields(memory_kib=U32, passes=U32, lanes=U32, salt=ID), key_file=NOTHING)
 SLOT_CLEAR = fields(repository=ID, created=time, label=text, host=text, kdf=KDF)
-SESSION = fields(writer=array(16), started=time, host=text, pid=U32, program=text,
-                 purpose=choice(push=NOTHING, repack=NOTHING, repair=NOTHING), extra=EXTRA)
+SESSION = fields(
+    writer=array(16),
+    started=time,
+    host=text,
+    pid=U32,
+    program=text,
+    purpose=choice(push=NOTHING, repack=NOTHING, repair=NOTHING),
+    extra=EXTRA,
+)
 TOTALS = fields(files=U64, directories=U64, others=U64, bytes=U64, new_bytes=U64, stored_bytes=U64, unreadable=U64)
-COMMIT = fields(root=ID, time=time, zone=number("i"), host=text, user=text, writer=array(16), previous=option(ID),
-                parent=option(ID), series=option(text), tags=listing(text, True), refs=listing(text, True),
-                description=option(text), meta=mapping(text, text), paths=listing(octets), incompatible=U64,
-                totals=TOTALS, program=text, extra=EXTRA)
+COMMIT = fields(
+    root=ID,
+    time=time,
+    zone=number("i"),
+    host=text,
+    user=text,
+    writer=array(16),
+    previous=option(ID),
+    parent=option(ID),
+    series=option(text),
+    tags=listing(text, True),
+    refs=listing(text, True),
+    description=option(text),
+    meta=mapping(text, text),
+    paths=listing(octets),
+    incompatible=U64,
+    totals=TOTALS,
+    program=text,
+    extra=EXTRA,
+)
 OUTCOME = choice(commit=COMMIT, abort=fields(time=time, by=text, reason=text))
 STATEMENT = choice(
-    tags=fields(snapshot=ID, add=listing(text), remove=listing(text)), ref=fields(name=text, snapshot=option(ID)),
-    pin=fields(snapshot=ID, reason=option(text)), unpin=fields(snapshot=ID),
-    meta=fields(snapshot=ID, key=text, value=option(text)), forget=fields(snapshot=ID, reason=text),
-    unforget=fields(snapshot=ID), policy=fields(toml=text), describe=fields(snapshot=ID, text=option(text)))
+    tags=fields(snapshot=ID, add=listing(text), remove=listing(text)),
+    ref=fields(name=text, snapshot=option(ID)),
+    pin=fields(snapshot=ID, reason=option(text)),
+    unpin=fields(snapshot=ID),
+    meta=fields(snapshot=ID, key=text, value=option(text)),
+    forget=fields(snapshot=ID, reason=text),
+    unforget=fields(snapshot=ID),
+    policy=fields(toml=text),
+    describe=fields(snapshot=ID, text=option(text)),
+)
 NOTE = fields(author=text, time=time, seen=listing(ID, True), statements=listing(STATEMENT))
 
 
@@ -183,21 +241,26 @@ NOTE = fields(author=text, time=time, seen=listing(ID, True), statements=listing
 
 
 @dataclass(frozen=True)
+class Frame:
+    raw: bytes
+    kind: int
+    depth: int
+    sealed: int
+    steps: tuple[tuple[int, int, bytes], ...]  # code, input length, parameters
+    lengths: tuple[int, ...]
+    bases: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class Blob:
     pack: bytes
     ordinal: int
     offset: int
-    frame: bytes
-    kind: int
-    depth: int
-    sealed: int
-    steps: tuple[tuple[int, int, bytes], ...]
-    lengths: tuple[int, ...]
-    bases: tuple[bytes, ...]
+    frame: Frame
     ids: tuple[bytes, ...]
 
 
-def read_blob(r: Reader, pack: bytes, ordinal: int, offset: int) -> Blob:
+def read_frame(r: Reader) -> Frame:
     start = r.at
     kind, depth, sealed = r.u8(), r.u8(), r.varint(8 * MIB + 16)
     need(kind in (DATA, NODES), f"blob of unknown kind {kind}")
@@ -210,19 +273,19 @@ def read_blob(r: Reader, pack: bytes, ordinal: int, offset: int) -> Blob:
         need(steps[0][1] == sum(lengths) and sealed > 16, "lengths that do not fit the steps")
     else:
         need(sealed == sum(lengths) + 16 and not bases, "a blob without steps that is not its chunks")
-    frame = r.data[start : r.at]
-    ids = tuple(r.id() for _ in lengths)
-    if boolean(r):
-        r.take(32 * len(lengths))  # sketches: advice for writers
-    return Blob(pack, ordinal, offset, frame, kind, depth, sealed, steps, lengths, bases, ids)
+    return Frame(r.data[start : r.at], kind, depth, sealed, steps, lengths, bases)
 
 
 def read_pack_contents(r: Reader, pack: bytes) -> tuple[list[Blob], int]:
     """The blobs of a pack, and where its footer begins."""
     padding, blobs, at = r.varint(256 * MIB), [], 88
     for ordinal in range(r.varint(262_144)):
-        blobs.append(read_blob(r, pack, ordinal, at))
-        at += blobs[-1].sealed
+        frame = read_frame(r)
+        ids = tuple(r.id() for _ in frame.lengths)
+        if boolean(r):
+            r.take(32 * len(ids))  # sketches: advice for writers
+        blobs.append(Blob(pack, ordinal, at, frame, ids))
+        at += frame.sealed
     return blobs, at + padding
 
 
@@ -236,6 +299,17 @@ def read_catalogue(data: bytes) -> Reader:
     plain = zstd_frame(r.take(len(r.data) - r.at), length, b"", b"")
     need(len(plain) == length, "a catalogue of another length than it says")
     return Reader(plain)
+
+
+def read_segment(r: Reader) -> tuple[list[bytes], dict[bytes, tuple[int, list[Blob]]]]:
+    """The segments that an index segment supersedes; its packs, their lengths and blobs."""
+    superseded = [r.id() for _ in range(r.varint())]
+    packs = {}
+    for _ in range(r.varint()):
+        id, length = r.id(), r.varint(256 * MIB)
+        packs[id] = length, read_pack_contents(r, id)[0]
+    r.end()
+    return superseded, packs
 
 
 # Merkle lists (section 8)
@@ -295,8 +369,9 @@ def read_entry(r: Reader) -> Entry:
     xattrs = tuple((r.string(256 << 10), r.string(256 << 10)) for _ in range(r.varint(256 << 10)))
     check_ascending([b"", *(name for name, _ in xattrs)])
     need(sum(len(n) + len(v) for n, v in xattrs) <= 256 << 10, "too many extended attributes")
-    entry = functools.partial(Entry, name, tag, mode, uid, gid, mtime * 10**9 + mnanos, ctime * 10**9 + cnanos,
-                              inode, device, links, xattrs)
+    entry = functools.partial(
+        Entry, name, tag, mode, uid, gid, mtime * 10**9 + mnanos, ctime * 10**9 + cnanos, inode, device, links, xattrs
+    )
     if tag == FILE:
         size = r.varint()
         extents = tuple(read_extent(r) for _ in range(r.varint(4)))
@@ -318,6 +393,7 @@ def read_child(r: Reader, leaf: int) -> Child:
 
 def read_node(data: bytes) -> tuple[int, int, list]:
     """What list the node is of (ENTRIES or EXTENTS), its level, and its items: children, if the level is not 0."""
+    need(len(data) <= 2 * MIB, "a node that is too long")
     r = Reader(data)
     form, level = r.u8(), r.u8()
     need(1 <= form <= 4, f"node of unknown form {form}")

@@ -36,12 +36,15 @@ class Repository:
         self.blobs: dict[tuple[int, bytes], tuple[Blob, int]] = {}  # (kind, id): the blob, and which of its chunks
         config = self.read("config")
         clear = fmt.record(fmt.CONFIG_CLEAR, Object(config, KINDS["config"]).clear)
-        need(clear["incompatible"] == 0, f"unknown features {clear['incompatible']:#x}")
+        fmt.check_features(clear["incompatible"])
         self.id = clear["repository"]
         self.master = self.find_master(password, secret)
-        self.config = fmt.record(fmt.CONFIG, self.open("config"))
-        self.id_keys = {kind: fmt.derive(context, self.master + self.id, 32)
-                        for kind, context in ((DATA, "chunk id"), (NODES, "node id"))}
+        fmt.check_config(fmt.record(fmt.CONFIG, self.open("config")))
+        self.derive_id_keys()
+
+    def derive_id_keys(self) -> None:
+        contexts = {DATA: "chunk id", NODES: "node id"}
+        self.id_keys = {kind: fmt.derive(contexts[kind], self.master + self.id, 32) for kind in contexts}
 
     # Objects
 
@@ -73,7 +76,7 @@ class Repository:
             try:
                 slot = Object(self.read(path), KINDS["keys"])
                 clear = fmt.record(fmt.SLOT_CLEAR, slot.clear)
-                root = self.key_encryption_key(*clear["kdf"], password, secret)
+                root = self.key_encryption_key(clear["kdf"], password, secret)
                 if clear["repository"] == self.id and root is not None and slot.unlock(root, self.id):
                     return fmt.record(fmt.ID, self.open(path, root))
             except Refused as error:
@@ -81,8 +84,9 @@ class Repository:
         raise Refused("no key slot opens with this passphrase or key file")
 
     @staticmethod
-    def key_encryption_key(kdf: str, values: dict, password: bytes | None, secret: bytes | None) -> bytes | None:
-        if kdf == "key_file":
+    def key_encryption_key(kdf: tuple[str, dict], password: bytes | None, secret: bytes | None) -> bytes | None:
+        name, values = kdf
+        if name == "key_file":
             return secret and fmt.derive("key file", secret, 32)
         memory, passes, lanes = values["memory_kib"], values["passes"], values["lanes"]
         need(memory <= 4 << 20 and 0 < passes <= 64 and 0 < lanes <= 64, "Argon2id that would exhaust this machine")
@@ -112,25 +116,15 @@ class Repository:
         return blobs
 
     def segment(self, path: str) -> tuple[list[bytes], dict[bytes, tuple[int, list[Blob]]]]:
-        """The segments that it supersedes; its packs, their lengths and blobs."""
-        r = fmt.read_catalogue(self.open(path))
-        superseded = [r.id() for _ in range(r.varint())]
-        packs = {}
-        for _ in range(r.varint()):
-            id, length = r.id(), r.varint()
-            blobs, end = fmt.read_pack_contents(r, id)
-            packs[id] = length, blobs
-            need(end <= length - 8 - 16, "blobs that do not add up to the pack")
-        r.end()
-        return superseded, packs
+        return fmt.read_segment(fmt.read_catalogue(self.open(path)))
 
     def find(self, blobs: list[Blob]) -> None:
         """Remembers where chunks are. Of several places the one of least depth is as good as any."""
         for blob in blobs:
             for n, id in enumerate(blob.ids):
-                known = self.blobs.get((blob.kind, id))
-                if known is None or blob.depth < known[0].depth:
-                    self.blobs[blob.kind, id] = blob, n
+                known = self.blobs.get((blob.frame.kind, id))
+                if known is None or blob.frame.depth < known[0].frame.depth:
+                    self.blobs[blob.frame.kind, id] = blob, n
 
     def find_by_footers(self) -> None:
         for path in self.names("packs"):
@@ -151,26 +145,27 @@ class Repository:
     def decode(self, blob: Blob) -> list[bytes]:
         """The chunks of a blob."""
         data, pack = self.pack(blob.pack)
-        sealed = data[blob.offset : blob.offset + blob.sealed]
-        plain = pack.open(blob.ordinal, sealed, blob.ordinal.to_bytes(4, "little") + blob.frame)
-        bases = b"".join(self.chunk(DATA, base, blob.depth) for base in blob.bases)
+        frame = blob.frame
+        sealed = data[blob.offset : blob.offset + frame.sealed]
+        plain = pack.open(blob.ordinal, sealed, blob.ordinal.to_bytes(4, "little") + frame.raw)
+        bases = b"".join(self.chunk(DATA, base, frame.depth) for base in frame.bases)
         need(len(bases) <= 32 * MIB, "bases that are too long")
-        for code, length, parameters in reversed(blob.steps):
+        for code, length, parameters in reversed(frame.steps):
             need(code in DECODERS, f"unknown codec {code}")
             plain = DECODERS[code](plain, length, parameters, bases)
             need(len(plain) == length, "a step that does not give its input's length")
         r = Reader(plain)
-        chunks = [r.take(length) for length in blob.lengths]
+        chunks = [r.take(length) for length in frame.lengths]
         r.end()
         for id, chunk in zip(blob.ids, chunks):
-            need(blake3(chunk, key=self.id_keys[blob.kind]).digest() == id, f"chunk {id.hex()}: not what its id says")
+            need(blake3(chunk, key=self.id_keys[frame.kind]).digest() == id, f"chunk {id.hex()}: not what its id says")
         return chunks
 
     def chunk(self, kind: int, id: bytes, below: int = 9) -> bytes:
         """A chunk or a node, from a blob whose depth is less than `below`."""
         need((kind, id) in self.blobs, f"chunk {id.hex()} is missing")
         blob, n = self.blobs[kind, id]
-        need(blob.depth < below, f"chunk {id.hex()} is too deep to be a base")
+        need(blob.frame.depth < below, f"chunk {id.hex()} is too deep to be a base")
         return self.decode(blob)[n]
 
     def items(self, root: bytes, of: int, level: int | None = None) -> Iterator[Any]:
@@ -195,13 +190,13 @@ class Repository:
 
     def top(self, commit: dict) -> Entry:
         """The root directory of a snapshot."""
-        need(commit["incompatible"] == 0, f"unknown features {commit['incompatible']:#x}")
+        fmt.check_features(commit["incompatible"])
         entries = list(self.items(commit["root"], ENTRIES))
         need([(e.name, e.tag) for e in entries] == [(b"root", fmt.DIRECTORY)], "no root directory")
         return entries[0]
 
     def extents(self, entry: Entry) -> list[Extent]:
-        extents = list(self.items(entry.root, EXTENTS)) if entry.tag == fmt.BIG_FILE else list(entry.extents)
+        extents = list(entry.extents) if entry.root is None else list(self.items(entry.root, EXTENTS))
         need(sum(e.length for e in extents) == entry.size, f"{entry.name!r}: extents that do not add up to the file")
         return extents
 
@@ -210,7 +205,8 @@ class Restore:
     """Writes a tree below `target`. Nothing is followed or overwritten: each name is made anew in an open folder."""
 
     def __init__(self, repository: Repository, target: Path) -> None:
-        self.repository, self.target, self.links = repository, target, {}
+        self.repository = repository
+        self.links: dict[tuple[int, int], bytes] = {}  # (device, inode): the first path
         target.mkdir(exist_ok=True)
         need(not any(target.iterdir()), f"{target} is not empty")
         self.top = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
@@ -222,11 +218,14 @@ class Restore:
         self.metadata(entry, folder)
 
     def entry(self, entry: Entry, folder: int, path: bytes) -> None:
-        link = entry.links > 1 and entry.inode != 0 and entry.tag != fmt.DIRECTORY and (entry.device, entry.inode)
-        if link in self.links:
+        if entry.tag == fmt.SOCKET:
+            return
+        link = entry.device, entry.inode
+        linked = entry.links > 1 and entry.inode != 0 and entry.tag != fmt.DIRECTORY
+        if linked and link in self.links:
             os.link(self.links[link], entry.name, src_dir_fd=self.top, dst_dir_fd=folder, follow_symlinks=False)
             return
-        if link:
+        if linked:
             self.links[link] = path
         if entry.tag == fmt.DIRECTORY:
             os.mkdir(entry.name, 0o700, dir_fd=folder)
@@ -244,8 +243,6 @@ class Restore:
         else:
             if entry.tag == fmt.SYMLINK:
                 os.symlink(entry.target, entry.name, dir_fd=folder)
-            elif entry.tag == fmt.SOCKET:
-                return
             else:
                 os.mknod(entry.name, fmt.SPECIAL[entry.tag] | 0o600, entry.rdev, dir_fd=folder)
             self.metadata(entry, folder, entry.name)
@@ -265,12 +262,15 @@ class Restore:
         if os.geteuid() == 0:
             os.chown(path, entry.uid, entry.gid, **at)
         if entry.tag != fmt.SYMLINK:
-            os.chmod(path, entry.mode, **({} if name is None else {"dir_fd": fd}))
+            os.chmod(path, entry.mode, dir_fd=None if name is None else fd)
         for key, value in entry.xattrs:
-            if name is None:
-                os.setxattr(fd, key, value)
-            else:
-                os.setxattr(b"/proc/self/fd/%d/%s" % (fd, name), key, value, follow_symlinks=False)
+            try:
+                if name is None:
+                    os.setxattr(fd, key, value)
+                else:
+                    os.setxattr(b"/proc/self/fd/%d/%s" % (fd, name), key, value, follow_symlinks=False)
+            except OSError as error:
+                print(f"snapread: {entry.name!r}: attribute {key!r}: {error.strerror}", file=sys.stderr)
         os.utime(path, ns=(entry.mtime, entry.mtime), **at)
 
 
@@ -325,8 +325,8 @@ def main() -> None:
     sys.setrecursionlimit(50_000)  # directories may be 4,096 deep, each with a folder open
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     password = os.environb.get(b"SNAP_PASSWORD")
-    secret = bytes.fromhex(options.key_file.read_text().removesuffix("\n")) if options.key_file else None
     try:
+        secret = fmt.read_key_file(options.key_file.read_bytes()) if options.key_file else None
         repository = Repository(options.repository, password, secret)
         if options.verb == "list":
             return show(repository)

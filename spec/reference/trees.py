@@ -10,8 +10,23 @@ from pathlib import Path
 
 SECOND = 10**9
 BEGIN = 1_767_225_600 * SECOND
-NAMES = [b"space in it", b" leading", b"-rf", b"*", b"a\\b", b"new\nline", b"tab\t", b"\x01", b"not-utf8-\xff\xfe",
-         b"n" * 255, "caf\u00e9".encode(), "cafe\u0301".encode(), "\u6a21\u578b".encode(), b"...", b"~"]
+NAMES = [
+    b"space in it",
+    b" leading",
+    b"-rf",
+    b"*",
+    b"a\\b",
+    b"new\nline",
+    b"tab\t",
+    b"\x01",
+    b"not-utf8-\xff\xfe",
+    b"n" * 255,
+    "caf\u00e9".encode(),
+    "cafe\u0301".encode(),
+    "\u6a21\u578b".encode(),
+    b"...",
+    b"~",
+]
 PIECES = [(0, b"begin"), (2 << 20, b"middle"), (4 << 20, b"middle"), (6 << 20, b"near the end")]
 COLUMNS = "path\ttype\tmode\tmtime\tsize\tsha256\tsame as\tattributes"
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo"}
@@ -65,10 +80,16 @@ def weights(path: Path, rng: random.Random, version: int, count: int) -> None:
     values = [v + (version - 1) * rng.gauss(0, 1e-5) for v in values]
     data = struct.pack(f"<{count}f", *values)
     half = b"".join(data[at + 2 : at + 4] for at in range(0, len(data), 4))
-    header = json.dumps({
-        "layer.f32": {"dtype": "F32", "shape": [count // 8, 8], "data_offsets": [0, len(data)]},
-        "layer.bf16": {"dtype": "BF16", "shape": [count // 8, 8], "data_offsets": [len(data), len(data) + len(half)]},
-    }).encode()
+    header = json.dumps(
+        {
+            "layer.f32": {"dtype": "F32", "shape": [count // 8, 8], "data_offsets": [0, len(data)]},
+            "layer.bf16": {
+                "dtype": "BF16",
+                "shape": [count // 8, 8],
+                "data_offsets": [len(data), len(data) + len(half)],
+            },
+        }
+    ).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + data + half)
 
 
@@ -98,9 +119,9 @@ def escape(name: bytes) -> str:
 
 
 def listing(root: Path, attributes: bool) -> list[str]:
-    """A line for each path, ascending by bytes, with the fields of COLUMNS, `-` where there is none. Of a path, what is not
-    printable ASCII is `\\xNN`, so is the backslash. Modes are octal, times nanoseconds, `sha256` is of a file's content or a
-    link's target, `same as` the first name of the same file, attributes are hexadecimal."""
+    """A line for each path, ascending by bytes, with the fields of COLUMNS, `-` where there is none. Of a path, what is
+    not printable ASCII is `\\xNN`, so is the backslash. Modes are octal, times nanoseconds, `sha256` is of a file's
+    content or a link's target, `same as` the first name of the same file, attributes are hexadecimal."""
     first: dict[tuple[int, int], str] = {}
     lines = []
     paths = [b"."] + sorted(os.fsencode(path.relative_to(root)) for path in root.rglob("*"))

@@ -1,237 +1,350 @@
 #!/usr/bin/env python3
-"""Golden vectors of the pure parts of the format: written here from spec/FORMAT.md, read by the tests of every implementation.
+"""Golden vectors of the pure parts of the format, made from spec/FORMAT.md for the tests of every implementation.
 
-Usage: vectors.py FOLDER. Writes crypto.json, fields.json, objects.json and reject.json. Byte strings are hexadecimal. Vectors are only ever added.
+Usage: vectors.py FOLDER. Writes crypto.json, fields.json, objects.json and reject.json; byte strings are hexadecimal.
+Vectors are only ever added: what is there stays byte for byte.
 """
 
 import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 from argon2.low_level import Type, hash_secret_raw
 from blake3 import blake3
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MASTER = bytes(range(32))
-REPOSITORY = bytes(range(32, 64))
-FOOTER = 2**32 - 1
-
-
-def b(n: int, length: int = 32) -> bytes:
-    return bytes([n]) * length
-
-
-def derive(context: str, material: bytes, length: int = 32) -> bytes:
-    return blake3(material, derive_key_context=f"snap 2026 v1 {context}").digest(length)
-
-
-def secret(context: str, length: int = 32) -> bytes:
-    return derive(context, MASTER + REPOSITORY, length)
-
-
-def chunk_id(data: bytes) -> bytes:
-    return blake3(data, key=secret("chunk id")).digest()
-
-
-def node_id(data: bytes) -> bytes:
-    return blake3(data, key=secret("node id")).digest()
-
-
-# Fields
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def string(data: bytes) -> bytes:
-    return varint(len(data)) + data
-
-
-def time(at: list[int]) -> bytes:
-    return struct.pack("<qI", *at)
-
-
-def extent(e: dict) -> bytes:
-    return b"\1" + varint(e["length"]) if e["chunk"] is None else b"\0" + e["chunk"] + varint(e["length"])
-
-
-def extents(items: list[dict]) -> bytes:
-    return varint(len(items)) + b"".join(map(extent, items))
-
-
-def entry(e: dict) -> bytes:
-    out = string(e["name"]) + bytes([e["tag"]]) + varint(e["mode"]) + varint(e["uid"]) + varint(e["gid"])
-    out += time(e["mtime"]) + time(e["ctime"]) + varint(e["inode"]) + varint(e["device"]) + varint(e["links"])
-    out += varint(len(e["xattrs"])) + b"".join(string(name) + string(value) for name, value in e["xattrs"])
-    match e["tag"]:
-        case 1:
-            return out + varint(e["size"]) + extents(e["extents"])
-        case 2:
-            return out + varint(e["size"]) + e["root"]
-        case 3:
-            return out + (b"\0" if e["root"] is None else b"\1" + e["root"])
-        case 4:
-            return out + string(e["target"])
-        case 6 | 7:
-            return out + varint(e["rdev"])
-    return out
-
-
-def child(form: int, c: dict) -> bytes:
-    return c["node"] + varint(c["below"]) + (string(c["last"]) if form == 3 else b"")
-
-
-def node(n: dict) -> bytes:
-    item = {1: entry, 2: extent}.get(n["form"], lambda c: child(n["form"], c))
-    return bytes([n["form"], n["level"]]) + varint(len(n["items"])) + b"".join(map(item, n["items"]))
-
-
-def frame(f: dict) -> bytes:
-    out = bytes([f["kind"], f["depth"]]) + varint(f["sealed"]) + varint(len(f["steps"]))
-    out += b"".join(bytes([s["code"]]) + varint(s["input"]) + string(s["parameters"]) for s in f["steps"])
-    return out + varint(len(f["lengths"])) + b"".join(map(varint, f["lengths"])) + varint(len(f["bases"])) + b"".join(f["bases"])
-
-
-def contents(c: dict) -> bytes:
-    out = varint(c["padding"]) + varint(len(c["blobs"]))
-    for blob in c["blobs"]:
-        out += frame(blob["frame"]) + b"".join(blob["ids"]) + bytes([bool(blob["sketches"])])
-        out += b"".join(struct.pack("<8I", *sketch) for sketch in blob["sketches"])
-    return out
-
-
-def segment(s: dict) -> bytes:
-    out = varint(len(s["supersedes"])) + b"".join(s["supersedes"]) + varint(len(s["packs"]))
-    return out + b"".join(p["id"] + varint(p["length"]) + contents(p["contents"]) for p in s["packs"])
-
-
-def zstd_stored(plain: bytes) -> bytes:
-    """A zstd frame by hand (RFC 8878): a window of 128 KiB, no content size, one raw block."""
-    return b"\x28\xb5\x2f\xfd\x00\x38" + (len(plain) << 3 | 1).to_bytes(3, "little") + plain
-
-
-def zstd_repeated(byte: int, count: int) -> bytes:
-    """The same with one block that repeats a byte."""
-    return b"\x28\xb5\x2f\xfd\x00\x38" + (count << 3 | 3).to_bytes(3, "little") + bytes([byte])
-
-
-def catalogue(plain: bytes, compressed: bool) -> bytes:
-    return b"\1" + varint(len(plain)) + zstd_stored(plain) if compressed else b"\0" + plain
-
-
-# Objects
-
-
-def object_key(root: bytes, kind: int, epoch: int, salt: bytes) -> tuple[bytes, bytes, bytes]:
-    out = derive("object key", root + bytes([kind]) + REPOSITORY + struct.pack("<I", epoch) + salt, 76)
-    return out[:32], out[32:44], out[44:]
-
-
-def seal(key: bytes, nonce: bytes, ordinal: int, plain: bytes, bound: bytes) -> bytes:
-    last = struct.unpack("<I", nonce[8:])[0] ^ ordinal
-    return AESGCM(key).encrypt(nonce[:8] + struct.pack("<I", last), plain, bound)
-
-
-def header(kind: int, salt: bytes, commitment: bytes, clear: int = 0, **odd: int) -> bytes:
-    fields = {"version": 1, "suite": 1, "zero": 0, "incompatible": 0, "compatible": 0, "epoch": 0} | odd
-    return struct.pack("<4s4B4I", b"SNAP", kind, fields["version"], fields["suite"], fields["zero"], fields["incompatible"],
-                       fields["compatible"], fields["epoch"], clear) + salt + commitment
-
-
-def sealed_object(kind: int, salt: bytes, clear: bytes, plain: bytes, path: str, root: bytes = MASTER, **odd: int) -> bytes:
-    key, nonce, commitment = object_key(root, kind, odd.get("epoch", 0), salt)
-    start = header(kind, salt, commitment, len(clear), **odd) + clear
-    return start + seal(key, nonce, 0, plain, start + path.encode())
-
-
-def pack(salt: bytes, blobs: list[tuple[dict, bytes]], padding: bytes, listed: dict | None = None, compressed: bool = False,
-         trailer: bytes = b"PACK", behind: bytes = b"") -> bytes:
-    """A pack of frames with their coded bytes; `listed` are other contents than the true ones for the footer."""
-    key, nonce, commitment = object_key(MASTER, 3, 0, salt)
-    start = header(3, salt, commitment)
-    out = start
-    for n, (blob, coded) in enumerate(blobs):
-        out += seal(key, nonce, n, coded, start + struct.pack("<I", n) + frame(blob["frame"]))
-    true = {"padding": len(padding), "blobs": [blob for blob, _ in blobs]}
-    footer = seal(key, nonce, FOOTER, catalogue(contents(listed or true) + behind, compressed), start + struct.pack("<I", FOOTER))
-    return out + padding + footer + struct.pack("<I", len(footer)) + trailer
-
-
-# Records
-
-
-def r_bytes(data: bytes) -> bytes:
-    return struct.pack("<Q", len(data)) + data
-
-
-def r_text(text: str) -> bytes:
-    return r_bytes(text.encode())
-
-
-def r_option(value: object, put) -> bytes:
-    return b"\0" if value is None else b"\1" + put(value)
-
-
-def r_list(values: list, put) -> bytes:
-    return struct.pack("<Q", len(values)) + b"".join(map(put, values))
-
-
-def r_map(values: dict, put) -> bytes:
-    return r_list(sorted(values.items(), key=lambda pair: pair[0].encode()), lambda pair: r_text(pair[0]) + put(pair[1]))
-
-
-def u32(value: int) -> bytes:
-    return struct.pack("<I", value)
-
-
-def u64s(*values: int) -> bytes:
-    return struct.pack(f"<{len(values)}Q", *values)
-
-
-def plain(data: bytes) -> bytes:
-    return data
-
-
-def identity(i: dict) -> bytes:
-    return i["repository"] + u64s(i["compatible"], i["read_only"], i["incompatible"])
-
-
-def config(c: dict) -> bytes:
-    out = time(c["created"]) + b"".join(u32(c[k]) for k in ("chunk_min", "chunk_avg", "chunk_max", "segment_len", "blob_len", "pack_len"))
-    return out + bytes([c["pad"]]) + r_map(c["extra"], r_bytes)
-
-
-def slot(s: dict) -> bytes:
-    k = s["kdf"]
-    kdf = u32(0) + u32(k["memory_kib"]) + u32(k["passes"]) + u32(k["lanes"]) + k["salt"] if k else u32(1)
-    return s["repository"] + time(s["created"]) + r_text(s["label"]) + r_text(s["host"]) + kdf
-
-
-def session(s: dict) -> bytes:
-    return (s["writer"] + time(s["started"]) + r_text(s["host"]) + u32(s["pid"]) + r_text(s["program"]) + u32(s["purpose"])
-            + r_map(s["extra"], r_bytes))
-
-
-TOTALS = ("files", "directories", "others", "bytes", "new_bytes", "stored_bytes", "unreadable")
-
-
-def commit(c: dict) -> bytes:
-    out = u32(0) + c["root"] + time(c["time"]) + struct.pack("<i", c["zone"]) + r_text(c["host"]) + r_text(c["user"]) + c["writer"]
-    out += r_option(c["previous"], plain) + r_option(c["parent"], plain) + r_option(c["series"], r_text)
-    out += r_list(c["tags"], r_text) + r_list(c["refs"], r_text) + r_option(c["description"], r_text) + r_map(c["meta"], r_text)
-    out += r_list(c["paths"], r_bytes) + u64s(c["incompatible"]) + u64s(*(c["totals"][k] for k in TOTALS))
-    return out + r_text(c["program"]) + r_map(c["extra"], r_bytes)
-
-
-def abort(a: dict) -> bytes:
-    return u32(1) + time(a["time"]) + r_text(a["by"]) + r_text(a["reason"])
-
-
-def note(n: dict, statements: list[bytes]) -> bytes:
-    return r_text(n["author"]) + time(n["time"]) + r_list(n["seen"], plain) + r_list(statements, plain)
+import snapwrite as w
+from snapwrite import MASTER, MIB, REPOSITORY, b, chunk_id, node_id, varint
+
+# Good values, with no number twice, so that fields cannot be mixed up
+
+ENTRY: dict[str, Any] = {
+    "name": b"name",
+    "tag": 5,
+    "mode": 0o644,
+    "uid": 1000,
+    "gid": 1001,
+    "mtime": [1_767_225_600, 123_456_789],
+    "ctime": [1_767_225_601, 999_999_999],
+    "inode": 4_242_424_242,
+    "device": 66_305,
+    "links": 1,
+    "xattrs": [],
+}
+EXTENTS: list[dict[str, Any]] = [
+    {"chunk": b(0x11), "length": 65_536},
+    {"chunk": None, "length": 1 << 40},
+    {"chunk": b(0x12), "length": 4 * MIB},
+]
+FILE: dict[str, Any] = ENTRY | {"name": b"a file", "tag": 1, "size": 65_536 + (1 << 40) + 4 * MIB, "extents": EXTENTS}
+ENTRIES: list[dict[str, Any]] = [
+    ENTRY | {"name": b"\x01", "mtime": [-1, 1], "ctime": [-(2**63), 0], "mode": 0, "uid": 0, "gid": 2**32 - 1},
+    ENTRY | {"name": b"a directory", "tag": 3, "root": b(0x13), "mode": 0o2775, "links": 9},
+    FILE | {"xattrs": [(b"security.x", bytes(range(256))), (b"user.empty", b""), (b"user.name", b"value")]},
+    ENTRY | {"name": b"b empty directory", "tag": 3, "root": None, "mode": 0o1777},
+    ENTRY
+    | {"name": b"c", "tag": 1, "size": 0, "extents": [], "inode": 2**64 - 1, "device": 2**64 - 2, "links": 2**64 - 3},
+    ENTRY | {"name": b"c long file", "tag": 2, "size": 2**64 - 1, "root": b(0x14), "mode": 0o4755},
+    ENTRY | {"name": b"link", "tag": 4, "target": b"../\xff\n", "mode": 0o777},
+    ENTRY | {"name": b"null", "tag": 6, "rdev": 259},
+    ENTRY | {"name": b"sda", "tag": 7, "rdev": 2048},
+    ENTRY | {"name": b"socket", "tag": 8},
+    ENTRY | {"name": b"\xff" * 1024},
+]
+CHILDREN = [{"node": b(0x21), "below": 1024, "last": b"m"}, {"node": b(0x22), "below": 3, "last": b"ma"}]
+EXTENT_CHILDREN = [{"node": b(0x23), "below": 1 << 30, "last": b""}, {"node": b(0x23), "below": 5, "last": b""}]
+NODES: list[dict[str, Any]] = [
+    {"form": 1, "level": 0, "items": ENTRIES},
+    {"form": 2, "level": 0, "items": EXTENTS},
+    {"form": 3, "level": 1, "items": CHILDREN},
+    {"form": 4, "level": 16, "items": EXTENT_CHILDREN},
+]
+STEP: dict[str, Any] = {"code": 1, "input": 70_000, "parameters": b""}
+FRAMES: list[dict[str, Any]] = [
+    {"kind": 1, "depth": 0, "sealed": 70_016, "steps": [], "lengths": [65_536, 4_464], "bases": []},
+    {"kind": 2, "depth": 0, "sealed": 17, "steps": [STEP], "lengths": [69_999, 1], "bases": []},
+    {
+        "kind": 1,
+        "depth": 8,
+        "sealed": 8 * MIB + 16,
+        "steps": [STEP | {"input": 8 * MIB, "parameters": bytes(range(64))}, STEP | {"code": 255, "input": 1}],
+        "lengths": [4 * MIB, 4 * MIB],
+        "bases": [b(0x31), b(0x30)],
+    },
+]
+SKETCH = [1, 2, 3, 2**32 - 1, 0, 0, 7, 8]
+CONTENTS: list[dict[str, Any]] = [
+    {"padding": 0, "blobs": []},
+    {
+        "padding": 300,
+        "blobs": [
+            {"frame": FRAMES[0], "ids": [b(0x41), b(0x42)], "sketches": [SKETCH, [0] * 8]},
+            {"frame": FRAMES[2], "ids": [b(0x43), b(0x44)], "sketches": []},
+        ],
+    },
+]
+VARINTS = [0, 1, 127, 128, 300, 16_383, 16_384, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
+
+IDENTITY = {"repository": REPOSITORY, "compatible": 2**63, "read_only": 5, "incompatible": 0}
+CONFIG: dict[str, Any] = {
+    "created": [1_767_225_600, 7],
+    "chunk_min": 16_384,
+    "chunk_avg": 65_536,
+    "chunk_max": 262_144,
+    "segment_len": 1_000_000,
+    "blob_len": 1_048_576,
+    "pack_len": 67_108_864,
+    "pad": True,
+    "extra": {"a": b"\0\1", "b": b""},
+}
+KDF: dict[str, Any] = {"memory_kib": 64, "passes": 3, "lanes": 2, "salt": b(0x51)}
+SLOT: dict[str, Any] = {
+    "repository": REPOSITORY,
+    "created": [1_767_225_602, 8],
+    "label": "l\u00e4bel",
+    "host": "host",
+    "kdf": KDF,
+}
+SESSION = {
+    "writer": b(0x52, 16),
+    "started": [1_767_225_603, 9],
+    "host": "host",
+    "pid": 77,
+    "program": "snap 1",
+    "purpose": 1,
+    "extra": {},
+}
+TOTALS = dict(zip(w.TOTALS, range(101, 108)))
+COMMIT: dict[str, Any] = {
+    "root": b(0x53),
+    "time": [1_767_225_604, 10],
+    "zone": -19_800,
+    "host": "host",
+    "user": "user",
+    "writer": b(0x54, 16),
+    "previous": b(0x55),
+    "parent": None,
+    "series": "series",
+    "tags": ["a", "b"],
+    "refs": ["v1"],
+    "description": None,
+    "meta": {"loss": "0.42", "step": "1250"},
+    "paths": [b"/data/\xff", b"."],
+    "incompatible": 0,
+    "totals": TOTALS,
+    "program": "snap 1",
+    "extra": {"x": b"y"},
+}
+ABORT = {"time": [1_767_225_605, 11], "by": "other host", "reason": "fenced"}
+NOTE: dict[str, Any] = {
+    "author": "author",
+    "time": [1_767_225_606, 12],
+    "seen": [b(0x56), b(0x57)],
+    "statements": [
+        {"statement": "tags", "snapshot": b(0x58), "add": ["x", "y"], "remove": ["z"]},
+        {"statement": "ref", "name": "production", "snapshot": b(0x59)},
+        {"statement": "ref", "name": "gone", "snapshot": None},
+        {"statement": "pin", "snapshot": b(0x5A), "reason": "why"},
+        {"statement": "unpin", "snapshot": b(0x5B)},
+        {"statement": "meta", "snapshot": b(0x5C), "key": "loss", "value": None},
+        {"statement": "forget", "snapshot": b(0x5D), "reason": "rule"},
+        {"statement": "unforget", "snapshot": b(0x5E)},
+        {"statement": "policy", "toml": "keep = 3"},
+        {"statement": "describe", "snapshot": b(0x5F), "text": "text"},
+    ],
+}
+PASSPHRASE = "correct horse battery staple"
+KEY_FILE = b(0x5A)
+SLOT_PATH, KEY_FILE_PATH = f"keys/{b(0x61).hex()}", f"keys/{b(0x62).hex()}"
+SESSION_PATH, COMMIT_PATH, ABORT_PATH = (
+    f"sessions/{b(0x63).hex()}",
+    f"snapshots/{b(0x63).hex()}",
+    f"snapshots/{b(0x64).hex()}",
+)
+NOTE_PATH = f"notes/{b(0x65).hex()}"
+
+
+def argon2(kdf: dict) -> bytes:
+    return hash_secret_raw(
+        PASSPHRASE.encode(), kdf["salt"], kdf["passes"], kdf["memory_kib"], kdf["lanes"], 32, Type.ID, 0x13
+    )
+
+
+def hashed(folder: str, data: bytes) -> str:
+    name = blake3(data).hexdigest()
+    return f"{folder}/{name[:2]}/{name}" if folder == "packs" else f"{folder}/{name}"
+
+
+# A pack of three blobs
+
+CHUNKS = [b"first chunk", b"second", b"stored"]
+NODE = w.node({"form": 2, "level": 0, "items": [{"chunk": chunk_id(CHUNKS[2]), "length": 6}]})
+
+
+def pack_blobs() -> list[tuple[dict, bytes]]:
+    joined = b"".join(CHUNKS[:2])
+    coded = [w.zstd_stored(joined), CHUNKS[2], w.zstd_stored(NODE)]
+    steps = [[STEP | {"input": len(joined)}], [], [STEP | {"input": len(NODE)}]]
+    lengths = [[len(chunk) for chunk in CHUNKS[:2]], [6], [len(NODE)]]
+    ids = [[chunk_id(chunk) for chunk in CHUNKS[:2]], [chunk_id(CHUNKS[2])], [node_id(NODE)]]
+    return [
+        (
+            {
+                "frame": {
+                    "kind": 1 + n // 2,
+                    "depth": 0,
+                    "sealed": len(coded[n]) + 16,
+                    "steps": steps[n],
+                    "lengths": lengths[n],
+                    "bases": [],
+                },
+                "ids": ids[n],
+                "sketches": [],
+            },
+            coded[n],
+        )
+        for n in range(3)
+    ]
+
+
+BLOBS = pack_blobs()
+LISTED: dict[str, Any] = {"padding": 5, "blobs": [blob for blob, _ in BLOBS]}
+PACK = w.pack(b(0x71), BLOBS, b"\0\1\2\3\4")
+SEGMENT: dict[str, Any] = {
+    "supersedes": [b(0x72)],
+    "packs": [
+        {
+            "id": blake3(PACK).digest(),
+            "length": len(PACK),
+            "contents": LISTED
+            | {"blobs": [blob | {"sketches": [SKETCH] * len(blob["ids"])} for blob in LISTED["blobs"]]},
+        }
+    ],
+}
+
+
+def segment_object(plain: bytes) -> bytes:
+    return w.sealed_object(4, b(0x73), b"", plain, "")
+
+
+def crypto() -> dict:
+    keys = []
+    for root, kind, epoch, salt in [
+        (MASTER, 1, 0, b(1)),
+        (MASTER, 3, 0, b(2)),
+        (b(9), 2, 0, b(1)),
+        (MASTER, 6, 7, bytes(32)),
+    ]:
+        key, nonce, commitment = w.object_key(root, kind, epoch, salt)
+        parts = [
+            {"ordinal": n, "bound": b"bound", "plain": b"plain", "sealed": w.seal(key, nonce, n, b"plain", b"bound")}
+            for n in (0, 1, 0x01020304, w.FOOTER)
+        ]
+        keys.append(
+            {
+                "root": root,
+                "kind": kind,
+                "epoch": epoch,
+                "salt": salt,
+                "key": key,
+                "nonce": nonce,
+                "commitment": commitment,
+                "parts": parts,
+            }
+        )
+    gear, sketch = w.secret("gear", 2048), w.secret("sketch", 128)
+    texts = [b"", b"a", bytes(range(256)) * 8]
+    names = [b"a", b"model.safetensors", b"\xff" * 255]
+    split = w.secret("name split")
+    return {
+        "master": MASTER,
+        "repository": REPOSITORY,
+        "object_keys": keys,
+        "ids": [{"bytes": text, "chunk": chunk_id(text), "node": node_id(text)} for text in texts],
+        "gear_head": list(struct.unpack("<8Q", gear[:64])),
+        "gear_last": struct.unpack("<Q", gear[-8:])[0],
+        "gear_hash": blake3(gear).digest(),
+        "sketch": list(struct.unpack("<16Q", sketch)),
+        "boundaries": [{"name": n, "value": struct.unpack("<I", blake3(n, key=split).digest()[:4])[0]} for n in names],
+        "argon2id": {"passphrase": PASSPHRASE, **KDF, "key": argon2(KDF)},
+        "key_file": {"text": KEY_FILE.hex() + "\n", "secret": KEY_FILE, "key": w.derive("key file", KEY_FILE)},
+    }
+
+
+def fields() -> dict:
+    return {
+        "varints": [{"value": n, "bytes": varint(n)} for n in VARINTS],
+        "nodes": [{"value": n, "bytes": w.node(n)} for n in NODES],
+        "frames": [{"value": f, "bytes": w.frame(f)} for f in FRAMES],
+        "contents": [{"value": c, "bytes": w.contents(c)} for c in CONTENTS],
+    }
+
+
+def objects() -> dict:
+    def made(path: str, kind: int, salt: int, value: Any, clear: bytes, plain: bytes, root: bytes = MASTER) -> dict:
+        return {
+            "path": path,
+            "kind": kind,
+            "salt": b(salt),
+            "value": value,
+            "clear": clear,
+            "plain": plain,
+            "object": w.sealed_object(kind, b(salt), clear, plain, path, root),
+        }
+
+    key_file_slot = SLOT | {"kdf": None}
+    segments = [segment_object(w.catalogue(w.segment(SEGMENT), compressed)) for compressed in (False, True)]
+    return {
+        "config": made(
+            "config", 1, 0x81, {"identity": IDENTITY, "config": CONFIG}, w.identity(IDENTITY), w.config(CONFIG)
+        ),
+        "slots": [
+            made(SLOT_PATH, 2, 0x82, SLOT, w.slot(SLOT), MASTER, argon2(KDF)),
+            made(KEY_FILE_PATH, 2, 0x83, key_file_slot, w.slot(key_file_slot), MASTER, w.derive("key file", KEY_FILE)),
+        ],
+        "session": made(SESSION_PATH, 5, 0x84, SESSION, b"", w.session(SESSION)),
+        "commit": made(COMMIT_PATH, 6, 0x85, COMMIT, b"", w.commit(COMMIT)),
+        "abort": made(ABORT_PATH, 6, 0x86, ABORT, b"", w.abort(ABORT)),
+        "note": made(NOTE_PATH, 7, 0x87, NOTE, b"", w.note(NOTE)),
+        "pack": {
+            "path": hashed("packs", PACK),
+            "object": PACK,
+            "value": LISTED,
+            "chunks": [CHUNKS[:2], CHUNKS[2:], [NODE]],
+        },
+        "segments": [{"path": hashed("index", s), "object": s, "value": SEGMENT} for s in segments],
+    }
+
+
+def hexadecimal(value: Any) -> Any:
+    """The value with text for bytes."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: hexadecimal(v) for key, v in value.items()}
+    return [hexadecimal(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def dump(value: Any) -> str:
+    """JSON with one line for each vector."""
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(json.dumps(v) for v in value) + "\n]\n"
+    parts = []
+    for key, v in value.items():
+        many = isinstance(v, list) and v and isinstance(v[0], dict)
+        parts.append(f'"{key}": ' + (dump(v).rstrip("\n") if many else json.dumps(v)))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def main() -> None:
+    from rejects import reject  # which takes its good values from here
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(exist_ok=True)
+    for name, make in (("crypto", crypto), ("fields", fields), ("objects", objects), ("reject", reject)):
+        (folder / f"{name}.json").write_text(dump(hexadecimal(make())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
 //! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
 pub mod check;
+pub mod diff;
+pub mod dump;
 pub mod init;
 pub mod key;
 pub mod list;
@@ -8,5 +10,6 @@ pub mod ls;
 pub mod push;
 pub mod repair;
 pub mod restore;
+pub mod stats;
 
 pub use crate::error::{Error, ErrorKind};

@@ -26,16 +26,16 @@ const LOOK_UP: usize = 256;
 
 /// A run of a file's bytes with its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub(crate) struct Placed {
     /// Where in the file it begins.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// What it is.
-    pub extent: Extent,
+    pub(crate) extent: Extent,
 }
 
 impl Placed {
     /// The offset past its last byte. It does not overflow: extents lie within their file.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.offset + self.extent.len()
     }
 }
@@ -305,7 +305,6 @@ pub(crate) struct Extents<'r> {
 
 impl Extents<'_> {
     /// The next extent.
-    #[expect(clippy::should_implement_trait, reason = "it fails")]
     pub(crate) fn next(&mut self) -> Result<Option<Placed>, Error> {
         let extent = match &mut self.list {
             List::Inline(extents) => extents.next(),

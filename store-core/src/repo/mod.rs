@@ -12,7 +12,8 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use file::{Part, Placed, StoredFile};
+pub(crate) use file::{Extents, Placed};
+pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, WrittenCounts};
 pub use reader::ReadError;
@@ -66,6 +67,8 @@ pub struct Repo {
     pub(crate) compression: Compression,
     pub(crate) memory: MemoryPlan,
     pub(crate) cache_dir: PathBuf,
+    /// Features that a writer must know, and this one does not.
+    unknown_to_writers: u64,
     warnings: Mutex<Vec<Warning>>,
 }
 

@@ -1,0 +1,250 @@
+//! Values of golden vectors, from JSON.
+
+use serde_json::Value;
+use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SegmentId, SnapshotId, WriterId};
+use store_core::format::blob::{BlobKind, Frame, Step};
+use store_core::format::config::{Config, Identity};
+use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
+use store_core::format::keyslot::{Kdf, SlotInfo};
+use store_core::format::node::{EntriesChild, ExtentsChild, Node};
+use store_core::format::note::{Note, Statement};
+use store_core::format::pack::{BlobEntry, PackContents};
+use store_core::format::record::{Extra, Time};
+use store_core::format::segment::{PackEntry, Segment};
+use store_core::format::session::{Purpose, Session};
+use store_core::format::snapshot::{Outcome, Snapshot, Totals};
+
+use super::{array, hex, list, number, text};
+
+fn small(value: &Value) -> u32 {
+    number(value).try_into().unwrap()
+}
+
+fn string(value: &Value) -> String {
+    text(value).to_owned()
+}
+
+fn option<T>(value: &Value, read: impl FnOnce(&Value) -> T) -> Option<T> {
+    (!value.is_null()).then(|| read(value))
+}
+
+fn all<T>(value: &Value, read: impl FnMut(&Value) -> T) -> Vec<T> {
+    list(value).iter().map(read).collect()
+}
+
+fn time(value: &Value) -> Time {
+    Time { seconds: value[0].as_i64().unwrap(), nanos: small(&value[1]) }
+}
+
+fn timestamp(value: &Value) -> Timestamp {
+    let Time { seconds, nanos } = time(value);
+    Timestamp { seconds, nanos }
+}
+
+fn extra(value: &Value) -> Extra {
+    value.as_object().unwrap().iter().map(|(key, value)| (key.clone(), hex(value))).collect()
+}
+
+fn snapshot_id(value: &Value) -> SnapshotId {
+    SnapshotId::from_bytes(array(value))
+}
+
+fn extent(value: &Value) -> Extent {
+    match option(&value["chunk"], array) {
+        Some(id) => Extent::Chunk { id: ChunkId::from_bytes(id), len: small(&value["length"]) },
+        None => Extent::Hole { len: number(&value["length"]) },
+    }
+}
+
+fn entry(value: &Value) -> Entry {
+    let root = |value: &Value| NodeId::from_bytes(array(value));
+    let kind = match number(&value["tag"]) {
+        1 => Kind::File { size: number(&value["size"]), content: Content::Inline(all(&value["extents"], extent)) },
+        2 => Kind::File { size: number(&value["size"]), content: Content::List(root(&value["root"])) },
+        3 => Kind::Directory { entries: option(&value["root"], root) },
+        4 => Kind::Symlink { target: hex(&value["target"]) },
+        5 => Kind::Fifo,
+        6 => Kind::CharDevice { rdev: number(&value["rdev"]) },
+        7 => Kind::BlockDevice { rdev: number(&value["rdev"]) },
+        8 => Kind::Socket,
+        tag => panic!("tag {tag}"),
+    };
+    let meta = Metadata {
+        mode: small(&value["mode"]),
+        uid: small(&value["uid"]),
+        gid: small(&value["gid"]),
+        mtime: timestamp(&value["mtime"]),
+        ctime: timestamp(&value["ctime"]),
+        inode: number(&value["inode"]),
+        device: number(&value["device"]),
+        links: number(&value["links"]),
+        xattrs: all(&value["xattrs"], |pair| (hex(&pair[0]), hex(&pair[1]))),
+    };
+    Entry { name: hex(&value["name"]), kind, meta }
+}
+
+pub fn node(value: &Value) -> Node {
+    let (level, items) = (number(&value["level"]) as u8, &value["items"]);
+    let id = |child: &Value| NodeId::from_bytes(array(&child["node"]));
+    match number(&value["form"]) {
+        1 => Node::Entries(all(items, entry)),
+        2 => Node::Extents(all(items, extent)),
+        3 => {
+            let child = |child: &Value| EntriesChild { id: id(child), entries: number(&child["below"]), last: hex(&child["last"]) };
+            Node::EntriesInner { level, children: all(items, child) }
+        }
+        4 => Node::ExtentsInner { level, children: all(items, |child| ExtentsChild { id: id(child), bytes: number(&child["below"]) }) },
+        form => panic!("form {form}"),
+    }
+}
+
+pub fn frame(value: &Value) -> Frame {
+    let step =
+        |step: &Value| Step { code: number(&step["code"]) as u8, input_len: small(&step["input"]), parameters: hex(&step["parameters"]) };
+    Frame {
+        kind: if number(&value["kind"]) == 1 { BlobKind::Data } else { BlobKind::Nodes },
+        depth: number(&value["depth"]) as u8,
+        sealed_len: small(&value["sealed"]),
+        steps: all(&value["steps"], step),
+        chunk_lens: all(&value["lengths"], small),
+        bases: all(&value["bases"], |id| ChunkId::from_bytes(array(id))),
+    }
+}
+
+pub fn contents(value: &Value) -> PackContents {
+    let sketch = |sketch: &Value| all(sketch, small).try_into().unwrap();
+    let blob = |blob: &Value| BlobEntry {
+        frame: frame(&blob["frame"]),
+        ids: all(&blob["ids"], |id| ChunkId::from_bytes(array(id))),
+        sketches: all(&blob["sketches"], sketch),
+    };
+    PackContents { padding: small(&value["padding"]), blobs: all(&value["blobs"], blob) }
+}
+
+pub fn segment(value: &Value) -> Segment {
+    let pack = |pack: &Value| PackEntry {
+        id: PackId::from_bytes(array(&pack["id"])),
+        len: number(&pack["length"]),
+        contents: contents(&pack["contents"]),
+    };
+    Segment { supersedes: all(&value["supersedes"], |id| SegmentId::from_bytes(array(id))), packs: all(&value["packs"], pack) }
+}
+
+pub fn identity(value: &Value) -> Identity {
+    Identity {
+        repo: RepoId::from_bytes(array(&value["repository"])),
+        compatible: number(&value["compatible"]),
+        read_only: number(&value["read_only"]),
+        incompatible: number(&value["incompatible"]),
+    }
+}
+
+pub fn config(value: &Value) -> Config {
+    Config {
+        created: time(&value["created"]),
+        chunk_min: small(&value["chunk_min"]),
+        chunk_avg: small(&value["chunk_avg"]),
+        chunk_max: small(&value["chunk_max"]),
+        segment_len: small(&value["segment_len"]),
+        blob_len: small(&value["blob_len"]),
+        pack_len: small(&value["pack_len"]),
+        pad: value["pad"].as_bool().unwrap(),
+        extra: extra(&value["extra"]),
+    }
+}
+
+pub fn kdf(value: &Value) -> Kdf {
+    if value.is_null() {
+        return Kdf::KeyFile;
+    }
+    Kdf::Argon2id {
+        memory_kib: small(&value["memory_kib"]),
+        passes: small(&value["passes"]),
+        lanes: small(&value["lanes"]),
+        salt: array(&value["salt"]),
+    }
+}
+
+pub fn slot(value: &Value) -> SlotInfo {
+    SlotInfo {
+        repo: RepoId::from_bytes(array(&value["repository"])),
+        created: time(&value["created"]),
+        label: string(&value["label"]),
+        host: string(&value["host"]),
+        kdf: kdf(&value["kdf"]),
+    }
+}
+
+pub fn session(value: &Value) -> Session {
+    Session {
+        writer: WriterId::from_bytes(array(&value["writer"])),
+        started: time(&value["started"]),
+        host: string(&value["host"]),
+        pid: small(&value["pid"]),
+        program: string(&value["program"]),
+        purpose: [Purpose::Push, Purpose::Repack, Purpose::Repair][number(&value["purpose"]) as usize],
+        extra: extra(&value["extra"]),
+    }
+}
+
+pub fn snapshot(value: &Value) -> Snapshot {
+    let count = |name: &str| number(&value["totals"][name]);
+    let totals = Totals {
+        files: count("files"),
+        directories: count("directories"),
+        others: count("others"),
+        bytes: count("bytes"),
+        new_bytes: count("new_bytes"),
+        stored_bytes: count("stored_bytes"),
+        unreadable: count("unreadable"),
+    };
+    Snapshot {
+        root: NodeId::from_bytes(array(&value["root"])),
+        time: time(&value["time"]),
+        zone: value["zone"].as_i64().unwrap() as i32,
+        host: string(&value["host"]),
+        user: string(&value["user"]),
+        writer: WriterId::from_bytes(array(&value["writer"])),
+        previous: option(&value["previous"], snapshot_id),
+        parent: option(&value["parent"], snapshot_id),
+        series: option(&value["series"], string),
+        tags: all(&value["tags"], string),
+        refs: all(&value["refs"], string),
+        description: option(&value["description"], string),
+        meta: value["meta"].as_object().unwrap().iter().map(|(key, value)| (key.clone(), string(value))).collect(),
+        paths: all(&value["paths"], hex),
+        incompatible: number(&value["incompatible"]),
+        totals,
+        program: string(&value["program"]),
+        extra: extra(&value["extra"]),
+    }
+}
+
+pub fn abort(value: &Value) -> Outcome {
+    Outcome::Abort { time: time(&value["time"]), by: string(&value["by"]), reason: string(&value["reason"]) }
+}
+
+pub fn note(value: &Value) -> Note {
+    Note {
+        author: string(&value["author"]),
+        time: time(&value["time"]),
+        seen: all(&value["seen"], |id| NoteId::from_bytes(array(id))),
+        statements: all(&value["statements"], statement),
+    }
+}
+
+fn statement(value: &Value) -> Statement {
+    let snapshot = || snapshot_id(&value["snapshot"]);
+    match text(&value["statement"]) {
+        "tags" => Statement::Tags { snapshot: snapshot(), add: all(&value["add"], string), remove: all(&value["remove"], string) },
+        "ref" => Statement::Ref { name: string(&value["name"]), snapshot: option(&value["snapshot"], snapshot_id) },
+        "pin" => Statement::Pin { snapshot: snapshot(), reason: option(&value["reason"], string) },
+        "unpin" => Statement::Unpin { snapshot: snapshot() },
+        "meta" => Statement::Meta { snapshot: snapshot(), key: string(&value["key"]), value: option(&value["value"], string) },
+        "forget" => Statement::Forget { snapshot: snapshot(), reason: string(&value["reason"]) },
+        "unforget" => Statement::Unforget { snapshot: snapshot() },
+        "policy" => Statement::Policy { toml: string(&value["toml"]) },
+        "describe" => Statement::Describe { snapshot: snapshot(), text: option(&value["text"], string) },
+        unknown => panic!("statement {unknown}"),
+    }
+}
