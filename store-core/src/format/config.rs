@@ -93,9 +93,11 @@ impl Config {
 
     fn check(&self) -> Result<(), WireError> {
         let sizes_ascend = 64 <= self.chunk_min && self.chunk_min < self.chunk_avg && self.chunk_avg < self.chunk_max;
+        // The chunker looks at bytes in pairs.
+        let even = self.chunk_min.is_multiple_of(2) && self.chunk_max.is_multiple_of(2);
         let in_limits =
             [self.chunk_max, self.segment_len, self.blob_len].iter().all(|len| (1..=limits::CHUNK_LEN).contains(&(*len as usize)));
-        if sizes_ascend && in_limits && self.chunk_avg.is_power_of_two() && self.pack_len as usize <= limits::PACK_LEN {
+        if sizes_ascend && even && in_limits && self.chunk_avg.is_power_of_two() && self.pack_len as usize <= limits::PACK_LEN {
             return Ok(());
         }
         Err(WireError::Invalid("the repository's parameters are out of range"))

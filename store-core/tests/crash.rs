@@ -1,0 +1,213 @@
+//! Crashes: pushes that are killed at any moment, and a local chunk index that is damaged in any way. Every snapshot that was reported
+//! stays whole, and the next command works without being helped.
+//!
+//! A usual run kills 20 pushes. `SNAP_KILLS=200 cargo test --release -p store-core --test crash killed` kills so many.
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rig::{Noise, Place, Thing, Tree, assert_restores, assert_whole, find, push_path, reported, start_child, tree_at};
+use store_core::base::ids::SnapshotId;
+
+#[test]
+fn child_that_pushes() {
+    rig::be_child();
+}
+
+/// Makes the next version of a few files: one grows, one changes in the middle, one comes, one goes.
+fn change(data: &Path, noise: &mut Noise, version: u64) {
+    std::fs::create_dir_all(data.join("sub")).unwrap();
+    let large = data.join("large");
+    let mut bytes = std::fs::read(&large).unwrap_or_else(|_| noise.bytes(1_500_000));
+    let at = noise.below(bytes.len() as u64 - 70_000) as usize;
+    bytes[at..at + 70_000].copy_from_slice(&noise.bytes(70_000));
+    std::fs::write(&large, bytes).unwrap();
+    let mut log = std::fs::read(data.join("log")).unwrap_or_default();
+    log.extend_from_slice(format!("version {version}\n").repeat(300).as_bytes());
+    std::fs::write(data.join("log"), log).unwrap();
+    let len = noise.below(200_000) as usize;
+    std::fs::write(data.join(format!("sub/{version}")), noise.bytes(len)).unwrap();
+    let _ = std::fs::remove_file(data.join(format!("sub/{}", version.wrapping_sub(5))));
+}
+
+#[test]
+fn what_was_reported_survives_pushes_that_are_killed() {
+    let kills: u64 = std::env::var("SNAP_KILLS").map_or(20, |kills| kills.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::below(folder.path());
+    let data = folder.path().join("data");
+    let mut noise = Noise::new(std::env::var("SNAP_SEED").map_or(1, |seed| seed.parse().unwrap()));
+    let mut snapshots: BTreeMap<SnapshotId, Tree> = BTreeMap::new();
+    drop(place.init());
+    change(&data, &mut noise, 0);
+    let started = Instant::now();
+    let (ids, well, errors) = reported(start_child(&place, &data, 1));
+    let mut usual = started.elapsed();
+    assert!(well && ids.len() == 1, "{errors}");
+    snapshots.insert(ids[0], tree_at(&data));
+    let (mut before, mut after) = (0, 0);
+    for version in 1..=kills {
+        change(&data, &mut noise, version);
+        let tree = tree_at(&data);
+        let mut child = start_child(&place, &data, 1);
+        std::thread::sleep(Duration::from_nanos(noise.below(usual.as_nanos() as u64 * 5 / 4)));
+        let _ = child.kill();
+        let (ids, _, _) = reported(child);
+        if ids.is_empty() { before += 1 } else { after += 1 }
+        snapshots.extend(ids.iter().map(|id| (*id, tree.clone())));
+
+        // The next push works as it is, and what was reported before comes back.
+        let started = Instant::now();
+        let (ids, well, errors) = reported(start_child(&place, &data, 1));
+        usual = (usual + started.elapsed()) / 2;
+        assert!(well, "the push after kill {version}: {errors}");
+        snapshots.insert(ids[0], tree);
+        let repo = place.open().unwrap();
+        assert_restores(&repo, ids[0], &snapshots[&ids[0]]);
+        let any = snapshots.iter().nth(noise.below(snapshots.len() as u64) as usize).unwrap();
+        assert_restores(&repo, *any.0, any.1);
+        assert_eq!(repo.take_warnings(), []);
+    }
+    let repo = place.open().unwrap();
+    assert_whole(&repo);
+    snapshots.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+    // Those that were committed and not yet reported are whole, too.
+    let all = repo.snapshots().unwrap().len();
+    assert!(all >= snapshots.len());
+    eprintln!("{kills} pushes killed: {before} before they reported, {after} after; {all} snapshots, all whole");
+}
+
+/// A repository with two snapshots and an index with tables on disk, and a copy of that index.
+struct Indexed {
+    folder: tempfile::TempDir,
+    place: Place,
+    data: PathBuf,
+    snapshots: Vec<(SnapshotId, Tree)>,
+    index: Tree,
+}
+
+impl Indexed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::below(folder.path());
+        let data = folder.path().join("data");
+        let mut noise = Noise::new(9);
+        drop(place.init());
+        let mut snapshots = Vec::new();
+        for version in 0..3 {
+            change(&data, &mut noise, version);
+            let id = push_path(&place.open().unwrap(), &data).unwrap().snapshot.unwrap();
+            snapshots.push((id, tree_at(&data)));
+        }
+        let index = tree_at(&place.cache);
+        Self { folder, place, data, snapshots, index }
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&PathBuf, &Vec<u8>)> {
+        self.index.iter().filter_map(|(path, thing)| match thing {
+            Thing::File(bytes) => Some((path, bytes)),
+            _ => None,
+        })
+    }
+
+    /// Puts the cache back as it was, all but one file.
+    fn with(&self, path: &Path, bytes: Option<&[u8]>) {
+        let _ = std::fs::remove_dir_all(&self.place.cache);
+        for (file, was) in self.files() {
+            let content = if file == path { bytes } else { Some(&was[..]) };
+            let full = self.place.cache.join(file);
+            std::fs::create_dir_all(full.parent().unwrap()).unwrap();
+            content.into_iter().for_each(|content| std::fs::write(&full, content).unwrap());
+        }
+    }
+
+    /// The first command restores or pushes, by turns; all snapshots come back.
+    fn works(&self, what: &str, restore_first: bool) {
+        eprintln!("{what}");
+        let push = || {
+            let repo = self.place.open().unwrap();
+            push_path(&repo, &self.data).unwrap().snapshot.unwrap()
+        };
+        let (id, tree) = &self.snapshots[2];
+        if restore_first {
+            assert_restores(&self.place.open().unwrap(), *id, tree);
+        }
+        let new = push();
+        let repo = self.place.open().unwrap();
+        assert_restores(&repo, new, tree);
+        self.snapshots.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+        assert!(find(&repo, new).is_some());
+    }
+}
+
+#[test]
+fn an_index_with_damaged_or_missing_files_is_built_again() {
+    let indexed = Indexed::new();
+    let mut noise = Noise::new(3);
+    for (file, bytes) in indexed.files() {
+        let name = file.display();
+        for restore_first in [true, false] {
+            indexed.with(file, None);
+            indexed.works(&format!("{name} is missing"), restore_first);
+            indexed.with(file, Some(&[]));
+            indexed.works(&format!("{name} is empty"), restore_first);
+            indexed.with(file, Some(&bytes[..bytes.len() / 2]));
+            indexed.works(&format!("{name} is cut in half"), restore_first);
+            indexed.with(file, Some(&noise.bytes(bytes.len())));
+            indexed.works(&format!("{name} is noise"), restore_first);
+        }
+    }
+    std::fs::remove_dir_all(&indexed.place.cache).unwrap();
+    indexed.works("there is no cache", true);
+    std::fs::remove_dir_all(&indexed.place.cache).unwrap();
+    indexed.works("there is no cache", false);
+    assert_whole(&indexed.place.open().unwrap());
+    assert!(indexed.folder.path().exists());
+}
+
+#[test]
+fn an_index_with_changed_bytes_gives_no_wrong_bytes_and_is_built_again() {
+    let indexed = Indexed::new();
+    let mut noise = Noise::new(4);
+    let mut retried = 0;
+    for (file, bytes) in indexed.files().filter(|(_, bytes)| !bytes.is_empty()) {
+        for part in 0..8 {
+            let mut bad = bytes.clone();
+            let at = bytes.len() * part / 8;
+            let end = bytes.len().min(at + 16);
+            bad[at..end].copy_from_slice(&noise.bytes(end - at));
+            indexed.with(file, Some(&bad));
+            let (id, tree) = &indexed.snapshots[1];
+            // What opens is only found out when it is read: then the command fails, and the next one has a new index.
+            let repo = indexed.place.open().unwrap();
+            let whole = match find(&repo, *id).map(|stored| rig::restored(&repo, &stored)) {
+                Some((found, Ok(report), _)) if report.failed == 0 => found == *tree,
+                _ => {
+                    retried += 1;
+                    true
+                }
+            };
+            assert!(whole, "{} changed at {at}: wrong bytes were restored", file.display());
+            drop(repo);
+            indexed.works(&format!("{} was changed at {at}", file.display()), part % 2 == 0);
+        }
+    }
+    eprintln!("{retried} commands had to be run again");
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::below(folder.path());
+    let data = folder.path().join("data");
+    change(&data, &mut Noise::new(1), 0);
+    let repo = place.init();
+    std::fs::write(&place.cache, "a file where a folder should be").unwrap();
+    let error = push_path(&repo, &data).unwrap_err();
+    assert!(store_core::error::chain(&error).contains("--cache-dir"), "{}", store_core::error::chain(&error));
+    std::fs::remove_file(&place.cache).unwrap();
+    assert!(push_path(&repo, &data).is_ok());
+}
