@@ -159,6 +159,9 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             _ => Err(CodecError::Malformed("the parameters of a codec step")),
         };
         bytes = match step.code {
+            code::ZSTD | code::ZSTD_PREFIX if !step.parameters.is_empty() => {
+                return Err(CodecError::Malformed("the parameters of a codec step").into());
+            }
             code::ZSTD => zstd_decode(&bytes, len)?,
             code::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
             code::PLANES => planes::decode(element()?, &bytes, len)?,
