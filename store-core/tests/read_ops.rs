@@ -1,15 +1,19 @@
 //! The verbs that only read, over repositories on disk.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use store_core::codec::Compression;
 use store_core::monitor::Silent;
 use store_core::ops::ErrorKind;
+use store_core::ops::diff::{Side, Totals, What, diff};
 use store_core::ops::list::{Filter, Item, SnapPath, list, resolve};
 use store_core::ops::push::{Options, Source, push};
-use store_core::ops::{dump, ls, push};
+use store_core::ops::stats::stats;
+use store_core::ops::{diff, dump, ls, push};
 use store_core::repo::{OpenOptions, Part, Repo, Secrets, StoredFile};
 use store_core::source::Selection;
 
@@ -264,4 +268,178 @@ fn a_dumped_directory_is_a_tar_that_tar_restores() {
     }
     let inode = |name: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(out.join(name)).unwrap());
     assert_eq!(inode("dir/file"), inode("dir/zz-other-name"));
+}
+
+fn changes(world: &World, old: &Side, new: &Side, metadata: bool) -> (Vec<String>, Totals) {
+    let mut found = Vec::new();
+    let totals = diff(&world.repo, old, new, &diff::Options { metadata }, &mut |change| {
+        found.push(format!("{:?} {} {} {}", change.what, String::from_utf8_lossy(&change.path), change.old_size, change.new_size));
+        Ok(())
+    });
+    (found, totals.unwrap())
+}
+
+#[test]
+fn snapshots_and_folders_differ_alike() {
+    let world = World::new();
+    let data = world.data();
+    let large = noise("large", 6 << 20);
+    world.write("a/same", "same");
+    world.write("a/changed", &large);
+    world.write("a/gone", "gone");
+    world.write("gone/x/y", "y");
+    world.write("kind", "a file");
+    world.write("mode", "mode");
+    symlink("one", data.join("link")).unwrap();
+    sparse_file(&data.join("sparse"), 2 << 20, &[(1 << 20, b"here")]);
+    for i in 0..500 {
+        world.write(&format!("many/{i:04}"), "x");
+    }
+    let first = world.push();
+    let copy = world.folder.path().join("copy");
+    assert!(std::process::Command::new("cp").arg("-a").args([&data, &copy]).status().unwrap().success());
+
+    let mut changed = large.clone();
+    changed[5 << 20] ^= 1;
+    world.write("a/changed", &changed);
+    world.write("a/same", "same");
+    world.write("a/new", "new!");
+    std::fs::remove_file(data.join("a/gone")).unwrap();
+    std::fs::remove_dir_all(data.join("gone")).unwrap();
+    std::fs::remove_file(data.join("kind")).unwrap();
+    world.write("kind/inside", "i");
+    std::fs::remove_file(data.join("link")).unwrap();
+    symlink("two", data.join("link")).unwrap();
+    std::fs::set_permissions(data.join("mode"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The same bytes, without the hole.
+    let dense = std::fs::read(data.join("sparse")).unwrap();
+    std::fs::remove_file(data.join("sparse")).unwrap();
+    world.write("sparse", dense);
+    world.write("many/0250", "y");
+    let second = world.push();
+
+    let snapshot = |item: &Item, path: &str| Side::Snapshot(item.clone(), path.into());
+    let (found, totals) = changes(&world, &snapshot(&first, ""), &snapshot(&second, ""), false);
+    let size = large.len();
+    let expected = [
+        format!("Modified a/changed {size} {size}"),
+        "Removed a/gone 4 0".into(),
+        "Added a/new 0 4".into(),
+        "Removed gone 0 0".into(),
+        "Removed gone/x 0 0".into(),
+        "Removed gone/x/y 1 0".into(),
+        "TypeChanged kind 6 0".into(),
+        "Added kind/inside 0 1".into(),
+        "Modified link 0 0".into(),
+        "Modified many/0250 1 1".into(),
+    ];
+    assert_eq!(found, expected);
+    let size = size as u64;
+    let counted = Totals { added: 2, removed: 2, changed: 4, metadata: 0, added_bytes: size + 6, removed_bytes: size + 12 };
+    assert_eq!(totals, counted);
+    // The folder as it was and as it is tell the same.
+    assert_eq!(changes(&world, &Side::Folder(copy.clone()), &snapshot(&second, ""), false), (expected.to_vec(), counted));
+    assert_eq!(changes(&world, &snapshot(&first, ""), &Side::Folder(data.clone()), false), (expected.to_vec(), counted));
+    assert_eq!(changes(&world, &snapshot(&second, ""), &Side::Folder(data.clone()), true), (vec![], Totals::default()));
+    let (back, totals) = changes(&world, &snapshot(&second, "a"), &snapshot(&first, "a"), false);
+    assert_eq!((back.len(), totals.added, totals.removed, totals.changed), (3, 1, 1, 1));
+    let (file, _) = changes(&world, &snapshot(&first, "a/changed"), &Side::Folder(data.join("a/changed")), false);
+    assert_eq!(file, [format!("Modified a/changed {size} {size}")]);
+    let (with, _) = changes(&world, &snapshot(&first, ""), &snapshot(&second, ""), true);
+    assert!(with.contains(&"Metadata mode 4 4".into()) && with.contains(&"Metadata a/same 4 4".into()), "{with:?}");
+    // Equal size, other time, other bytes.
+    world.write("mode", "made");
+    let (live, _) = changes(&world, &snapshot(&second, ""), &Side::Folder(data.clone()), false);
+    assert_eq!(live, ["Modified mode 4 4"]);
+    for (old, new) in [
+        (Side::Folder(data.clone()), Side::Folder(copy)),
+        (snapshot(&first, "none"), snapshot(&first, "")),
+        (snapshot(&first, "kind"), Side::Folder(data)),
+    ] {
+        let refused = diff(&world.repo, &old, &new, &diff::Options::default(), &mut |_| Ok(())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Usage);
+    }
+}
+
+#[test]
+fn changes_of_tensors_are_counted_and_measured() {
+    let world = World::new();
+    let floats = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+    let mut weight: Vec<f32> = (0..1_000_000u32).map(|i| (i % 1000) as f32 / 8.0).collect();
+    let small = floats(&[1.0, 2.0, 3.0]);
+    let (old, frozen) = (floats(&weight), noise("frozen", 2 << 20));
+    let file = |weight: &[u8], small: &[u8], rest: &[(&str, &str, &[u64], &[u8])]| {
+        let mut tensors: Vec<(&str, &str, &[u64], &[u8])> =
+            vec![("w", "F32", &[1000, 1000], weight), ("frozen", "BF16", &[1 << 20], &frozen), ("small", "F32", &[3], small)];
+        tensors.extend_from_slice(rest);
+        safetensors(&tensors)
+    };
+    world.write("m/model.safetensors", file(&old, &small, &[("old", "U8", &[4], b"abcd"), ("shape", "U8", &[4], b"abcd")]));
+    world.write("m/text", "text");
+    let first = world.push();
+    weight[3] += 0.5;
+    weight[999_999] -= 2.0;
+    let changed = floats(&weight);
+    // A longer header moves all tensors.
+    let more = [("a new tensor with a name that makes the header longer", "I64", &[1][..], &[0; 8][..]), ("shape", "U8", &[2, 2], b"abcd")];
+    world.write("m/model.safetensors", file(&changed, &floats(&[1.0, 2.0, 3.5]), &more));
+    world.write("m/text", "other text");
+    let second = world.push();
+    let snapshot = |item: &Item, path: &str| Side::Snapshot(item.clone(), path.into());
+    let expected = [
+        ("w", What::Modified, 1_000_000, 2, Some(2.0)),
+        ("small", What::Modified, 3, 1, Some(0.5)),
+        ("a new tensor with a name that makes the header longer", What::Added, 1, 1, None),
+        ("shape", What::TypeChanged, 4, 4, None),
+        ("old", What::Removed, 4, 4, None),
+    ];
+    let live = Side::Folder(world.data());
+    for (old, new) in [
+        (snapshot(&first, ""), snapshot(&second, "")),
+        (snapshot(&first, "m/model.safetensors"), snapshot(&second, "m/model.safetensors")),
+        (snapshot(&first, ""), live),
+    ] {
+        let found = diff::tensors(&world.repo, &old, &new).unwrap();
+        let found: Vec<_> = found.iter().map(|c| (c.name.as_str(), c.what, c.elements, c.changed_elements, c.max_abs_diff)).collect();
+        assert_eq!(found, expected);
+    }
+    let found = diff::tensors(&world.repo, &snapshot(&first, ""), &snapshot(&second, "")).unwrap();
+    assert_eq!(found[0].file, b"m/model.safetensors");
+    let refused = diff::tensors(&world.repo, &snapshot(&first, "m/text"), &snapshot(&second, "m/text"));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn what_snapshots_share_is_counted_once() {
+    let world = World::new();
+    let (shared, one, two) = (noise("shared", 3 << 20), noise("one", 2 << 20), noise("two", 1 << 20));
+    world.write("shared", &shared);
+    world.write("own", &one);
+    world.write("text", "text that compresses\n".repeat(50_000));
+    let first = world.push();
+    world.write("own", &two);
+    world.write("copy", &shared);
+    let second = world.push();
+    let text = 50_000 * 21;
+    let mib = 1u64 << 20;
+    let all = stats(&world.repo, &[first.clone(), second.clone()]).unwrap();
+    assert_eq!((all.snapshots, all.logical_bytes), (2, 5 * mib + text + 7 * mib + text));
+    assert!(all.unique_bytes > 6 * mib && all.unique_bytes <= 6 * mib + text, "{all:?}");
+    assert!(all.stored_bytes > 6 * mib && all.stored_bytes < 6 * mib + 200_000 && all.repository_bytes > all.stored_bytes, "{all:?}");
+    for shares in [&all.by_codec, &all.by_kind] {
+        assert_eq!(shares.iter().map(|share| share.stored).sum::<u64>(), all.stored_bytes);
+    }
+    assert_eq!(all.by_kind.iter().map(|share| share.name).collect::<Vec<_>>(), ["data", "nodes"]);
+    assert_eq!(all.by_codec[0].name, "stored");
+    assert!(all.by_codec.iter().any(|share| share.name == "zstd"));
+    let own: Vec<_> = all.per_snapshot.iter().map(|own| (own.id, own.logical, own.new_bytes, own.exclusive_plain)).collect();
+    assert_eq!(own, [(first.id, 5 * mib + text, 5 * mib + text, 2 * mib), (second.id, 7 * mib + text, mib, mib)]);
+    for own in &all.per_snapshot {
+        assert!((own.exclusive_plain..own.exclusive_plain + 10_000).contains(&own.exclusive_stored), "{own:?}");
+    }
+    // One alone needs less, and has no more to itself.
+    let alone = stats(&world.repo, &[second]).unwrap();
+    assert_eq!(alone.per_snapshot, all.per_snapshot[1..]);
+    assert!(alone.unique_bytes < 5 * mib + text && alone.stored_bytes < all.stored_bytes - mib);
+    assert_eq!(stats(&world.repo, &[]).unwrap().unique_bytes, 0);
 }

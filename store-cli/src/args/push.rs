@@ -83,6 +83,9 @@ pub(crate) struct Push {
     #[arg(long, hide = true, conflicts_with = "stdin_from_command")]
     pub(crate) stdin: bool,
 
+    /// Store new chunks whole, not as differences from similar ones
+    #[arg(long, help_heading = "How")]
+    pub(crate) no_delta: bool,
     /// Make no snapshot if nothing changed since its parent
     #[arg(long, help_heading = "How")]
     pub(crate) skip_if_unchanged: bool,

@@ -134,6 +134,7 @@ fn options(context: &Context, args: &Push) -> Result<Options> {
         time: moment,
         parent: if args.force { Parent::None } else { Parent::Auto },
         skip_if_unchanged: any(context, args.skip_if_unchanged, |keys| keys.skip_if_unchanged),
+        no_delta: args.no_delta,
         dry_run: context.global.dry_run,
     })
 }

@@ -38,4 +38,4 @@ pub const LINK_LEN: usize = 64 * KIB;
 /// Bytes of all extended attributes of one entry.
 pub const XATTRS_LEN: usize = 256 * KIB;
 /// Directories within directories.
-pub const TREE_DEPTH: usize = 4096;
+pub const TREE_DEPTH: usize = 1024;

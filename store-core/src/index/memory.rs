@@ -45,7 +45,12 @@ impl ChunkIndex for MemoryIndex {
             let number = tables.packs.len() as PackNumber;
             tables.packs.push((pack.id, pack.len));
             tables.numbers.insert(pack.id, number);
-            tables.chunks.extend(locations(number, pack));
+            for (id, location) in locations(number, pack) {
+                let copy = tables.chunks.entry(id).or_insert(location);
+                if location.depth < copy.depth {
+                    *copy = location;
+                }
+            }
             tables.features.extend(features(number, pack));
             for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
                 tables.blobs.insert((number, ordinal as u32), BlobPlace { pack: pack.id, offset, frame: blob.frame.clone() });
@@ -59,6 +64,10 @@ impl ChunkIndex for MemoryIndex {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let find = |sketch: &Sketch| feature_keys(*sketch).iter().filter_map(|key| tables.features.get(key).copied()).collect();
         Ok(sketches.iter().map(find).collect())
+    }
+
+    fn packs(&self) -> Result<Vec<PackId>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).packs.iter().map(|(id, _)| *id).collect())
     }
 
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {

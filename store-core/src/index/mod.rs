@@ -28,6 +28,9 @@ pub struct Location {
     pub start: u32,
     /// How many bytes it has.
     pub len: u32,
+    /// The depth of its blob. Of several copies of a chunk the index names one of the least depth: whatever is coded against the chunk
+    /// lies deeper than the copy that its coder saw, and so than this one.
+    pub depth: u8,
 }
 
 /// All that is needed to read a blob.
@@ -69,6 +72,9 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// For each sketch, the chunks that share values with it, each once for every value; in no order.
     fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError>;
 
+    /// All packs it knows.
+    fn packs(&self) -> Result<Vec<PackId>, IndexError>;
+
     /// Takes in what a segment says of its packs, at once or not at all.
     fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError>;
 
@@ -87,7 +93,7 @@ fn locations(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = (Chun
     pack.contents.blobs.iter().enumerate().flat_map(move |(ordinal, blob)| {
         let mut start = 0;
         blob.ids.iter().zip(&blob.frame.chunk_lens).map(move |(id, len)| {
-            let location = Location { pack: number, ordinal: ordinal as u32, start, len: *len };
+            let location = Location { pack: number, ordinal: ordinal as u32, start, len: *len, depth: blob.frame.depth };
             start += len;
             (*id, location)
         })

@@ -28,7 +28,7 @@ const META: &str = "meta";
 const FAMILIES: [&str; 7] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
-const LAYOUT: &[u8] = b"snap chunk index 1";
+const LAYOUT: &[u8] = b"snap chunk index 2";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
 
 /// A RocksDB folder.
@@ -115,7 +115,11 @@ fn failure(error: rocksdb::Error) -> IndexError {
         ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => {
             IndexError::InUse
         }
-        ErrorKind::IOError if text.contains("No space left") => IndexError::Io(text),
+        ErrorKind::IOError
+            if ["No space left", "Too many open files", "Permission denied", "Input/output error"].iter().any(|why| text.contains(why)) =>
+        {
+            IndexError::Io(text)
+        }
         // A file of the database that is missing or cut short shows as an error of input, and is damage here.
         _ => IndexError::Corrupt(text),
     }
@@ -133,8 +137,8 @@ fn blob_key(pack: PackNumber, ordinal: u32) -> [u8; 8] {
     (u64::from(pack) << 32 | u64::from(ordinal)).to_be_bytes()
 }
 
-fn location_value(location: &Location) -> [u8; 16] {
-    let mut value = [0; 16];
+fn location_value(location: &Location) -> [u8; 17] {
+    let mut value = [location.depth; 17];
     for (field, out) in [location.pack, location.ordinal, location.start, location.len].iter().zip(value.chunks_exact_mut(4)) {
         out.copy_from_slice(&field.to_le_bytes());
     }
@@ -144,7 +148,8 @@ fn location_value(location: &Location) -> [u8; 16] {
 fn read_location(value: &[u8]) -> Result<Location, IndexError> {
     let mut reader = Reader::new(value);
     let mut field = || reader.u32().map_err(odd);
-    Ok(Location { pack: field()?, ordinal: field()?, start: field()?, len: field()? })
+    let (pack, ordinal, start, len) = (field()?, field()?, field()?, field()?);
+    Ok(Location { pack, ordinal, start, len, depth: reader.u8().map_err(odd)? })
 }
 
 fn read_blob(value: &[u8], pack: PackId) -> Result<BlobPlace, IndexError> {
@@ -205,9 +210,12 @@ impl ChunkIndex for RocksIndex {
             batch.put_cf(self.family(NUMBERS), pack.id.as_bytes(), next.to_be_bytes());
             next += 1;
         }
-        // In order of their names, which is the order that they are kept in.
-        chunks.sort_unstable_by_key(|(id, _)| *id);
-        for (id, location) in &chunks {
+        // In order of their names, which is the order that they are kept in; of several copies the one of least depth.
+        chunks.sort_unstable_by_key(|(id, location)| (*id, location.depth));
+        chunks.dedup_by_key(|(id, _)| *id);
+        let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
+        let held = self.find(&ids)?;
+        for ((id, location), _) in chunks.iter().zip(held).filter(|((_, new), held)| held.is_none_or(|held| new.depth < held.depth)) {
             batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(location));
         }
         // The last chunk with a feature stays, and that is the latest version of what it is part of.
@@ -232,6 +240,11 @@ impl ChunkIndex for RocksIndex {
             }
         }
         Ok(found)
+    }
+
+    fn packs(&self) -> Result<Vec<PackId>, IndexError> {
+        let keys = self.db.iterator_cf(self.family(NUMBERS), IteratorMode::Start);
+        keys.map(|item| item.map_err(failure)?.0[..].try_into().map(PackId::from_bytes).map_err(odd)).collect()
     }
 
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {

@@ -18,6 +18,7 @@ pub use tensors::{TensorChange, tensors};
 
 /// One of the two things that are compared.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are two of them")]
 pub enum Side {
     /// What is at a path in a snapshot; empty for all of it.
     Snapshot(Item, Vec<u8>),

@@ -10,7 +10,7 @@ use crate::format::entry::{Entry, Kind};
 use crate::repo::{Part, Repo, StoredFile};
 
 /// Zeros that stand for holes.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Writes the file at `path` as it is, or the directory there as a tar. Returns the bytes written.
 ///

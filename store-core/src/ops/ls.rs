@@ -10,7 +10,7 @@ use crate::repo::{Part, Repo, StoredFile, clean};
 use crate::tensor::Tensor;
 
 /// Zeros that stand for holes.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// What to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

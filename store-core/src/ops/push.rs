@@ -145,29 +145,27 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
     let started = Instant::now();
     let host = options.host.clone().unwrap_or_else(clock::host);
     let paths = recorded_paths(&options.source);
-    let snapshots = repo.snapshots()?;
-    let parent = choose_parent(&snapshots, &options, &host, &paths)?;
-    let writer = repo.writer()?;
-    let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
-    let root = parent.map(|parent| root_directory(repo, &parent.snapshot)).transpose()?.flatten();
-    let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
-    // From here on a prune sees this session and leaves alone what it may rely on.
+    // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
     let session = if options.dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
+    let ended = |error| {
+        session.iter().for_each(|session| repo.end_session(session));
+        error
+    };
+    let snapshots = repo.snapshots().map_err(ended)?;
+    let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
+    let writer = repo.writer().map_err(ended)?;
+    let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
+    let root = parent.map(|parent| root_directory(repo, &parent.snapshot)).transpose().map_err(ended)?.flatten();
+    let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
     let how = How { trial: options.dry_run, delta: !options.no_delta };
     let result = run(repo, &options.parent, options.source, root, how, expected, monitor);
-    let (assembled, written) = match result {
-        Ok(done) => done,
-        Err(error) => {
-            session.into_iter().for_each(|session| repo.end_session(session));
-            return Err(error);
-        }
-    };
+    let (assembled, written) = result.map_err(ended)?;
     let unchanged = parent.is_some_and(|parent| parent.snapshot.root == assembled.root);
     let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
     let mut report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
     if let Some(session) = session {
         if skipped {
-            repo.end_session(session);
+            repo.end_session(&session);
         } else {
             let time = options.time.unwrap_or_else(clock::now);
             let snapshot = Snapshot {

@@ -115,9 +115,9 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                 Item::Leave => self.leave()?,
                 Item::Ready(entry, same) => self.ready(*entry, same)?,
                 Item::Batch(files) => {
-                    for file in files.recv().map_err(|_| worker_gone())? {
-                        self.whole(file)?;
-                    }
+                    let (files, permit) = files.recv().map_err(|_| worker_gone())?;
+                    files.into_iter().try_for_each(|file| self.whole(file))?;
+                    drop(permit);
                 }
                 Item::Begin(file) => large = Some((file, FileList::new(), None)),
                 Item::Piece(piece) => {

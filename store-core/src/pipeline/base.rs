@@ -51,22 +51,22 @@ impl BaseFinder<'_> {
 
     /// For each segment of a group of one tensor type, the older segment of the same length that it continues, if there is one.
     pub(super) fn aligned(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Vec<Option<Bases>>, Error> {
-        let hinted: Vec<ChunkId> = group.hints.iter().map(|hint| hint.unwrap_or(ChunkId::from_bytes([0; 32]))).collect();
-        let located = known.locate(&hinted)?;
+        let hints: Vec<ChunkId> = group.hints.iter().flatten().copied().collect();
+        let mut located = known.locate(&hints)?.into_iter();
         let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
         let mut found = Vec::with_capacity(group.ids.len());
         for i in 0..group.ids.len() {
             let len = group.lens[i];
-            let hint = located[i].filter(|location| group.hints[i].is_some() && location.len == len);
+            let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let location = hint.or_else(|| best_base(&similar[i], None, |location| location.len == len));
-            let base = location.and_then(|location| self.read_at_depth(known, location, Some(len)));
+            let base = location.and_then(|location| self.read_at_depth(known, group, location, Some(len)));
             found.push(base.map(|base| Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true }));
         }
         Ok(found)
     }
 
     /// The chunks that most resemble those of a group of plain ones, and what followed them.
-    pub(super) fn prefix(&self, known: &KnownChunks, sketches: &[Sketch]) -> Result<Option<Bases>, Error> {
+    pub(super) fn prefix(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Option<Bases>, Error> {
         if sketches.is_empty() {
             return Ok(None);
         }
@@ -77,19 +77,19 @@ impl BaseFinder<'_> {
             let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
             let Some(best) = best_base(&similar, next, |_| true) else { continue };
             last = Some(best);
-            self.add(known, best, &mut taken, &mut bases);
+            self.add(known, group, best, &mut taken, &mut bases);
             if let Some(next) = self.repo.next_in_blob(&best) {
-                self.add(known, next, &mut taken, &mut bases);
+                self.add(known, group, next, &mut taken, &mut bases);
             }
         }
         Ok((!bases.ids.is_empty()).then_some(bases))
     }
 
-    fn add(&self, known: &KnownChunks, location: Location, taken: &mut HashSet<Location>, bases: &mut Bases) {
+    fn add(&self, known: &KnownChunks, group: &Group, location: Location, taken: &mut HashSet<Location>, bases: &mut Bases) {
         if !taken.insert(location) || bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
             return;
         }
-        let Some(found) = self.read_at_depth(known, location, None) else { return };
+        let Some(found) = self.read_at_depth(known, group, location, None) else { return };
         if bases.ids.contains(&found.id) {
             return;
         }
@@ -100,34 +100,32 @@ impl BaseFinder<'_> {
 
     /// Reads a base. One at the end of the longest chain is replaced by the start of that chain, so that a restore never reads more than so
     /// many blobs for one. A base that cannot be read is none: what is damaged must not be relied on.
-    fn read_at_depth(&self, known: &KnownChunks, mut location: Location, len: Option<u32>) -> Option<Found> {
-        for _ in 0..=limits::DEPTH {
-            let frame = self.repo.frame_at(&location)?;
-            if frame.depth < limits::DEPTH {
-                let (id, bytes) = self.repo.chunk_at(&location).ok()?;
-                // What is found by its place must be found by its name, too: that is how a reader will ask for it.
-                known.locate(&[id]).ok()?[0]?;
-                return Some(Found { id, bytes, depth: frame.depth });
-            }
-            location = self.start_of_chain(known, &location, frame, len)?;
+    fn read_at_depth(&self, known: &KnownChunks, group: &Group, mut location: Location, len: Option<u32>) -> Option<Found> {
+        if location.depth >= limits::DEPTH {
+            location = self.start_of_chain(known, &location, len)?;
         }
-        None
+        let (id, bytes) = self.repo.chunk_at(&location).ok()?;
+        // What is found by its place must be found by its name, too: that is how a reader will ask for it, and at what depth.
+        let by_name = known.locate(&[id]).ok()?[0]?;
+        // A chunk that is about to be written is no base of its neighbours: it could become its own.
+        let usable = by_name.depth < limits::DEPTH && !group.ids.contains(&id);
+        usable.then_some(Found { id, bytes, depth: by_name.depth })
     }
 
-    fn start_of_chain(&self, known: &KnownChunks, location: &Location, frame: Frame, len: Option<u32>) -> Option<Location> {
-        let mut frame = frame;
-        let mut start = location.start;
-        let mut at = *location;
-        while frame.depth > 0 {
-            let index = index_of(&frame, start)?;
+    fn start_of_chain(&self, known: &KnownChunks, from: &Location, len: Option<u32>) -> Option<Location> {
+        let mut at = *from;
+        for _ in 0..=limits::DEPTH {
+            if at.depth == 0 {
+                return len.is_none_or(|len| at.len == len).then_some(at);
+            }
+            let frame = self.repo.frame_at(&at)?;
+            let index = index_of(&frame, at.start)?;
             // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
             let index =
                 if frame.bases.len() == frame.chunk_lens.len() { index } else { index * frame.bases.len() / frame.chunk_lens.len() };
             at = known.locate(&[*frame.bases.get(index)?]).ok()?[0]?;
-            start = at.start;
-            frame = self.repo.frame_at(&at)?;
         }
-        len.is_none_or(|len| at.len == len).then_some(at)
+        None
     }
 }
 

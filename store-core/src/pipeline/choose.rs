@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     fn at(pack: u32, start: u32) -> Location {
-        Location { pack, ordinal: 0, start, len: 10 }
+        Location { pack, ordinal: 0, start, len: 10, depth: 0 }
     }
 
     #[test]

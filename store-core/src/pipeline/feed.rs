@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ScopeFifo;
 
+use super::budget::Permit;
 use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
 use super::parent::OldTensors;
 use crate::base::units::MIB;
@@ -39,7 +40,7 @@ pub(super) enum Item {
     /// An entry that needs no reading, and whether it is the same as in the parent snapshot.
     Ready(Box<Entry>, bool),
     /// Small files, read and cut.
-    Batch(Receiver<Vec<WholeFile>>),
+    Batch(Receiver<(Vec<WholeFile>, Permit)>),
     /// A large file begins; its pieces follow.
     Begin(Box<LargeFile>),
     /// The next piece of the large file.
@@ -245,8 +246,7 @@ impl TreeFeeder<'_, '_, '_> {
                 whole_file(&context, found, old.is_some(), tensors.as_ref())
             };
             // Nobody waits for the result any more when the push has failed.
-            let _ = sender.send(files.into_iter().map(read).collect());
-            drop(permit);
+            let _ = sender.send((files.into_iter().map(read).collect(), permit));
         });
         self.send(Item::Batch(receiver))
     }

@@ -18,7 +18,6 @@ mod write;
 use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
-#[expect(unused_imports, reason = "the read verbs use it")]
 pub(crate) use cut::detect_with;
 pub use store::NewCounts;
 pub(crate) use write::{FileSlot, RestoreBatch, RestoreContext};

@@ -105,7 +105,7 @@ impl CodingShared<'_> {
         let known = &self.context.known;
         let sketches = finder.sketches(&group);
         if group.dtype.is_none() {
-            let bases = finder.prefix(known, &sketches)?;
+            let bases = finder.prefix(known, &group, &sketches)?;
             return self.code_one(kind, group, sketches, bases.as_ref());
         }
         let aligned = finder.aligned(known, &group, &sketches)?;
@@ -150,7 +150,8 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
     pub(super) fn chunk(&mut self, id: ChunkId, bytes: &[u8], dtype: Option<Dtype>, hint: Option<ChunkId>) -> Result<(), Error> {
-        if !self.shared.writer.claim(id) {
+        // Between the look-up and the claim a segment of this very push may have brought it into the index.
+        if !self.shared.writer.claim(id) || self.shared.context.known.has(&[id])?[0] {
             return Ok(());
         }
         self.counts.chunks += 1;

@@ -1,11 +1,12 @@
 //! The chunk index as a derived thing: opened late, brought up to date from index segments, built again when it is lost or damaged.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Repo;
 use crate::backend::{Folder, ObjectPath};
-use crate::base::ids::SegmentId;
+use crate::base::ids::{PackId, SegmentId};
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::segment::Segment;
@@ -22,24 +23,27 @@ pub(crate) struct DerivedIndex {
     opened: Mutex<Option<Arc<RocksIndex>>>,
 }
 
+/// An index with the folder that it is in.
+struct Opened {
+    index: RocksIndex,
+    folder: PathBuf,
+}
+
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
         Self { folder, memory, opened: Mutex::new(None) }
     }
 
     /// Opens the first folder that no other process uses.
-    fn open(&self) -> Result<RocksIndex, Error> {
+    fn open(&self) -> Result<Opened, Error> {
         for slot in 0..SLOTS {
             let folder = self.folder.join(slot.to_string());
             match RocksIndex::open(&folder, self.memory) {
-                Ok(index) => return Ok(index),
+                Ok(index) => return Ok(Opened { index, folder }),
                 Err(IndexError::InUse) => {}
                 Err(IndexError::Corrupt(_)) => {
-                    let removed = std::fs::remove_dir_all(&folder);
-                    removed.map_err(|error| {
-                        Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error)
-                    })?;
-                    return Ok(RocksIndex::open(&folder, self.memory)?);
+                    remove(&folder)?;
+                    return Ok(Opened { index: RocksIndex::open(&folder, self.memory)?, folder });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -47,16 +51,22 @@ impl DerivedIndex {
         Err(Error::new(ErrorKind::Busy, format!("{SLOTS} processes of this host use the repository already: try again later")))
     }
 
-    /// Throws all indexes of this host away that no process uses.
+    /// Throws all indexes of this host away that no other process uses. Those that are in use are built again when their segments vanish.
     pub(crate) fn discard(&self) -> Result<(), Error> {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        match std::fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::with(ErrorKind::Failed, format!("cannot remove {}", self.folder.display()), error))
+        for slot in 0..SLOTS {
+            let folder = self.folder.join(slot.to_string());
+            if folder.exists() && !matches!(RocksIndex::open(&folder, self.memory), Err(IndexError::InUse)) {
+                remove(&folder)?;
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
+}
+
+fn remove(folder: &Path) -> Result<(), Error> {
+    let failed = |error| Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error);
+    std::fs::remove_dir_all(folder).map_err(failed)
 }
 
 impl Repo {
@@ -72,43 +82,46 @@ impl Repo {
     }
 
     fn current_index(&self) -> Result<RocksIndex, Error> {
-        let index = self.index.open()?;
-        match self.catch_up(&index) {
-            Ok(true) => Ok(index),
-            // It knows segments that are gone, with packs that may be gone: nothing of it is to be relied on.
-            Ok(false) => self.build_again(index),
-            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => self.build_again(index),
-            Err(error) => Err(error),
+        let opened = self.index.open()?;
+        match self.catch_up(&opened.index) {
+            Ok(true) => return Ok(opened.index),
+            // It knows segments or packs that are gone: nothing of it is to be relied on.
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
+            Err(error) => return Err(error),
         }
-    }
-
-    fn build_again(&self, old: RocksIndex) -> Result<RocksIndex, Error> {
-        drop(old);
-        self.index.discard()?;
-        let index = self.index.open()?;
-        if self.catch_up(&index)? {
-            Ok(index)
+        drop(opened.index);
+        remove(&opened.folder)?;
+        let opened = self.index.open()?;
+        if self.catch_up(&opened.index)? {
+            Ok(opened.index)
         } else {
-            Err(Error::new(ErrorKind::Busy, "index segments vanish while they are read: try again"))
+            Err(Error::new(ErrorKind::Busy, "packs or index segments vanish while they are read: try again"))
         }
     }
 
-    /// Takes in the segments that the index has not seen. `false` when it has seen some that are no longer there.
+    /// Takes in the segments that the index has not seen, but for packs that are not there. `false` when it knows segments or packs that
+    /// are gone.
     fn catch_up(&self, index: &RocksIndex) -> Result<bool, Error> {
-        let mut unknown_to_listing = index.applied()?;
+        let mut gone = index.applied()?;
         let mut missing = Vec::new();
         for listed in self.backend.list(Folder::Segments)? {
             let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
-            if !unknown_to_listing.remove(&id) {
+            if !gone.remove(&id) {
                 missing.push(id);
             }
         }
-        if !unknown_to_listing.is_empty() {
+        // Packs are written before the segments that name them: listed later, all that still exist are seen.
+        let exist: HashSet<PackId> = self.backend.list(Folder::Packs)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        if !gone.is_empty() || !index.packs()?.iter().all(|pack| exist.contains(pack)) {
             return Ok(false);
         }
         for id in &missing {
             match self.read_segment(id) {
-                Ok(segment) => index.apply(id, &segment)?,
+                Ok(mut segment) => {
+                    segment.packs.retain(|pack| exist.contains(&pack.id));
+                    index.apply(id, &segment)?;
+                }
                 // The others still say where their chunks are. It is tried again each time, until a repair removes it.
                 Err(error) if error.kind() == ErrorKind::Damage => {
                     self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index` makes it anew from the packs");

@@ -305,7 +305,6 @@ pub(crate) struct Extents<'r> {
 
 impl Extents<'_> {
     /// The next extent.
-    #[expect(clippy::should_implement_trait, reason = "it fails")]
     pub(crate) fn next(&mut self) -> Result<Option<Placed>, Error> {
         let extent = match &mut self.list {
             List::Inline(extents) => extents.next(),

@@ -67,6 +67,8 @@ pub struct Repo {
     pub(crate) compression: Compression,
     pub(crate) memory: MemoryPlan,
     pub(crate) cache_dir: PathBuf,
+    /// Features that a writer must know, and this one does not.
+    unknown_to_writers: u64,
     warnings: Mutex<Vec<Warning>>,
 }
 

@@ -72,7 +72,7 @@ impl Repo {
         if backend.create(&ObjectPath::Config, &object)? == Created::Exists {
             return Err(Error::new(ErrorKind::Refused, format!("{} is a repository already", options.location)));
         }
-        Ok((Self::assemble(options, backend, keys, config)?, slot))
+        Ok((Self::assemble(options, backend, keys, config, 0)?, slot))
     }
 
     /// Opens the repository with the first key slot that fits.
@@ -90,10 +90,16 @@ impl Repo {
         let master = unlock(&*backend, identity.repo, secrets)?;
         let keys = RepoKeys::new(master, identity.repo);
         let config = Config::open(&object, &keys).map_err(|error| damaged(CONFIG_PATH, error))?;
-        Self::assemble(options, backend, keys, config)
+        Self::assemble(options, backend, keys, config, identity.read_only)
     }
 
-    fn assemble(options: &OpenOptions, backend: Arc<dyn Backend>, keys: RepoKeys, config: Config) -> Result<Self, Error> {
+    fn assemble(
+        options: &OpenOptions,
+        backend: Arc<dyn Backend>,
+        keys: RepoKeys,
+        config: Config,
+        unknown_to_writers: u64,
+    ) -> Result<Self, Error> {
         let threads = if options.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { options.threads };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("snap-{i}")).build();
         let pool = Arc::new(pool.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the worker threads", error))?);
@@ -111,6 +117,7 @@ impl Repo {
             compression: options.compression,
             memory,
             cache_dir,
+            unknown_to_writers,
             warnings: Mutex::default(),
         })
     }

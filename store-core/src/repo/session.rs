@@ -29,6 +29,13 @@ impl SessionHandle {
 impl Repo {
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
+        if self.unknown_to_writers != 0 {
+            let message = format!(
+                "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
+                self.unknown_to_writers
+            );
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
         let id = SessionId::from_bytes(rng::bytes()?);
         let session = Session {
             writer: self.writer()?,
@@ -52,7 +59,7 @@ impl Repo {
                 "this push was taken for dead and fenced by another process: push again, what was written is taken up",
             ));
         }
-        self.end_session(session);
+        self.end_session(&session);
         Ok(match path {
             ObjectPath::Outcome(id) => id,
             _ => unreachable!("the path was made above"),
@@ -60,7 +67,7 @@ impl Repo {
     }
 
     /// Takes a session's announcement away. Its outcome says all, or it has none and wrote nothing that anybody relies on.
-    pub fn end_session(&self, session: SessionHandle) {
+    pub fn end_session(&self, session: &SessionHandle) {
         // A leftover announcement costs a later prune a moment; it harms nobody.
         let _ = self.backend.delete(&ObjectPath::Session(session.id));
     }

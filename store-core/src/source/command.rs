@@ -51,6 +51,8 @@ impl Command {
         let (program, arguments) = words.split_first().ok_or(CommandError::Empty)?;
         let mut child = std::process::Command::new(program)
             .args(arguments)
+            // What opens the repository is none of its business.
+            .env_remove("SNAP_PASSWORD")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -29,7 +29,7 @@ pub(super) fn distance(dtype: Dtype, old: &[u8], new: &[u8]) -> Distance {
         return Distance::default();
     }
     match dtype {
-        Dtype::F64 => elements(old, new, |x| f64::from_le_bytes(x), |a, b| (a - b).abs()),
+        Dtype::F64 => elements(old, new, f64::from_le_bytes, |a, b| (a - b).abs()),
         Dtype::F32 => elements(old, new, |x| f64::from(f32::from_le_bytes(x)), |a, b| (a - b).abs()),
         Dtype::BF16 => elements(old, new, |x| f64::from(f32::from_bits(u32::from(u16::from_le_bytes(x)) << 16)), |a, b| (a - b).abs()),
         Dtype::F16 => elements(old, new, |x| small(u16::from_le_bytes(x), &F16), |a, b| (a - b).abs()),
