@@ -56,7 +56,11 @@ fn what_was_reported_survives_pushes_that_are_killed() {
         std::thread::sleep(Duration::from_nanos(noise.below(usual.as_nanos() as u64 * 5 / 4)));
         let _ = child.kill();
         let (ids, _, _) = reported(child);
-        if ids.is_empty() { before += 1 } else { after += 1 }
+        if ids.is_empty() {
+            before += 1
+        } else {
+            after += 1
+        }
         snapshots.extend(ids.iter().map(|id| (*id, tree.clone())));
 
         // The next push works as it is, and what was reported before comes back.

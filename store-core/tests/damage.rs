@@ -4,9 +4,9 @@
 //! A usual run changes every 61st byte. All of them, one after the other, which takes some minutes:
 //! `cargo test --release -p store-core --test damage -- --ignored`.
 
+mod rig;
 #[path = "../src/tensor/samples.rs"]
 mod samples;
-mod rig;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
