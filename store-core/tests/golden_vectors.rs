@@ -1,6 +1,8 @@
 //! The golden vectors of `spec/vectors`, which another program made from `spec/FORMAT.md`: what is good encodes to the same bytes and
 //! back, and what is spoilt is refused. Vectors are only ever added, so every version of the program reads what the first one wrote.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod golden;
 
 use golden::value::{abort, config, contents, frame, identity, node, note, segment, session, slot, snapshot};

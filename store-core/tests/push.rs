@@ -1,5 +1,7 @@
 //! Pushing into a repository on disk, through the library.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use store_core::codec::Compression;

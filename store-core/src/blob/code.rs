@@ -11,7 +11,7 @@ use crate::format::blob::{BlobKind, Frame, Step};
 use crate::tensor::{Dtype, GgufType};
 
 /// Codes of codec steps (`spec/CODECS.md`, section 1).
-mod code {
+mod codes {
     pub(super) const ZSTD: u8 = 1;
     pub(super) const ZSTD_PREFIX: u8 = 2;
     pub(super) const PLANES: u8 = 3;
@@ -93,14 +93,14 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {
-    Coding { step: Some((code::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses_bases: false }
+    Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses_bases: false }
 }
 
 fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
     let alone = || (!looks_incompressible(plain)).then(|| zstd(plain, level));
     let Some(bases) = bases else { return alone() };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
-    let with_bases = Coding { step: Some((code::ZSTD_PREFIX, Vec::new())), bytes, uses_bases: true };
+    let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses_bases: true };
     // Clearly worth it: the other way need not be tried.
     if with_bases.bytes.len() < plain.len() / 4 {
         return Some(with_bases);
@@ -125,14 +125,14 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
         && worth((difference / 8) as usize, bases) < (estimate.planes / 8) as usize
     {
         let bytes = float_diff::encode(element, plain, &bases.bytes);
-        return Some(Coding { step: Some((code::DIFFERENCE, parameters)), bytes, uses_bases: true });
+        return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses_bases: true });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
     let repeats = sample_zstd(plain) < (estimate.planes / 8) as usize;
     if repeats {
         return Some(zstd(plain, level));
     }
-    Some(Coding { step: Some((code::PLANES, parameters)), bytes: planes::encode(element, plain), uses_bases: false })
+    Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses_bases: false })
 }
 
 /// What zstd at its fastest would make of `plain`, from two pieces of it.
@@ -159,13 +159,13 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             _ => Err(CodecError::Malformed("the parameters of a codec step")),
         };
         bytes = match step.code {
-            code::ZSTD | code::ZSTD_PREFIX if !step.parameters.is_empty() => {
+            codes::ZSTD | codes::ZSTD_PREFIX if !step.parameters.is_empty() => {
                 return Err(CodecError::Malformed("the parameters of a codec step").into());
             }
-            code::ZSTD => zstd_decode(&bytes, len)?,
-            code::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
-            code::PLANES => planes::decode(element()?, &bytes, len)?,
-            code::DIFFERENCE => float_diff::decode(element()?, &bytes, bases, len)?,
+            codes::ZSTD => zstd_decode(&bytes, len)?,
+            codes::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
+            codes::PLANES => planes::decode(element()?, &bytes, len)?,
+            codes::DIFFERENCE => float_diff::decode(element()?, &bytes, bases, len)?,
             unknown => return Err(CodecError::Unknown(unknown).into()),
         };
     }
@@ -176,10 +176,10 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
 pub fn codec_name(frame: &Frame) -> &'static str {
     match frame.steps.first().map(|step| step.code) {
         None => "stored",
-        Some(code::ZSTD) => "zstd",
-        Some(code::ZSTD_PREFIX) => "zstd delta",
-        Some(code::PLANES) => "planes",
-        Some(code::DIFFERENCE) => "difference",
+        Some(codes::ZSTD) => "zstd",
+        Some(codes::ZSTD_PREFIX) => "zstd delta",
+        Some(codes::PLANES) => "planes",
+        Some(codes::DIFFERENCE) => "difference",
         Some(_) => "unknown",
     }
 }

@@ -13,6 +13,9 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+/// Extended attributes: names and values.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a file system says of an entry, besides its content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Metadata {
@@ -33,7 +36,7 @@ pub struct Metadata {
     /// How many names the inode had.
     pub links: u64,
     /// Extended attributes, ACLs among them, sorted by name, no name twice.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub xattrs: Xattrs,
 }
 
 /// A run of a file's bytes.
@@ -265,9 +268,9 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     Ok(Entry { name, kind, meta: Metadata { mode, uid, gid, mtime, ctime, inode, device, links, xattrs } })
 }
 
-fn read_xattrs(reader: &mut Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, WireError> {
+fn read_xattrs(reader: &mut Reader<'_>) -> Result<Xattrs, WireError> {
     let count = reader.count("an entry's extended attributes", limits::XATTRS_LEN / 2)?;
-    let mut xattrs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut xattrs = Xattrs::new();
     let mut room = limits::XATTRS_LEN;
     for _ in 0..count {
         let name = reader.string("an extended attribute's name", room)?;

@@ -55,10 +55,10 @@ impl BaseFinder<'_> {
         let mut located = known.locate(&hints)?.into_iter();
         let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
         let mut found = Vec::with_capacity(group.ids.len());
-        for i in 0..group.ids.len() {
+        for (i, similar) in similar.iter().enumerate() {
             let len = group.lens[i];
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
-            let location = hint.or_else(|| best_base(&similar[i], None, |location| location.len == len));
+            let location = hint.or_else(|| best_base(similar, None, |location| location.len == len));
             let base = location.and_then(|location| self.read_at_depth(known, group, location, Some(len)));
             found.push(base.map(|base| Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true }));
         }

@@ -79,6 +79,7 @@ impl From<ReadError> for Error {
 }
 
 type BlobKey = (PackId, u32);
+type Decoded = Arc<Vec<u8>>;
 
 /// Decoded blobs and opened packs, within a budget.
 #[derive(Debug)]
@@ -197,7 +198,7 @@ impl Repo {
         Ok(bytes)
     }
 
-    fn blob_at(&self, location: &Location) -> Result<(Option<Arc<Vec<u8>>>, BlobPlace), ReadError> {
+    fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
         let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
         let place = index.blob(location.pack, location.ordinal).map_err(|error| ReadError::Index(error.to_string()))?;
         let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
