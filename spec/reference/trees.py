@@ -45,10 +45,12 @@ def make(root: Path, version: int, large: bool) -> None:
     (root / "many").mkdir()
     for n in range(300 if large else 150):
         (root / "many" / f"{n * version}").touch()
-    weights(root / "weights.safetensors", rng, version, 400_000 if large else 64)
+    weights(root / "weights.safetensors", rng, version, 400_000 if large else 2048)
+    words = [rng.choice(NAMES) for _ in range(100_000 if large else 5_000)]
+    words[1000] = b"version %d" % version
+    (root / "words").write_bytes(b" ".join(words))
     if large:
         (root / "noise").write_bytes(b"v%d" % version + rng.randbytes(1_500_000))
-        (root / "words").write_bytes(b" ".join(rng.choice(NAMES) for _ in range(100_000)))
     holes(root / "holes", PIECES, 7 << 20)
     holes(root / "hole", [], 1 << 20)
     (root / "link").symlink_to("folder/in")
@@ -75,22 +77,18 @@ def make(root: Path, version: int, large: bool) -> None:
 
 
 def weights(path: Path, rng: random.Random, version: int, count: int) -> None:
-    """Two tensors as safetensors; the second version has moved a little."""
+    """Three tensors as safetensors; in the second version the values have moved a little."""
     values = [rng.gauss(0, 0.02) for _ in range(count)]
     values = [v + (version - 1) * rng.gauss(0, 1e-5) for v in values]
-    data = struct.pack(f"<{count}f", *values)
-    half = b"".join(data[at + 2 : at + 4] for at in range(0, len(data), 4))
-    header = json.dumps(
-        {
-            "layer.f32": {"dtype": "F32", "shape": [count // 8, 8], "data_offsets": [0, len(data)]},
-            "layer.bf16": {
-                "dtype": "BF16",
-                "shape": [count // 8, 8],
-                "data_offsets": [len(data), len(data) + len(half)],
-            },
-        }
-    ).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + data + half)
+    single = struct.pack(f"<{count}f", *values)
+    brain = b"".join(single[at + 2 : at + 4] for at in range(0, len(single), 4))
+    tensors, at = {}, 0
+    for name, dtype, data in (("a", "F32", single), ("b", "BF16", brain), ("zeros", "U8", bytes(64 << 10))):
+        shape = [len(data) // {"F32": 4, "BF16": 2, "U8": 1}[dtype]]
+        tensors[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    header = json.dumps(tensors).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + single + brain + bytes(64 << 10))
 
 
 def holes(path: Path, pieces: list[tuple[int, bytes]], size: int) -> None:
