@@ -67,8 +67,7 @@ fn records(seeds: &mut Seeds) {
     let identity = Identity { repo: keys.repo(), compatible: 0, read_only: 0, incompatible: 0 };
     let config = Config::new(TIME);
     let argon = Kdf::Argon2id { memory_kib: 16, passes: 1, lanes: 1, salt: SALT };
-    let slot =
-        |kdf: &Kdf| SlotInfo { repo: keys.repo(), created: TIME, label: "a".into(), host: "b".into(), kdf: kdf.clone() };
+    let slot = |kdf: &Kdf| SlotInfo { repo: keys.repo(), created: TIME, label: "a".into(), host: "b".into(), kdf: kdf.clone() };
     let writer = WriterId::from_bytes([4; 16]);
     let session = Session {
         writer,
@@ -149,7 +148,11 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
         let frame = frame_bytes(&coded.frame);
         seeds.put("pack_frame", &frame);
         seeds.put("blob_decode", [&frame[..], &[0], &coded.bytes].concat());
-        blobs.push(BlobEntry { frame: coded.frame, ids: vec![ChunkId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32])], sketches: Vec::new() });
+        blobs.push(BlobEntry {
+            frame: coded.frame,
+            ids: vec![ChunkId::from_bytes([1; 32]), ChunkId::from_bytes([2; 32])],
+            sketches: Vec::new(),
+        });
     }
     // Against a base: text with a prefix, and numbers of each kind that has a codec of its own.
     let old = noise(4096);

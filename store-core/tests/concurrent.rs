@@ -4,7 +4,7 @@ mod rig;
 
 use std::collections::BTreeMap;
 
-use rig::{Noise, Place, assert_restores, assert_whole, check_all, push_path, reported, start_child, tree_at};
+use rig::{Noise, Place, assert_restores, assert_whole, check_all, reported, start_child, tree_at};
 
 const PROCESSES: usize = 4;
 const PUSHES: usize = 3;
@@ -51,21 +51,4 @@ fn processes_that_push_at_once_do_not_disturb_one_another() {
             std::fs::remove_dir_all(&place.cache).unwrap();
         }
     }
-}
-
-#[test]
-fn an_open_repository_sees_what_others_push_meanwhile() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = Place::below(folder.path());
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let mut noise = Noise::new(2);
-    std::fs::write(data.join("a"), noise.bytes(100_000)).unwrap();
-    let repo = place.init();
-    push_path(&repo, &data).unwrap();
-    std::fs::write(data.join("b"), noise.bytes(100_000)).unwrap();
-    let (ids, well, errors) = reported(start_child(&place, &data, 1));
-    assert!(well, "{errors}");
-    assert_restores(&repo, ids[0], &tree_at(&data));
-    assert_whole(&repo);
 }

@@ -56,7 +56,11 @@ fn what_was_reported_survives_pushes_that_are_killed() {
         std::thread::sleep(Duration::from_nanos(noise.below(usual.as_nanos() as u64 * 5 / 4)));
         let _ = child.kill();
         let (ids, _, _) = reported(child);
-        if ids.is_empty() { before += 1 } else { after += 1 }
+        if ids.is_empty() {
+            before += 1
+        } else {
+            after += 1
+        }
         snapshots.extend(ids.iter().map(|id| (*id, tree.clone())));
 
         // The next push works as it is, and what was reported before comes back.
@@ -91,7 +95,7 @@ struct Indexed {
 
 impl Indexed {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = rig::quick_folder();
         let place = Place::below(folder.path());
         let data = folder.path().join("data");
         let mut noise = Noise::new(9);
@@ -126,10 +130,9 @@ impl Indexed {
 
     /// The first command restores or pushes, by turns; all snapshots come back.
     fn works(&self, what: &str, restore_first: bool) {
-        eprintln!("{what}");
         let push = || {
-            let repo = self.place.open().unwrap();
-            push_path(&repo, &self.data).unwrap().snapshot.unwrap()
+            let repo = self.place.open().unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            push_path(&repo, &self.data).unwrap_or_else(|error| panic!("{what}: {error:?}")).snapshot.unwrap()
         };
         let (id, tree) = &self.snapshots[2];
         if restore_first {
@@ -169,33 +172,40 @@ fn an_index_with_damaged_or_missing_files_is_built_again() {
 }
 
 #[test]
-fn an_index_with_changed_bytes_gives_no_wrong_bytes_and_is_built_again() {
+fn an_index_with_changed_bytes_fails_one_command_at_most_and_gives_no_wrong_bytes() {
     let indexed = Indexed::new();
     let mut noise = Noise::new(4);
-    let mut retried = 0;
+    let (mut failed, mut cases) = (0, 0);
     for (file, bytes) in indexed.files().filter(|(_, bytes)| !bytes.is_empty()) {
-        for part in 0..8 {
+        for part in 0..6 {
             let mut bad = bytes.clone();
-            let at = bytes.len() * part / 8;
+            let at = bytes.len() * part / 6;
             let end = bytes.len().min(at + 16);
             bad[at..end].copy_from_slice(&noise.bytes(end - at));
             indexed.with(file, Some(&bad));
-            let (id, tree) = &indexed.snapshots[1];
-            // What opens is only found out when it is read: then the command fails, and the next one has a new index.
-            let repo = indexed.place.open().unwrap();
-            let whole = match find(&repo, *id).map(|stored| rig::restored(&repo, &stored)) {
-                Some((found, Ok(report), _)) if report.failed == 0 => found == *tree,
-                _ => {
-                    retried += 1;
-                    true
-                }
-            };
-            assert!(whole, "{} changed at {at}: wrong bytes were restored", file.display());
-            drop(repo);
-            indexed.works(&format!("{} was changed at {at}", file.display()), part % 2 == 0);
+            cases += 1;
+            let mut failures = 0;
+            // Tables are looked at where they are read: the damage may show in any of these, and is gone with the next.
+            for command in 0..4 {
+                let (id, tree) = &indexed.snapshots[command % 3];
+                let repo = indexed.place.open().unwrap();
+                let worked = if (command + part) % 2 == 0 {
+                    push_path(&repo, &indexed.data).is_ok()
+                } else {
+                    let stored = find(&repo, *id).unwrap();
+                    let (found, report, _) = rig::restored(&repo, &stored);
+                    let worked = report.is_ok_and(|report| report.failed == 0);
+                    assert!(!worked || found == *tree, "{} changed at {at}: wrong bytes were restored", file.display());
+                    worked
+                };
+                failures += u32::from(!worked);
+            }
+            assert!(failures <= 1, "{} changed at {at}: {failures} commands failed", file.display());
+            failed += failures;
+            indexed.works("", part % 2 == 0);
         }
     }
-    eprintln!("{retried} commands had to be run again");
+    eprintln!("{cases} changes, {failed} commands had to be run again");
 }
 
 #[test]

@@ -52,21 +52,6 @@ impl LocalBackend {
         Self { root: root.to_path_buf(), counter: AtomicU64::new(0) }
     }
 
-    /// Removes what writers that are gone left unfinished: temporary files older than a day. They were never objects.
-    pub fn clean_unfinished(&self) -> Result<(), BackendError> {
-        let folder = self.root.join(UNFINISHED);
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
-        for entry in entries.flatten() {
-            let old =
-                entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86_400));
-            if old {
-                // Another process may have been quicker; a file that stays is tried again next time.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(())
-    }
-
     fn path(&self, path: &ObjectPath) -> PathBuf {
         self.root.join(path.to_string())
     }
@@ -147,6 +132,21 @@ impl Backend for LocalBackend {
             }
         }
         Ok(found)
+    }
+
+    /// They are temporary files, and old when their writer is surely gone: after a day.
+    fn clean_unfinished(&self) -> Result<(), BackendError> {
+        let folder = self.root.join(UNFINISHED);
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let old =
+                entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86_400));
+            if old {
+                // Another process may have been quicker; a file that stays is tried again next time.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
     }
 
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {

@@ -85,6 +85,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// All objects of a folder, in no order. Names that are none are left out.
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError>;
 
+    /// Removes what writers that are gone left unfinished, if the driver keeps such things. They were never objects.
+    fn clean_unfinished(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Deletes an object. That it is not there is no error.
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError>;
 }

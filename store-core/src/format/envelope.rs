@@ -165,6 +165,11 @@ impl<'a> Sealed<'a> {
         Ok(Self { header, clear, bound_len: HEADER_LEN + clear_len, bytes })
     }
 
+    /// Bytes of the sealed part.
+    pub fn sealed_len(&self) -> usize {
+        self.bytes.len() - self.bound_len
+    }
+
     /// Opens the sealed part.
     pub fn open(&self, key: &ObjectKey, place: Place<'_>) -> Result<Vec<u8>, ObjectError> {
         key.check(&self.header.commitment)?;

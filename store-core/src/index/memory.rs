@@ -36,7 +36,7 @@ impl ChunkIndex for MemoryIndex {
         Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).packs.get(number as usize).copied())
     }
 
-    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError> {
+    fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
         let tables = &mut *self.0.write().unwrap_or_else(PoisonError::into_inner);
         for pack in &segment.packs {
             if tables.numbers.contains_key(&pack.id) {
@@ -56,7 +56,7 @@ impl ChunkIndex for MemoryIndex {
                 tables.blobs.insert((number, ordinal as u32), BlobPlace { pack: pack.id, offset, frame: blob.frame.clone() });
             }
         }
-        tables.applied.insert(*id);
+        tables.applied.extend(id);
         Ok(())
     }
 

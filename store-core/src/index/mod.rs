@@ -75,8 +75,9 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// All packs it knows.
     fn packs(&self) -> Result<Vec<PackId>, IndexError>;
 
-    /// Takes in what a segment says of its packs, at once or not at all.
-    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError>;
+    /// Takes in what a segment says of its packs, at once or not at all. Without a name it does not count among those that were
+    /// [taken in](Self::applied): packs that it names are missing, and it is to be looked at again.
+    fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError>;
 
     /// Which segments were taken in.
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError>;

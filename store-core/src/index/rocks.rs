@@ -30,6 +30,8 @@ const FAMILIES: [&str; 7] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, 
 const LAYOUT_KEY: &[u8] = b"layout";
 const LAYOUT: &[u8] = b"snap chunk index 2";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
+/// A file in the folder that says: damage was found while it was read.
+const DAMAGED: &str = "damaged";
 
 /// A RocksDB folder.
 pub struct RocksIndex {
@@ -46,6 +48,9 @@ impl RocksIndex {
     /// Opens the index in `folder`, or makes an empty one. `memory` bytes go to its caches and buffers.
     pub fn open(folder: &Path, memory: usize) -> Result<Self, IndexError> {
         std::fs::create_dir_all(folder).map_err(|error| IndexError::Io(format!("{}: {error}", folder.display())))?;
+        if folder.join(DAMAGED).exists() {
+            return Err(IndexError::Corrupt("damage was found in it before".into()));
+        }
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -74,6 +79,15 @@ impl RocksIndex {
     fn number_of(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError> {
         let value = self.db.get_pinned_cf(self.family(NUMBERS), pack.as_bytes()).map_err(failure)?;
         value.map(|value| number(&value)).transpose()
+    }
+
+    /// Sees to it that an index in which damage shows is not opened again: tables are only looked at where they are read.
+    fn watch<T>(&self, result: Result<T, IndexError>) -> Result<T, IndexError> {
+        if let Err(IndexError::Corrupt(_)) = &result {
+            // Without the mark the next command finds the same damage, and says so again.
+            let _ = std::fs::write(self.db.path().join(DAMAGED), []);
+        }
+        result
     }
 
     /// Merges all that was taken in into one sorted run, after a rebuild.
@@ -162,6 +176,44 @@ fn read_blob(value: &[u8], pack: PackId) -> Result<BlobPlace, IndexError> {
 
 impl ChunkIndex for RocksIndex {
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        self.watch(self.find_now(ids))
+    }
+
+    fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
+        self.watch(self.blob_now(pack, ordinal))
+    }
+
+    fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
+        self.watch(self.pack_now(number))
+    }
+
+    fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
+        self.watch(self.apply_now(id, segment))
+    }
+
+    fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
+        self.watch(self.similar_now(sketches))
+    }
+
+    fn packs(&self) -> Result<Vec<PackId>, IndexError> {
+        self.watch(self.packs_now())
+    }
+
+    fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+        self.watch(self.applied_now())
+    }
+
+    fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
+        self.watch(self.for_each_blob_now(found))
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        self.watch(self.flush_now())
+    }
+}
+
+impl RocksIndex {
+    fn find_now(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_unstable_by_key(|i| ids[*i]);
         let keys = order.iter().map(|i| ids[*i].as_bytes().as_slice());
@@ -173,20 +225,20 @@ impl ChunkIndex for RocksIndex {
         Ok(found)
     }
 
-    fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
-        let Some((id, _)) = self.pack(pack)? else { return Ok(None) };
+    fn blob_now(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
+        let Some((id, _)) = self.pack_now(pack)? else { return Ok(None) };
         let value = self.db.get_pinned_cf(self.family(BLOBS), blob_key(pack, ordinal)).map_err(failure)?;
         value.map(|value| read_blob(&value, id)).transpose()
     }
 
-    fn pack(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
+    fn pack_now(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
         let value = self.db.get_pinned_cf(self.family(PACKS), number.to_be_bytes()).map_err(failure)?;
         let Some(value) = value else { return Ok(None) };
         let mut reader = Reader::new(&value);
         Ok(Some((PackId::from_bytes(reader.array().map_err(odd)?), reader.u64().map_err(odd)?)))
     }
 
-    fn apply(&self, id: &SegmentId, segment: &Segment) -> Result<(), IndexError> {
+    fn apply_now(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
         let meta = self.family(META);
         let next = self.db.get_pinned_cf(meta, NEXT_PACK_KEY).map_err(failure)?;
         let mut next = next.map_or(Ok(0), |value| number(&value))?;
@@ -214,7 +266,7 @@ impl ChunkIndex for RocksIndex {
         chunks.sort_unstable_by_key(|(id, location)| (*id, location.depth));
         chunks.dedup_by_key(|(id, _)| *id);
         let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
-        let held = self.find(&ids)?;
+        let held = self.find_now(&ids)?;
         for ((id, location), _) in chunks.iter().zip(held).filter(|((_, new), held)| held.is_none_or(|held| new.depth < held.depth)) {
             batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(location));
         }
@@ -224,11 +276,13 @@ impl ChunkIndex for RocksIndex {
             batch.put_cf(self.family(SKETCHES), key, location_value(location));
         }
         batch.put_cf(meta, NEXT_PACK_KEY, next.to_be_bytes());
-        batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []);
+        if let Some(id) = id {
+            batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []);
+        }
         self.db.write_opt(batch, &unlogged()).map_err(failure)
     }
 
-    fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
+    fn similar_now(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
         let mut keys: Vec<([u8; 5], usize)> =
             sketches.iter().enumerate().flat_map(|(i, sketch)| feature_keys(*sketch).map(|key| (key, i))).collect();
         keys.sort_unstable();
@@ -242,12 +296,12 @@ impl ChunkIndex for RocksIndex {
         Ok(found)
     }
 
-    fn packs(&self) -> Result<Vec<PackId>, IndexError> {
+    fn packs_now(&self) -> Result<Vec<PackId>, IndexError> {
         let keys = self.db.iterator_cf(self.family(NUMBERS), IteratorMode::Start);
         keys.map(|item| item.map_err(failure)?.0[..].try_into().map(PackId::from_bytes).map_err(odd)).collect()
     }
 
-    fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+    fn applied_now(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
         let keys = self.db.iterator_cf(self.family(SEGMENTS), IteratorMode::Start);
         keys.map(|item| {
             let (key, _) = item.map_err(failure)?;
@@ -256,7 +310,7 @@ impl ChunkIndex for RocksIndex {
         .collect()
     }
 
-    fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
+    fn for_each_blob_now(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
         let mut current: Option<(PackNumber, PackId)> = None;
         for item in self.db.iterator_cf(self.family(BLOBS), IteratorMode::Start) {
             let (key, value) = item.map_err(failure)?;
@@ -264,7 +318,7 @@ impl ChunkIndex for RocksIndex {
             let (pack, ordinal) = ((key >> 32) as u32, key as u32);
             let id = match current {
                 Some((number, id)) if number == pack => id,
-                _ => self.pack(pack)?.ok_or_else(|| odd("a blob without its pack"))?.0,
+                _ => self.pack_now(pack)?.ok_or_else(|| odd("a blob without its pack"))?.0,
             };
             current = Some((pack, id));
             found(pack, ordinal, read_blob(&value, id)?);
@@ -272,7 +326,7 @@ impl ChunkIndex for RocksIndex {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), IndexError> {
+    fn flush_now(&self) -> Result<(), IndexError> {
         let families: Vec<_> = FAMILIES.iter().map(|name| self.family(name)).collect();
         self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(failure)
     }

@@ -12,6 +12,7 @@ use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId, SnapshotId};
 use crate::base::limits;
 use crate::base::wire;
+use crate::crypto::TAG_LEN;
 use crate::error::{Error, ErrorKind, chain};
 use crate::format::blob::BlobKind;
 use crate::format::entry::{Content, Extent, Kind};
@@ -108,10 +109,12 @@ const HITS: usize = 10;
 /// When the repository cannot be read at all, or the monitor interrupts. Damage is in the report.
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let mut checker = Checker { repo, monitor, report: Report::default(), defects: BTreeMap::new(), bad_chunks: HashMap::new() };
+    // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
+    let outcomes = repo.outcome_ids()?;
     checker.records()?;
     let listed = checker.segments()?;
     checker.packs(&listed, options.read)?;
-    checker.snapshots()?;
+    checker.snapshots(&outcomes)?;
     Ok(checker.finish())
 }
 
@@ -185,7 +188,11 @@ impl Checker<'_> {
         if kind == ObjectKind::KeySlot {
             // What is sealed opens only with its own password; what is in the clear can be read.
             let info = SlotInfo::decode(object).map_err(|error| chain(&error))?;
-            return if info.repo == self.repo.id() { Ok(()) } else { Err("it belongs to another repository".into()) };
+            if info.repo != self.repo.id() {
+                return Err("it belongs to another repository".into());
+            }
+            let sealed = Sealed::parse(object, kind).map_err(|error| chain(&error))?;
+            return if sealed.sealed_len() == 32 + TAG_LEN { Ok(()) } else { Err("it is cut short, or bytes follow it".into()) };
         }
         let sealed = Sealed::parse(object, kind).map_err(|error| chain(&error))?;
         let key = self.repo.keys.object(kind as u8, sealed.header.epoch, &sealed.header.salt);
@@ -254,9 +261,9 @@ impl Checker<'_> {
     }
 
     /// Walks every snapshot. Nodes and chunks that were seen before are not looked at again, unless one in them is bad.
-    fn snapshots(&mut self) -> Result<(), Error> {
+    fn snapshots(&mut self, outcomes: &[SnapshotId]) -> Result<(), Error> {
         let mut seen = Seen { good: HashSet::new(), chunks: HashSet::new() };
-        for id in self.repo.outcome_ids()? {
+        for id in outcomes.iter().copied() {
             self.interrupted()?;
             match self.repo.read_outcome(&id) {
                 Ok(Outcome::Commit(snapshot)) => {

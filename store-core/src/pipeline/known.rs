@@ -16,6 +16,10 @@ pub(super) struct KnownChunks {
     index: Arc<RocksIndex>,
     /// Packs that the index names and that no longer exist.
     gone: HashSet<PackNumber>,
+    /// Whether packs or index segments are missing. Then nothing is taken over that was not looked up.
+    incomplete: bool,
+    /// Blobs whose chain of bases leads to what is missing: they are there and cannot be decoded.
+    broken: HashSet<(PackNumber, u32)>,
 }
 
 impl KnownChunks {
@@ -30,7 +34,33 @@ impl KnownChunks {
                 gone.insert(number);
             }
         }
-        Ok(Self { index, gone })
+        let mut known = Self { index, incomplete: repo.index.is_incomplete() || !gone.is_empty(), gone, broken: HashSet::new() };
+        if known.incomplete {
+            known.find_broken()?;
+        }
+        Ok(known)
+    }
+
+    /// Whether packs or index segments are missing.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// Follows the chains of bases, the shortest first.
+    fn find_broken(&mut self) -> Result<(), Error> {
+        let mut coded = Vec::new();
+        self.index.for_each_blob(&mut |pack, ordinal, place| {
+            if !place.frame.bases.is_empty() {
+                coded.push((place.frame.depth, pack, ordinal, place.frame.bases));
+            }
+        })?;
+        coded.sort_unstable_by_key(|(depth, ..)| *depth);
+        for (_, pack, ordinal, bases) in coded {
+            if !self.has(&bases)?.into_iter().all(|held| held) {
+                self.broken.insert((pack, ordinal));
+            }
+        }
+        Ok(())
     }
 
     /// For each chunk, whether it is held.
@@ -41,14 +71,18 @@ impl KnownChunks {
     /// Where these chunks are, as far as they are held.
     pub(super) fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
         let mut found = self.index.find(ids)?;
-        found.iter_mut().for_each(|location| *location = location.filter(|location| !self.gone.contains(&location.pack)));
+        found.iter_mut().for_each(|location| *location = location.filter(|location| self.is_readable(location)));
         Ok(found)
     }
 
     /// For each sketch, the held chunks that share values with it, once for each value.
     pub(super) fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, Error> {
         let mut found = self.index.similar(sketches)?;
-        found.iter_mut().for_each(|similar| similar.retain(|location| !self.gone.contains(&location.pack)));
+        found.iter_mut().for_each(|similar| similar.retain(|location| self.is_readable(location)));
         Ok(found)
+    }
+
+    fn is_readable(&self, location: &Location) -> bool {
+        !self.gone.contains(&location.pack) && !self.broken.contains(&(location.pack, location.ordinal))
     }
 }

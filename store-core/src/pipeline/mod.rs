@@ -84,15 +84,18 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How, expected: Totals, monitor: &
         read_ahead: Budget::new(repo.memory.read_ahead),
     });
     let writer = PackWriter::new(repo, how.trial)?;
-    let bases = how.delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
+    // A copy without bases is the one that the index names from now on, whatever others there are.
+    let delta = how.delta && !context.known.is_incomplete();
+    let bases = delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
     let coding =
         Arc::new(CodingShared { bases, writer, context: Arc::clone(&context), compression: repo.compression, failure: Mutex::new(None) });
     let counts = || coding.writer.counts();
     let assembled = repo.pool.in_place_scope_fifo(|scope| {
         std::thread::scope(|threads| {
             let (items, received) = crossbeam_channel::bounded(ITEMS);
-            let force = matches!(input, Input::Tree { force: true, .. });
-            let feed = Feed { repo, scope, context: Arc::clone(&context), items, force, delta: how.delta };
+            // What the parent refers to may be among what is missing: only what is read is sure to be stored.
+            let force = matches!(input, Input::Tree { force: true, .. }) || context.known.is_incomplete();
+            let feed = Feed { repo, scope, context: Arc::clone(&context), items, force, delta };
             let started = std::thread::Builder::new().name("snap-feed".into()).spawn_scoped(threads, move || match input {
                 Input::Tree { walk, parent, .. } => feed_tree(&feed, walk, parent),
                 Input::Stream { path, meta, reader } => feed_stream(&feed, &path, &meta, reader),

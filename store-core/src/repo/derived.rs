@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Repo;
@@ -21,6 +22,7 @@ pub(crate) struct DerivedIndex {
     folder: PathBuf,
     memory: usize,
     opened: Mutex<Option<Arc<RocksIndex>>>,
+    incomplete: AtomicBool,
 }
 
 /// An index with the folder that it is in.
@@ -31,7 +33,12 @@ struct Opened {
 
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self { folder, memory, opened: Mutex::new(None) }
+        Self { folder, memory, opened: Mutex::new(None), incomplete: AtomicBool::new(false) }
+    }
+
+    /// Whether segments cannot be read or packs that they name are missing: what the index knows may then be coded against what is lost.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete.load(Ordering::Relaxed)
     }
 
     /// Opens the first folder that no other process uses.
@@ -103,6 +110,7 @@ impl Repo {
     /// Takes in the segments that the index has not seen, but for packs that are not there. `false` when it knows segments or packs that
     /// are gone.
     fn catch_up(&self, index: &RocksIndex) -> Result<bool, Error> {
+        self.index.incomplete.store(false, Ordering::Relaxed);
         let mut gone = index.applied()?;
         let mut missing = Vec::new();
         for listed in self.backend.list(Folder::Segments)? {
@@ -119,11 +127,16 @@ impl Repo {
         for id in &missing {
             match self.read_segment(id) {
                 Ok(mut segment) => {
+                    let named = segment.packs.len();
                     segment.packs.retain(|pack| exist.contains(&pack.id));
-                    index.apply(id, &segment)?;
+                    // Looked at again each time, so that a pack that is put back is seen.
+                    let whole = segment.packs.len() == named;
+                    self.index.incomplete.fetch_or(!whole, Ordering::Relaxed);
+                    index.apply(whole.then_some(id), &segment)?;
                 }
                 // The others still say where their chunks are. It is tried again each time, until a repair removes it.
                 Err(error) if error.kind() == ErrorKind::Damage => {
+                    self.index.incomplete.store(true, Ordering::Relaxed);
                     self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index` makes it anew from the packs");
                 }
                 Err(error) => return Err(error),
@@ -154,7 +167,10 @@ impl From<IndexError> for Error {
         match error {
             IndexError::InUse => Self::new(ErrorKind::Busy, "another process uses the chunk index"),
             IndexError::Corrupt(_) => {
-                Self::with(ErrorKind::Damage, "the local chunk index is damaged: remove its folder, it is built again", error)
+                Self::with(ErrorKind::Damage, "the local chunk index is damaged: run the command again, the index is built anew", error)
+            }
+            IndexError::Io(ref why) if why.contains("No space left") => {
+                Self::with(ErrorKind::NoSpace, "there is no room for the local chunk index: see --cache-dir", error)
             }
             IndexError::Io(_) => Self::with(ErrorKind::Failed, "the local chunk index cannot be used: see --cache-dir", error),
         }

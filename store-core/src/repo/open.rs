@@ -13,7 +13,7 @@ use crate::base::ids::{RepoId, SlotId};
 use crate::base::limits;
 use crate::clock;
 use crate::codec::Compression;
-use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, Secret, kek_from_key_file, kek_from_passphrase};
+use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, SealError, Secret, kek_from_key_file, kek_from_passphrase};
 use crate::error::{Error, ErrorKind};
 use crate::format::config::{CONFIG_PATH, Config, Identity};
 use crate::format::envelope::ObjectError;
@@ -141,7 +141,7 @@ impl Repo {
     /// Which slot the given secrets open.
     pub fn slot_of(&self, secrets: &Secrets) -> Result<Option<SlotId>, Error> {
         for (id, object) in slots(&*self.backend)? {
-            if open_slot(id, &object, self.id(), secrets).is_some() {
+            if matches!(open_slot(id, &object, self.id(), secrets), Ok(Some(_))) {
                 return Ok(Some(id));
             }
         }
@@ -170,26 +170,44 @@ fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secr
     if slots.is_empty() {
         return Err(Error::new(ErrorKind::Damage, "the repository has no key slot: restore one below keys/ from a copy of the repository"));
     }
-    let opened = slots.iter().find_map(|(id, object)| open_slot(*id, object, repo, secrets));
-    opened.ok_or_else(|| {
-        let message = match (&secrets.passphrase, &secrets.key_file) {
-            (None, None) => "no password or key was given: use --password-file, --password-command, SNAP_PASSWORD or --key-file",
-            (Some(_), _) => "wrong password: no key slot of this repository opens with it",
-            (None, Some(_)) => "wrong key file: no key slot of this repository opens with it",
-        };
-        Error::new(ErrorKind::WrongKey, message)
-    })
+    let mut bad = None;
+    for (id, object) in &slots {
+        match open_slot(*id, object, repo, secrets) {
+            Ok(Some(master)) => return Ok(master),
+            Ok(None) => {}
+            // A damaged slot is no error while another one opens.
+            Err(error) => bad = Some((ObjectPath::Key(*id), error)),
+        }
+    }
+    let message = match (&secrets.passphrase, &secrets.key_file) {
+        (None, None) => "no password or key was given: use --password-file, --password-command, SNAP_PASSWORD or --key-file",
+        (Some(_), _) => "wrong password: no key slot of this repository opens with it",
+        (None, Some(_)) => "wrong key file: no key slot of this repository opens with it",
+    };
+    match bad {
+        None => Err(Error::new(ErrorKind::WrongKey, message)),
+        // The key fits: it is surely the slot.
+        Some((path, error @ ObjectError::Seal(SealError::Damaged))) => {
+            Err(Error::with(ErrorKind::Damage, format!("{path} is damaged: put it back from a copy of the repository"), error))
+        }
+        Some((path, error)) => Err(Error::with(ErrorKind::WrongKey, format!("{message}, and {path} cannot be read"), error)),
+    }
 }
 
-/// The master key, if the slot opens. A slot that is damaged or of another kind is no error while another one opens.
-fn open_slot(id: SlotId, object: &[u8], repo: RepoId, secrets: &Secrets) -> Option<Secret> {
-    let info = SlotInfo::decode(object).ok().filter(|info| info.repo == repo)?;
+/// The master key, if the slot is one for these secrets and opens with them.
+fn open_slot(id: SlotId, object: &[u8], repo: RepoId, secrets: &Secrets) -> Result<Option<Secret>, ObjectError> {
+    let info = SlotInfo::decode(object)?;
     let kek = match (&info.kdf, &secrets.passphrase, &secrets.key_file) {
+        _ if info.repo != repo => return Ok(None),
         (Kdf::Argon2id { .. }, Some(passphrase), _) => kek_from_passphrase(&info.kdf, passphrase),
         (Kdf::KeyFile, _, Some(secret)) => kek_from_key_file(&info.kdf, secret),
-        _ => return None,
+        _ => return Ok(None),
     };
-    info.open(object, &kek.ok()?, &ObjectPath::Key(id).to_string()).ok()
+    let Ok(kek) = kek else { return Ok(None) };
+    match info.open(object, &kek, &ObjectPath::Key(id).to_string()) {
+        Err(ObjectError::Seal(SealError::WrongKey)) => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 fn write_slot(backend: &dyn Backend, keys: &RepoKeys, secrets: &Secrets, label: &str) -> Result<SlotId, Error> {

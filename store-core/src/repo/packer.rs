@@ -233,7 +233,7 @@ impl Background {
         let (id, object) = segment.seal(&self.keys, rng::bytes()?);
         // Segments are named by their bytes: one that exists is this one.
         let _ = self.backend.create(&ObjectPath::Segment(id), &object)?;
-        self.index.apply(&id, &segment)?;
+        self.index.apply(Some(&id), &segment)?;
         let mut pending = lock(&self.shared.pending);
         segment.packs.iter().flat_map(|pack| &pack.contents.blobs).flat_map(|blob| &blob.ids).for_each(|id| {
             pending.remove(id);

@@ -29,6 +29,8 @@ impl SessionHandle {
 impl Repo {
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
+        // What killed writers left takes room, and is in nobody's way.
+        let _ = self.backend.clean_unfinished();
         if self.unknown_to_writers != 0 {
             let message = format!(
                 "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
@@ -85,7 +87,11 @@ impl Repo {
     /// The name of this installation as a writer, kept beside its cache and made on first use.
     pub(crate) fn writer(&self) -> Result<WriterId, Error> {
         let file = self.cache_dir.join("writer");
-        let failed = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", file.display()), error);
+        let failed = |error: std::io::Error| {
+            let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+            let kind = if full { ErrorKind::NoSpace } else { ErrorKind::Failed };
+            Error::with(kind, format!("cannot use {}: see --cache-dir", file.display()), error)
+        };
         if let Ok(text) = std::fs::read_to_string(&file)
             && let Ok(id) = text.trim_end().parse()
         {

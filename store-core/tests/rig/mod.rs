@@ -50,6 +50,12 @@ pub fn tree_at(root: &Path) -> Tree {
     tree
 }
 
+/// A folder in memory where there is such a thing: for tests that sync thousands of files.
+pub fn quick_folder() -> tempfile::TempDir {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap()
+}
+
 /// Numbers without pattern, the same in each run.
 pub struct Noise(u64);
 
