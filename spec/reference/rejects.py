@@ -255,7 +255,7 @@ def reject_key_files() -> list[tuple[str, bytes]]:
 def reject_objects() -> list[tuple[str, str, bytes]]:
     identity, config = w.identity(IDENTITY), w.config(CONFIG)
 
-    def config_object(**odd: int) -> bytes:
+    def config_object(**odd: Any) -> bytes:
         return w.sealed_object(1, b(0x91), identity, config, "config", **odd)
 
     def config_with(**changes: Any) -> bytes:

@@ -4,20 +4,39 @@ from collections.abc import Callable
 
 import zstandard
 
+import snapnumbers
+from snapnumbers import Undecodable
+
 PIECE = 1024  # bytes fed at a time: a piece cannot expand to more than a few MiB, so a lying frame is noticed soon
 LARGEST_WINDOW = 1 << 27
 
 
-class Undecodable(Exception):
-    """The bytes are not what this codec writes."""
-
-
 def zstd_frame(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
-    """Step 1: one zstd frame. It has no parameters and refers to no bases."""
+    """Step 1: one zstd frame."""
+    return one_frame(zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW), data, length, parameters)
+
+
+def zstd_prefix(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
+    """Step 2: one zstd frame that refers to the bases as if they stood before it."""
+    prefix = zstandard.ZstdCompressionDict(bases, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    decompressor = zstandard.ZstdDecompressor(dict_data=prefix, max_window_size=LARGEST_WINDOW)
+    return one_frame(decompressor, data, length, parameters)
+
+
+def planes(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
+    """Step 3: planes of numbers."""
+    return snapnumbers.decode_planes(element(parameters), data, length)
+
+
+def difference(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
+    """Step 4: differences of numbers from those of the bases."""
+    return snapnumbers.decode_difference(element(parameters), data, length, bases)
+
+
+def one_frame(decompressor: zstandard.ZstdDecompressor, data: bytes, length: int, parameters: bytes) -> bytes:
     if parameters:
         raise Undecodable("zstd with parameters")
-    decoder = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).decompressobj()
-    plain = bytearray()
+    decoder, plain = decompressor.decompressobj(), bytearray()
     try:
         for at in range(0, len(data), PIECE):
             plain += decoder.decompress(data[at : at + PIECE])
@@ -30,7 +49,17 @@ def zstd_frame(data: bytes, length: int, parameters: bytes, bases: bytes) -> byt
     return bytes(plain)
 
 
+def element(parameters: bytes) -> snapnumbers.Element:
+    """The only parameter of a codec of numbers: what numbers they are."""
+    if len(parameters) != 1 or parameters[0] not in snapnumbers.ELEMENTS:
+        raise Undecodable("numbers of unknown kind")
+    return snapnumbers.ELEMENTS[parameters[0]]
+
+
 # code: (encoded bytes, length of the step's input, parameters, bytes of the bases) -> the step's input
 DECODERS: dict[int, Callable[[bytes, int, bytes, bytes], bytes]] = {
     1: zstd_frame,
+    2: zstd_prefix,
+    3: planes,
+    4: difference,
 }

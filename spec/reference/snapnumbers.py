@@ -31,7 +31,14 @@ def block(*fields: tuple[int, int]) -> Element:
 
 HALF, SINGLE, BYTE, SHORT, WORD = 3, 2, 7, 8, 9
 INTEGERS = {1: 7, 2: 8, 4: 9, 8: 10}  # width: code
-ELEMENTS = {1: Element(8, 52), 2: Element(4, 23), 3: Element(2, 10), 4: Element(2, 7), 5: Element(1, 3), 6: Element(1, 2)}
+ELEMENTS = {
+    1: Element(8, 52),
+    2: Element(4, 23),
+    3: Element(2, 10),
+    4: Element(2, 7),
+    5: Element(1, 3),
+    6: Element(1, 2),
+}
 ELEMENTS |= {code: Element(width) for width, code in INTEGERS.items()}
 ELEMENTS |= {
     32: block((1, HALF), (16, BYTE)),

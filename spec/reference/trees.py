@@ -62,9 +62,9 @@ def make(root: Path, version: int, large: bool) -> None:
         (root / f"mode-{mode:o}").chmod(mode)
     attributed = root / "attributes"
     attributed.write_bytes(b"version %d" % version)
-    for name, value in (("user.binary", bytes(range(256))), ("user.empty", b""), ("user.text", b"value")):
+    for attribute, value in (("user.binary", bytes(range(256))), ("user.empty", b""), ("user.text", b"value")):
         try:
-            os.setxattr(attributed, name, value)
+            os.setxattr(attributed, attribute, value)
         except OSError:
             pass  # not on this file system
     (root / "folder" / "in").chmod(0o550)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import snapformat as fmt
-from snapcodecs import Undecodable
+from snapcodecs import DECODERS, Undecodable
 from snapformat import Reader, Refused
 from snapread import KINDS, Repository
 
@@ -82,6 +82,22 @@ def refused(case: dict, repository: Repository) -> bool:
     return False
 
 
+def verify_codecs(lines: Path) -> list[str]:
+    """Lines of `planes` or `difference`, an element code, for a difference the base, the plain and the coded bytes."""
+    wrong = []
+    for line in lines.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        name, code, *rest = line.split(" ")
+        base, plain, coded = [
+            bytes.fromhex(text.strip("-")) for text in (rest if name == "difference" else ["", *rest])
+        ]
+        step = {"planes": 3, "difference": 4}[name]
+        if DECODERS[step](coded, len(plain), bytes([int(code)]), base) != plain:
+            wrong.append(f"{name} of elements {code} decode to something else")
+    return wrong
+
+
 def verify(vectors: Path) -> list[str]:
     """What is wrong."""
     crypto, fields, objects, reject = (
@@ -115,4 +131,5 @@ def verify(vectors: Path) -> list[str]:
                     wrong.append(f"{name}: {value} instead of {made['value']}")
             except Refused as error:
                 wrong.append(f"{name}: refused: {error}")
+    wrong += verify_codecs(vectors.parents[1] / "store-core/src/codec/vectors.txt")
     return wrong

@@ -159,6 +159,9 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             _ => Err(CodecError::Malformed("the parameters of a codec step")),
         };
         bytes = match step.code {
+            codes::ZSTD | codes::ZSTD_PREFIX if !step.parameters.is_empty() => {
+                return Err(CodecError::Malformed("the parameters of a codec step").into());
+            }
             codes::ZSTD => zstd_decode(&bytes, len)?,
             codes::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
             codes::PLANES => planes::decode(element()?, &bytes, len)?,

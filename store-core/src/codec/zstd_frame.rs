@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective, SafeResult, compress_bound};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective, SafeResult, compress_bound, find_frame_compressed_size};
 
 use super::CodecError;
 
@@ -30,6 +30,7 @@ pub fn zstd_encode(plain: &[u8], level: i32) -> Vec<u8> {
 
 /// Decompresses one frame to exactly `len` bytes.
 pub fn zstd_decode(frame: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
+    check_one_frame(frame)?;
     let mut out = Vec::with_capacity(len);
     let written = DECODER.with_borrow_mut(|context| {
         context.reset(ResetDirective::SessionAndParameters)?;
@@ -59,6 +60,7 @@ pub fn zstd_encode_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Vec<u
 
 /// Decompresses one frame that refers to `prefix`, to exactly `len` bytes.
 pub fn zstd_decode_with_prefix(frame: &[u8], prefix: &[u8], len: usize) -> Result<Vec<u8>, CodecError> {
+    check_one_frame(frame)?;
     let mut out = Vec::with_capacity(len);
     let written = (|| {
         let mut context = DCtx::create();
@@ -67,6 +69,11 @@ pub fn zstd_decode_with_prefix(frame: &[u8], prefix: &[u8], len: usize) -> Resul
         context.decompress(&mut out, frame)
     })();
     exactly(written, out, len)
+}
+
+/// zstd itself would also take several frames, and skip some.
+fn check_one_frame(frame: &[u8]) -> Result<(), CodecError> {
+    if find_frame_compressed_size(frame) == Ok(frame.len()) { Ok(()) } else { Err(CodecError::Malformed("not exactly one zstd frame")) }
 }
 
 fn exactly(written: SafeResult, out: Vec<u8>, len: usize) -> Result<Vec<u8>, CodecError> {

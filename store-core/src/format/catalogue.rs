@@ -31,7 +31,9 @@ pub(crate) fn unwrap(wrapped: &[u8]) -> Result<Vec<u8>, WireError> {
             let frame = reader.bytes(reader.remaining())?;
             // The frame is authenticated, yet its size is only believed as far as its bytes can carry it.
             let bound = zstd::zstd_safe::decompress_bound(frame).map_err(|_| WireError::Invalid("a catalogue is no zstd frame"))?;
-            if bound < len as u64 {
+            // Exactly one frame: what follows it, an empty frame too, would be bytes that say nothing.
+            let one = zstd::zstd_safe::find_frame_compressed_size(frame) == Ok(frame.len());
+            if bound < len as u64 || !one {
                 return Err(WireError::Invalid("a catalogue's length does not fit its frame"));
             }
             let plain = zstd::bulk::decompress(frame, len).map_err(|_| WireError::Invalid("a catalogue does not decompress"))?;

@@ -1,6 +1,6 @@
 //! Reading the files of golden vectors, and objects as a reader would.
 
-pub mod value;
+pub(crate) mod value;
 
 use std::path::Path;
 
@@ -19,51 +19,51 @@ use store_core::format::session::Session;
 use store_core::format::snapshot::Outcome;
 
 /// Why an object is refused.
-pub type Refusal = Box<dyn std::error::Error>;
+pub(crate) type Refusal = Box<dyn std::error::Error>;
 
 /// One file of vectors.
-pub fn load(name: &str) -> Value {
+pub(crate) fn load(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors").join(name).with_extension("json");
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// The bytes that hexadecimal digits stand for.
-pub fn hex(value: &Value) -> Vec<u8> {
+pub(crate) fn hex(value: &Value) -> Vec<u8> {
     text(value).as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// As many bytes as are asked for.
-pub fn array<const N: usize>(value: &Value) -> [u8; N] {
+pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
     hex(value).try_into().unwrap()
 }
 
 /// A text.
-pub fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
 /// A number that is not negative.
-pub fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap()
 }
 
 /// The elements of a list.
-pub fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().unwrap()
 }
 
 /// The keys that all vectors are made with.
-pub fn keys(crypto: &Value) -> RepoKeys {
+pub(crate) fn keys(crypto: &Value) -> RepoKeys {
     RepoKeys::new(Secret::take(&mut array(&crypto["master"])), RepoId::from_bytes(array(&crypto["repository"])))
 }
 
 /// The last part of an object's path.
-pub fn object_id(path: &str) -> &str {
+pub(crate) fn object_id(path: &str) -> &str {
     path.rsplit('/').next().unwrap()
 }
 
 /// Does with an object at `path` all that a reader does.
-pub fn open_object(keys: &RepoKeys, path: &str, object: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn open_object(keys: &RepoKeys, path: &str, object: &[u8]) -> Result<(), Refusal> {
     let record = |kind: ObjectKind| -> Result<Vec<u8>, Refusal> {
         let sealed = Sealed::parse(object, kind)?;
         let key = keys.object(kind as u8, sealed.header.epoch, &sealed.header.salt);
@@ -94,7 +94,7 @@ pub fn open_object(keys: &RepoKeys, path: &str, object: &[u8]) -> Result<(), Ref
 }
 
 /// The plain bytes of all blobs of a pack, none of which has bases.
-pub fn read_blobs(keys: &RepoKeys, pack: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
+pub(crate) fn read_blobs(keys: &RepoKeys, pack: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
     let contents = read_contents(keys, pack)?;
     let opener = PackOpener::new(keys, &pack[..HEADER_LEN])?;
     let mut blobs = Vec::new();

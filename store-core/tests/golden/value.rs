@@ -83,7 +83,7 @@ fn entry(value: &Value) -> Entry {
     Entry { name: hex(&value["name"]), kind, meta }
 }
 
-pub fn node(value: &Value) -> Node {
+pub(crate) fn node(value: &Value) -> Node {
     let (level, items) = (number(&value["level"]) as u8, &value["items"]);
     let id = |child: &Value| NodeId::from_bytes(array(&child["node"]));
     match number(&value["form"]) {
@@ -98,7 +98,7 @@ pub fn node(value: &Value) -> Node {
     }
 }
 
-pub fn frame(value: &Value) -> Frame {
+pub(crate) fn frame(value: &Value) -> Frame {
     let step =
         |step: &Value| Step { code: number(&step["code"]) as u8, input_len: small(&step["input"]), parameters: hex(&step["parameters"]) };
     Frame {
@@ -111,7 +111,7 @@ pub fn frame(value: &Value) -> Frame {
     }
 }
 
-pub fn contents(value: &Value) -> PackContents {
+pub(crate) fn contents(value: &Value) -> PackContents {
     let sketch = |sketch: &Value| all(sketch, small).try_into().unwrap();
     let blob = |blob: &Value| BlobEntry {
         frame: frame(&blob["frame"]),
@@ -121,7 +121,7 @@ pub fn contents(value: &Value) -> PackContents {
     PackContents { padding: small(&value["padding"]), blobs: all(&value["blobs"], blob) }
 }
 
-pub fn segment(value: &Value) -> Segment {
+pub(crate) fn segment(value: &Value) -> Segment {
     let pack = |pack: &Value| PackEntry {
         id: PackId::from_bytes(array(&pack["id"])),
         len: number(&pack["length"]),
@@ -130,7 +130,7 @@ pub fn segment(value: &Value) -> Segment {
     Segment { supersedes: all(&value["supersedes"], |id| SegmentId::from_bytes(array(id))), packs: all(&value["packs"], pack) }
 }
 
-pub fn identity(value: &Value) -> Identity {
+pub(crate) fn identity(value: &Value) -> Identity {
     Identity {
         repo: RepoId::from_bytes(array(&value["repository"])),
         compatible: number(&value["compatible"]),
@@ -139,7 +139,7 @@ pub fn identity(value: &Value) -> Identity {
     }
 }
 
-pub fn config(value: &Value) -> Config {
+pub(crate) fn config(value: &Value) -> Config {
     Config {
         created: time(&value["created"]),
         chunk_min: small(&value["chunk_min"]),
@@ -153,7 +153,7 @@ pub fn config(value: &Value) -> Config {
     }
 }
 
-pub fn kdf(value: &Value) -> Kdf {
+pub(crate) fn kdf(value: &Value) -> Kdf {
     if value.is_null() {
         return Kdf::KeyFile;
     }
@@ -165,7 +165,7 @@ pub fn kdf(value: &Value) -> Kdf {
     }
 }
 
-pub fn slot(value: &Value) -> SlotInfo {
+pub(crate) fn slot(value: &Value) -> SlotInfo {
     SlotInfo {
         repo: RepoId::from_bytes(array(&value["repository"])),
         created: time(&value["created"]),
@@ -175,7 +175,7 @@ pub fn slot(value: &Value) -> SlotInfo {
     }
 }
 
-pub fn session(value: &Value) -> Session {
+pub(crate) fn session(value: &Value) -> Session {
     Session {
         writer: WriterId::from_bytes(array(&value["writer"])),
         started: time(&value["started"]),
@@ -187,7 +187,7 @@ pub fn session(value: &Value) -> Session {
     }
 }
 
-pub fn snapshot(value: &Value) -> Snapshot {
+pub(crate) fn snapshot(value: &Value) -> Snapshot {
     let count = |name: &str| number(&value["totals"][name]);
     let totals = Totals {
         files: count("files"),
@@ -220,11 +220,11 @@ pub fn snapshot(value: &Value) -> Snapshot {
     }
 }
 
-pub fn abort(value: &Value) -> Outcome {
+pub(crate) fn abort(value: &Value) -> Outcome {
     Outcome::Abort { time: time(&value["time"]), by: string(&value["by"]), reason: string(&value["reason"]) }
 }
 
-pub fn note(value: &Value) -> Note {
+pub(crate) fn note(value: &Value) -> Note {
     Note {
         author: string(&value["author"]),
         time: time(&value["time"]),
