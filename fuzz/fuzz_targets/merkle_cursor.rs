@@ -67,7 +67,9 @@ fn node(reader: &mut Reader<'_>) -> Result<Node, WireError> {
         },
         _ => Node::ExtentsInner {
             level,
-            children: items.map(|_| Ok(ExtentsChild { id: id(reader.u8()?), bytes: reader.varint()? })).collect::<Result<_, WireError>>()?,
+            children: items
+                .map(|_| Ok(ExtentsChild { id: id(reader.u8()?), bytes: reader.varint()? }))
+                .collect::<Result<_, WireError>>()?,
         },
     })
 }

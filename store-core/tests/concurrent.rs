@@ -1,5 +1,7 @@
 //! Several processes push into one repository at the same time, the same data and different data: every snapshot comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod rig;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 //!
 //! A usual run kills 20 pushes. `SNAP_KILLS=200 cargo test --release -p store-core --test crash killed` kills so many.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod rig;
 
 use std::collections::BTreeMap;

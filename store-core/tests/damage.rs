@@ -4,6 +4,8 @@
 //! A usual run changes every 61st byte. All of them, one after the other, which takes some minutes:
 //! `cargo test --release -p store-core --test damage -- --ignored`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod rig;
 #[path = "../src/tensor/samples.rs"]
 mod samples;

@@ -2,6 +2,8 @@
 //!
 //! Needs to mount a small file system in memory; says so and does nothing where that is not allowed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod rig;
 
 use std::path::Path;

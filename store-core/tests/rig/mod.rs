@@ -1,6 +1,6 @@
 //! A repository in a temporary folder, trees of files to push into it, and a process that pushes and can be killed.
 
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part")]
+#![allow(dead_code, unreachable_pub, clippy::print_stdout, reason = "each test uses a part, and a child tells its parent what it did")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
