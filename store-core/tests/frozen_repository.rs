@@ -83,7 +83,8 @@ fn the_frozen_repository_comes_back_as_it_was_written() {
             let options = restore::Options { target: target.path().to_path_buf(), ..restore::Options::default() };
             restore::restore(&repo, &stored, &options, &heard).unwrap();
             let expected = fs::read_to_string(vectors().join(format!("repo-v1.{}.expected.txt", stored.id))).unwrap();
-            let expected: Vec<_> = expected.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once('\t')).collect();
+            let expected: Vec<_> =
+                expected.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once('\t')).collect();
             let found = lines(target.path());
             let differ: Vec<_> = found.iter().zip(&expected).filter(|(found, (expected, _))| found != expected).collect();
             assert!(found.len() == expected.len() && differ.is_empty(), "{differ:#?}");

@@ -178,8 +178,8 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
                 previous,
                 parent: parent.map(|parent| parent.id),
                 series: options.series,
-                tags: sorted(options.tags),
-                refs: sorted(options.refs),
+                tags: options.tags.into_iter().collect(),
+                refs: options.refs.into_iter().collect(),
                 description: options.description,
                 meta: options.meta,
                 paths,
@@ -286,12 +286,6 @@ fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Er
         },
         _ => None,
     })
-}
-
-fn sorted(mut list: Vec<String>) -> Vec<String> {
-    list.sort_unstable();
-    list.dedup();
-    list
 }
 
 fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {
