@@ -89,6 +89,8 @@ impl Repo {
     }
 
     fn current_index(&self) -> Result<RocksIndex, Error> {
+        let unusable = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
+        self.make_cache_dir().map_err(unusable)?;
         let opened = self.index.open()?;
         match self.catch_up(&opened.index) {
             Ok(true) => return Ok(opened.index),

@@ -101,6 +101,16 @@ impl Repo {
         }
     }
 
+    /// Makes the folder of this repository's caches, for its owner alone: they say which chunks there are, and how large.
+    fn make_cache_dir(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.cache_dir)?;
+        if std::fs::metadata(&self.cache_dir)?.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(&self.cache_dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    }
+
     /// A chunker with its parameters and its secret table.
     pub fn chunker(&self) -> Chunker {
         Chunker::new(&self.config, self.keys.gear())

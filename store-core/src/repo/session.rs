@@ -98,7 +98,7 @@ impl Repo {
             return Ok(id);
         }
         let id = WriterId::from_bytes(rng::bytes()?);
-        std::fs::create_dir_all(&self.cache_dir).map_err(failed)?;
+        self.make_cache_dir().map_err(failed)?;
         std::fs::write(&file, format!("{id}\n")).map_err(failed)?;
         Ok(id)
     }
