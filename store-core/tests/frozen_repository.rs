@@ -24,11 +24,23 @@ fn vectors() -> PathBuf {
 /// A copy of the frozen repository: nothing may be written to itself.
 fn copy(folder: &Path) -> Place {
     let (place, frozen) = (Place::below(folder), vectors().join("repo-v1"));
-    for path in rig::tree_at(&frozen).into_keys().filter(|path| frozen.join(path).is_file()) {
+    for path in paths(&frozen).into_iter().filter(|path| frozen.join(path).is_file()) {
         fs::create_dir_all(place.repo.join(&path).parent().unwrap()).unwrap();
         fs::copy(frozen.join(&path), place.repo.join(&path)).unwrap();
     }
     place
+}
+
+/// All paths below a folder. Nothing but folders is opened: there is a pipe among them.
+fn paths(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = open.pop() {
+        for item in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            open.extend(item.file_type().unwrap().is_dir().then(|| item.path()));
+            found.push(item.path().strip_prefix(root).unwrap().to_path_buf());
+        }
+    }
+    found
 }
 
 fn passphrase() -> Secrets {
@@ -37,7 +49,7 @@ fn passphrase() -> Secrets {
 
 /// The columns of the lists but for attributes, which not every file system keeps.
 fn lines(root: &Path) -> Vec<String> {
-    let mut paths: Vec<PathBuf> = rig::tree_at(root).into_keys().collect();
+    let mut paths = paths(root);
     paths.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut first = HashMap::new();
     let mut line = |path: &Path| {
