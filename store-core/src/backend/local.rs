@@ -167,6 +167,12 @@ impl Backend for LocalBackend {
         Ok(found)
     }
 
+    /// An object has its name only once its bytes are durable: it is the name that may not be.
+    fn settle(&self, path: &ObjectPath) -> Result<(), BackendError> {
+        let synced = sync_folder(self.path(path).parent().expect("objects stand in folders"));
+        synced.map_err(|source| BackendError { action: "sync the folder of", object: path.to_string(), source })
+    }
+
     /// They are temporary files, and old when their writer is surely gone: after a day.
     fn clean_unfinished(&self) -> Result<(), BackendError> {
         let folder = self.root.join(UNFINISHED);

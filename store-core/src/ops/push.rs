@@ -16,7 +16,7 @@ use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Repo, StoredSnapshot, WrittenCounts};
+use crate::repo::{Adopted, Repo, StoredSnapshot, WrittenCounts};
 use crate::source::{Command, Selection};
 
 /// What is pushed.
@@ -151,6 +151,15 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
         session.iter().for_each(|session| repo.end_session(session));
         error
     };
+    repo.refresh().map_err(ended)?;
+    if let Some(session) = &session {
+        let adopted = repo.adopt(session).map_err(ended)?;
+        if adopted != Adopted::default() {
+            let Adopted { packs, bytes, sessions } = adopted;
+            monitor
+                .detail(&format_args!("took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"));
+        }
+    }
     let snapshots = repo.snapshots().map_err(ended)?;
     let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
     let writer = repo.writer().map_err(ended)?;

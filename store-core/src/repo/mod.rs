@@ -1,5 +1,6 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
+mod adopt;
 mod derived;
 mod file;
 mod open;
@@ -12,6 +13,7 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use adopt::Adopted;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
