@@ -88,8 +88,8 @@ fn records(seeds: &mut Seeds) {
         previous: Some(SessionId::from_bytes([6; 32])),
         parent: None,
         series: Some("s".into()),
-        tags: vec!["a".into(), "b".into()],
-        refs: vec!["r".into()],
+        tags: ["a".into(), "b".into()].into(),
+        refs: ["r".into()].into(),
         description: None,
         meta: BTreeMap::from([("loss".into(), "0.4".into())]),
         paths: vec![b"/data".to_vec()],
@@ -108,7 +108,7 @@ fn records(seeds: &mut Seeds) {
         Statement::Policy { toml: "keep = 1".into() },
         Statement::Describe { snapshot: id, text: Some("t".into()) },
     ];
-    let note = Note { author: "a".into(), time: TIME, seen: vec![NoteId::from_bytes([9; 32])], statements };
+    let note = Note { author: "a".into(), time: TIME, seen: [NoteId::from_bytes([9; 32])].into(), statements };
     let abort = Outcome::Abort { time: TIME, by: "p".into(), reason: "gone".into() };
     let object = config.seal(&identity, &keys, SALT);
     let bodies = [
