@@ -60,7 +60,7 @@ fn encode_lanes<L: Lane>(element: Element, whole: &[u8], base: &[u8], out: &mut 
             return sparse::encode::<L>(element, whole, base, out);
         }
         out.push(DENSE);
-        return dense::encode::<L>(element, whole, base, out);
+        return dense::encode::<L>(element, whole, base, None, out);
     }
     // Made too long on purpose: the caller stores.
     out.resize(whole.len() + 2, STORED);
@@ -127,7 +127,7 @@ fn decode_sparse<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result
 }
 
 fn decode_dense<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result<Vec<u8>, CodecError> {
-    dense::decode::<L>(element, coded, base)
+    dense::decode::<L>(element, coded, base, None)
 }
 
 #[cfg(test)]
