@@ -1,6 +1,6 @@
 //! Share of raw bytes and speed of each numeric codec on two versions of a file of tensors.
 //!
-//! `codec_bench OLD NEW [MiB]` takes safetensors, GGUF or PyTorch files (`.pt`: every stored member counts as f32) and goes over
+//! `codec_bench OLD NEW [MiB] [OLDER]` takes safetensors, GGUF or PyTorch files (`.pt`: every stored member counts as f32) and goes over
 //! the tensors until so many MiB (default 64) were coded by each codec. A speed is plain MB/s of one core, from the fastest round of
 //! each segment: on a machine with other work to do that is what comes nearest to the time that the CPU needs.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
@@ -20,64 +20,86 @@ struct Tensor {
     len: usize,
 }
 
-/// A part of a tensor: new bytes and those of the older version.
-type Segment<'a> = (Element, &'a [u8], Option<&'a [u8]>);
+/// A part of a tensor: new bytes, those of the version before, and those of the one before that.
+type Segment<'a> = (Element, &'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let (old_file, new_file) = (fs::read(&args[1]).unwrap(), fs::read(&args[2]).unwrap());
     let least = args.get(3).map_or(64, |mib| mib.parse::<usize>().unwrap()) << 20;
-    let old_tensors: BTreeMap<_, _> = tensors(&old_file).into_iter().map(|t| (t.name.clone(), t)).collect();
+    let older_file = args.get(4).map(|file| fs::read(file).unwrap()).unwrap_or_default();
+    let by_name = |file| tensors(file).into_iter().map(|t| (t.name.clone(), t)).collect::<BTreeMap<_, _>>();
+    let old_tensors = by_name(&old_file);
+    let older_tensors = if older_file.is_empty() { BTreeMap::new() } else { by_name(&older_file) };
     let mut segments: Vec<Segment<'_>> = Vec::new();
     for tensor in tensors(&new_file) {
-        let old = old_tensors.get(&tensor.name).filter(|old| old.len == tensor.len);
+        let like =
+            |tensors: &BTreeMap<String, Tensor>| Some(tensors.get(&tensor.name)?.at).filter(|_| tensors[&tensor.name].len == tensor.len);
+        let (old, older) = (like(&old_tensors), like(&older_tensors));
         let step = SEGMENT / tensor.element.size() * tensor.element.size();
         for from in (0..tensor.len).step_by(step) {
             let len = step.min(tensor.len - from);
             let new = &new_file[tensor.at + from..][..len];
-            segments.push((tensor.element, new, old.map(|old| &old_file[old.at + from..][..len])));
+            segments.push((
+                tensor.element,
+                new,
+                old.map(|at| &old_file[at + from..][..len]),
+                older.map(|at| &older_file[at + from..][..len]),
+            ));
         }
     }
     let raw: usize = segments.iter().map(|segment| segment.1.len()).sum();
     let rounds = least.div_ceil(raw.max(1)).max(3);
     println!("{} segments, {:.1} MB, {rounds} rounds", segments.len(), raw as f64 / 1e6);
 
-    let mut best = 0;
-    let mut guessed = 0;
-    for &(element, new, old) in &segments {
-        let alone = planes::encode(element, new).len();
-        let difference = old.map_or(usize::MAX, |old| float_diff::encode(element, new, old).len());
-        best += alone.min(difference);
-        if std::env::var_os("EACH").is_some() {
-            println!("{element:?} {}: planes {alone}, difference {difference}", new.len());
-        }
-        let estimate = estimate::estimate(element, new, old);
-        guessed += if estimate.difference.is_some_and(|bits| bits < estimate.planes) { difference } else { alone };
-    }
-    println!("best of both {:.4}, as estimated {:.4}", best as f64 / raw as f64, guessed as f64 / raw as f64);
-
-    measure("planes", &segments, rounds, &|(e, new, _)| planes::encode(e, new), &|(e, new, _), coded| {
+    measure("planes", &segments, rounds, &|(e, new, ..)| planes::encode(e, new), &|(e, new, ..), coded| {
         planes::decode(e, coded, new.len()).unwrap()
     });
     measure(
         "float difference",
         &segments,
         rounds,
-        &|(e, new, old)| float_diff::encode(e, new, old.unwrap_or(new)),
-        &|(e, new, old), coded| float_diff::decode(e, coded, old.unwrap_or(new), new.len()).unwrap(),
+        &|(e, new, old, _)| float_diff::encode(e, new, old.unwrap_or(new)),
+        &|(e, new, old, _), coded| float_diff::decode(e, coded, old.unwrap_or(new), new.len()).unwrap(),
     );
-    let estimated = |(e, new, old): Segment<'_>| format!("{:?}", estimate::estimate(e, new, old)).into_bytes();
-    measure("estimate", &segments, rounds, &estimated, &|(_, new, _), _| new.to_vec());
+    if args.len() > 4 {
+        measure(
+            "trend",
+            &segments,
+            rounds,
+            &|(e, new, old, older)| float_diff::encode_trend(e, new, old.unwrap_or(new), older.unwrap_or(new)),
+            &|(e, new, old, older), coded| {
+                let bases = [old.unwrap_or(new), older.unwrap_or(new)].concat();
+                float_diff::decode_trend(e, coded, &bases, new.len()).unwrap()
+            },
+        );
+    }
+    measure(
+        "as estimated",
+        &segments,
+        rounds,
+        &|(e, new, old, older)| {
+            let estimate = estimate::estimate(e, new, old, older);
+            match (old, older) {
+                (Some(old), Some(older)) if estimate.goes_on() && estimate.trend < Some(estimate.planes) => {
+                    float_diff::encode_trend(e, new, old, older)
+                }
+                (Some(old), _) if estimate.difference < Some(estimate.planes) => float_diff::encode(e, new, old),
+                _ => planes::encode(e, new),
+            }
+        },
+        &|(_, new, ..), _| new.to_vec(),
+    );
     if std::env::var_os("PEERS").is_some() {
-        measure("zstd -3", &segments, rounds, &|(_, new, _)| zstd::bulk::compress(new, 3).unwrap(), &|(_, new, _), coded| {
+        measure("zstd -3", &segments, rounds, &|(_, new, ..)| zstd::bulk::compress(new, 3).unwrap(), &|(_, new, ..), coded| {
             zstd::bulk::decompress(coded, new.len()).unwrap()
         });
         measure(
             "XOR planes, zstd -1",
             &segments,
             rounds,
-            &|(e, new, old)| zstd::bulk::compress(&xor_planes(e, new, old.unwrap_or(new)), 1).unwrap(),
-            &|(e, new, old), coded| join_xor_planes(e, &zstd::bulk::decompress(coded, new.len()).unwrap(), old.unwrap_or(new)),
+            &|(e, new, old, _)| zstd::bulk::compress(&xor_planes(e, new, old.unwrap_or(new)), 1).unwrap(),
+            &|(e, new, old, _), coded| join_xor_planes(e, &zstd::bulk::decompress(coded, new.len()).unwrap(), old.unwrap_or(new)),
         );
     }
 }

@@ -140,8 +140,7 @@ unsafe fn step(states: &mut __m256i, slots: *const i32, contexts: __m256i, windo
         _mm256_storeu_si256(places.as_mut_ptr().cast(), index);
         // Eight plain loads: on many CPUs a gather costs more.
         let entry = |lane: usize| *slots.add(places[lane] as usize);
-        let entries =
-            _mm256_set_epi32(entry(7), entry(6), entry(5), entry(4), entry(3), entry(2), entry(1), entry(0));
+        let entries = _mm256_set_epi32(entry(7), entry(6), entry(5), entry(4), entry(3), entry(2), entry(1), entry(0));
         let freq = _mm256_and_si256(_mm256_srli_epi32::<8>(entries), _mm256_set1_epi32(SCALE as i32 - 1));
         let freq = _mm256_add_epi32(freq, _mm256_set1_epi32(1));
         let x = _mm256_mullo_epi32(freq, _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(x));

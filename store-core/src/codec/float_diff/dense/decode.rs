@@ -112,7 +112,12 @@ fn decode_body<'a, L: Lane, B: Blocks<'a>>(head: &mut Head<'a>, old: &[u8], olde
 }
 
 #[inline(always)]
-fn go_over<'a, L: Lane, B: Blocks<'a>, const FLOAT: bool, const TREND: bool>(head: &mut Head<'a>, old: &[u8], older: &[u8], new: &mut [u8]) {
+fn go_over<'a, L: Lane, B: Blocks<'a>, const FLOAT: bool, const TREND: bool>(
+    head: &mut Head<'a>,
+    old: &[u8],
+    older: &[u8],
+    new: &mut [u8],
+) {
     let weights = weights(head.tokens, L::BITS);
     let trend = head.trend.unwrap_or(Trend { share: 0 });
     let mut raw = head.raw.clone();

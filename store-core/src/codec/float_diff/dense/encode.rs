@@ -166,6 +166,7 @@ fn go_over<L: Lane, const FLOAT: bool, const TREND: bool>(input: Input<'_>, pass
         }
         // Behind the last element stands what is left of an earlier strip.
         lens[symbols.len()..].fill(0);
+        raws[symbols.len()..].fill(L::of(0));
         if !TREND {
             let blocks = class_of.chunks(LANES).zip(lengths.chunks_mut(LANES)).zip(weights.as_chunks::<LANES>().0);
             for ((classes, lengths), weights) in blocks {
