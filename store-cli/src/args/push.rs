@@ -70,7 +70,7 @@ pub(crate) struct Push {
     /// Stay on the file systems of the given paths
     #[arg(short = 'x', long, help_heading = "What is left out")]
     pub(crate) one_file_system: bool,
-    /// Keep what this file lists, a path a line; `-` is standard input
+    /// Keep what this file lists, a path or a pattern like *.bin a line; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "What is kept")]
     pub(crate) files_from: Vec<PathBuf>,
 

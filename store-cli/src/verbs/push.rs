@@ -8,7 +8,7 @@ use store_core::ops::ErrorKind;
 use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
 use store_core::repo::Repo;
-use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, parse_list};
+use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, expand, parse_list};
 
 use super::{Context, words};
 use crate::args::Push;
@@ -181,7 +181,7 @@ fn source(args: &Push) -> Result<Source> {
         let mut bytes = Vec::new();
         if list.as_os_str() == "-" { io::stdin().read_to_end(&mut bytes).map(drop) } else { fs::read(list).map(|all| bytes = all) }
             .map_err(fail)?;
-        listed.extend(parse_list(&bytes, false));
+        listed.extend(parse_list(&bytes, false).iter().flat_map(|path| expand(path)));
     }
     if args.paths.is_empty() && args.files_from.is_empty() {
         return Err(Failure::usage("nothing to push: name a file or a folder, or `-` for standard input"));

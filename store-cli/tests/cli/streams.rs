@@ -111,3 +111,16 @@ fn a_push_is_verified_before_it_is_reported() {
     assert_eq!(place.snap(&["list", "-q"]).ok().lines().last(), Some(id.as_str()));
     place.snap(&["push", "d", "--base", "nothing"]).fails(2);
 }
+
+#[test]
+fn a_list_of_files_may_have_patterns() {
+    let place = Place::new();
+    for name in ["d/a.bin", "d/b.bin", "d/c.txt", "e/f"] {
+        place.write(name, name);
+    }
+    place.write("list", "# what is kept\n\nd/*.bin\ne\n");
+    place.snap(&["push", "--files-from", "list"]).ok();
+    assert_eq!(place.snap(&["ls", "-R", "latest"]).ok(), "a.bin\nb.bin\ne\ne/f\n");
+    place.write("list", "d/*.none\n");
+    place.snap(&["push", "--files-from", "list"]).fails(3);
+}

@@ -178,8 +178,8 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
     let base = base.and_then(|base| root_directory(repo, &base.snapshot));
     let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
     let how = How { trial: options.dry_run, delta: !options.no_delta, require: &require };
-    let from = From { parent: root, base, force: options.parent == Parent::None };
-    let (assembled, Written { counts: written, packs }) = run(repo, options.source, from, how, expected, monitor).map_err(ended)?;
+    let against = Against { parent: root, base, force: options.parent == Parent::None };
+    let (assembled, Written { counts: written, packs }) = run(repo, options.source, against, how, expected, monitor).map_err(ended)?;
     if let Some(unmet) = assembled.unmet.first() {
         let message = format!("nothing that was pushed matches '{}', which is required: there is no snapshot", options.require[*unmet]);
         return Err(ended(Error::new(ErrorKind::Failed, message)));
@@ -227,7 +227,7 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
 }
 
 /// What a tree is compared with.
-struct From {
+struct Against {
     parent: Option<NodeId>,
     base: Option<NodeId>,
     force: bool,
@@ -236,7 +236,7 @@ struct From {
 fn run(
     repo: &Repo,
     source: Source,
-    from: From,
+    against: Against,
     how: How<'_>,
     expected: Totals,
     monitor: &dyn Monitor,
@@ -244,7 +244,7 @@ fn run(
     let input = match source {
         Source::Paths(selection) => {
             let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
-            Input::Tree { walk: Box::new(walk), parent: from.parent, base: from.base, force: from.force }
+            Input::Tree { walk: Box::new(walk), parent: against.parent, base: against.base, force: against.force }
         }
         Source::Reader { name, reader } => streams::input(vec![(name, reader)])?,
         Source::Commands(commands) => streams::input(streams::of_commands(commands))?,

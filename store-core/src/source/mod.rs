@@ -9,6 +9,7 @@
 mod command;
 mod error;
 mod exclude;
+mod expand;
 mod file;
 mod gitignore;
 mod holes;
@@ -19,6 +20,7 @@ mod walk;
 pub use command::{Command, CommandError, CommandOutput};
 pub use error::SourceError;
 pub use exclude::{Case, ExcludeBuilder, ExcludeError, Excludes};
+pub use expand::expand;
 pub use file::OpenFile;
 pub use selection::{Selection, SelectionError, parse_list};
 pub use stat::What;
