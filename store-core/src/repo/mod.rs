@@ -17,7 +17,7 @@ pub(crate) use adopt::Adopted;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
-pub use packer::{NewBlob, PackWriter, WrittenCounts};
+pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
 pub use reader::ReadError;
 pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
