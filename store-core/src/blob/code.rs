@@ -49,6 +49,19 @@ pub struct CodedBlob {
     pub frame: Frame,
     /// The coded bytes.
     pub bytes: Vec<u8>,
+    /// What was tried or estimated before it was chosen.
+    pub weighed: Vec<Weighed>,
+}
+
+/// One way in which a blob could have been coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weighed {
+    /// What the codec is called.
+    pub codec: &'static str,
+    /// Bytes that it takes, or would.
+    pub bytes: u64,
+    /// Whether that is a guess from a sample.
+    pub estimated: bool,
 }
 
 /// A blob that cannot be decoded.
@@ -57,6 +70,16 @@ pub enum DecodeError {
     /// A codec refused the bytes.
     #[error(transparent)]
     Codec(#[from] CodecError),
+}
+
+impl Weighed {
+    fn real(codec: u8, bytes: usize) -> Self {
+        Self { codec: name_of(Some(codec)), bytes: bytes as u64, estimated: false }
+    }
+
+    fn guess(codec: u8, bytes: u64) -> Self {
+        Self { codec: name_of(Some(codec)), bytes, estimated: true }
+    }
 }
 
 /// One way to code a blob.
@@ -73,9 +96,10 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
     let bases = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
     // Nodes are compressed whatever the user says of data.
     let level = if plain.kind == BlobKind::Nodes { Some(compression.level().unwrap_or(3)) } else { compression.level() };
+    let mut weighed = Vec::new();
     let coding = level.and_then(|level| match plain.dtype.and_then(element_of) {
-        Some(element) => encode_numbers(element, plain.bytes, bases, level),
-        None => encode_plain(plain.bytes, bases, level),
+        Some(element) => encode_numbers(element, plain.bytes, bases, level, &mut weighed),
+        None => encode_plain(plain.bytes, bases, level, &mut weighed),
     });
     let coding = coding.filter(|coding| coding.bytes.len() < plain.bytes.len());
     let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses_bases: false });
@@ -89,23 +113,42 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
         chunk_lens,
         bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
     };
-    CodedBlob { frame, bytes: coding.bytes }
+    CodedBlob { frame, bytes: coding.bytes, weighed }
+}
+
+/// A blob that stands for chunks whose bytes nobody wants: a measurement counts them and does not code them. It cannot be decoded.
+pub fn left_out(kind: BlobKind, chunk_lens: Vec<u32>, bases: Option<&Bases>) -> CodedBlob {
+    let used = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
+    let frame = Frame {
+        kind,
+        depth: used.map_or(0, |bases| bases.depth + 1),
+        sealed_len: TAG_LEN as u32,
+        steps: Vec::new(),
+        chunk_lens,
+        bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
+    };
+    CodedBlob { frame, bytes: Vec::new(), weighed: Vec::new() }
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {
     Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses_bases: false }
 }
 
-fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
-    let alone = || (!looks_incompressible(plain)).then(|| zstd(plain, level));
-    let Some(bases) = bases else { return alone() };
+fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
+    let alone = |weighed: &mut Vec<Weighed>| {
+        let coding = (!looks_incompressible(plain)).then(|| zstd(plain, level));
+        weighed.extend(coding.iter().map(|coding| Weighed::real(codes::ZSTD, coding.bytes.len())));
+        coding
+    };
+    let Some(bases) = bases else { return alone(weighed) };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
+    weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
     let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses_bases: true };
     // Clearly worth it: the other way need not be tried.
     if with_bases.bytes.len() < plain.len() / 4 {
         return Some(with_bases);
     }
-    match alone() {
+    match alone(weighed) {
         Some(alone) if worth(with_bases.bytes.len(), bases) >= alone.bytes.len() => Some(alone),
         None if worth(with_bases.bytes.len(), bases) >= plain.len() => None,
         _ => Some(with_bases),
@@ -117,9 +160,11 @@ fn worth(coded: usize, bases: &Bases) -> usize {
     coded + coded / 16 + bases.ids.len() * 2 * ChunkId::LEN
 }
 
-fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
+fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
     let aligned = bases.filter(|bases| bases.aligned && bases.bytes.len() == plain.len());
     let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]));
+    weighed.push(Weighed::guess(codes::PLANES, estimate.planes / 8));
+    weighed.extend(estimate.difference.map(|bits| Weighed::guess(codes::DIFFERENCE, bits / 8)));
     let parameters = vec![element.code()];
     if let (Some(bases), Some(difference)) = (aligned, estimate.difference)
         && worth((difference / 8) as usize, bases) < (estimate.planes / 8) as usize
@@ -128,8 +173,9 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
         return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses_bases: true });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
-    let repeats = sample_zstd(plain) < (estimate.planes / 8) as usize;
-    if repeats {
+    let as_text = sample_zstd(plain);
+    weighed.push(Weighed::guess(codes::ZSTD, as_text as u64));
+    if as_text < (estimate.planes / 8) as usize {
         return Some(zstd(plain, level));
     }
     Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses_bases: false })
@@ -174,7 +220,11 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
 
 /// What people call the coding of a blob.
 pub fn codec_name(frame: &Frame) -> &'static str {
-    match frame.steps.first().map(|step| step.code) {
+    name_of(frame.steps.first().map(|step| step.code))
+}
+
+fn name_of(code: Option<u8>) -> &'static str {
+    match code {
         None => "stored",
         Some(codes::ZSTD) => "zstd",
         Some(codes::ZSTD_PREFIX) => "zstd delta",

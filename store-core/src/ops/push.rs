@@ -277,7 +277,7 @@ fn choose_parent<'s>(
 }
 
 /// The directory that a snapshot's paths gave. A parent that cannot be read costs time, no more.
-fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Error> {
+pub(super) fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Error> {
     let root = EntriesCursor::new(repo, Some(snapshot.root)).next();
     Ok(match root {
         Ok(Some(entry)) => match entry.kind {

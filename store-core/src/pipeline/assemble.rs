@@ -119,7 +119,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     files.into_iter().try_for_each(|file| self.whole(file))?;
                     drop(permit);
                 }
-                Item::Begin(file) => large = Some((file, FileList::new(), None)),
+                Item::Begin(file) => {
+                    self.store.reading(&file.path);
+                    large = Some((file, FileList::new(), None));
+                }
                 Item::Piece(piece) => {
                     let Some((_, list, failed)) = &mut large else { continue };
                     match piece.recv().map_err(|_| worker_gone())? {
@@ -178,6 +181,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         match file.read {
             Ok((meta, cuts)) => {
                 let mut list = FileList::new();
+                self.store.reading(&file.path);
                 for cut in cuts {
                     self.add_cut(&mut list, cut)?;
                 }
