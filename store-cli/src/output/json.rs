@@ -64,6 +64,8 @@ pub(crate) enum Message<'a> {
     Counted(Counted),
     #[serde(rename = "summary")]
     Repaired(Repaired),
+    #[serde(rename = "summary")]
+    Measured(Box<super::measured::Measured>),
 }
 
 /// Running counts.

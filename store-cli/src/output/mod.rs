@@ -2,6 +2,7 @@
 
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod measured;
 pub(crate) mod progress;
 pub(crate) mod table;
 

@@ -116,6 +116,8 @@ pub struct Report {
     pub gzip: Estimate,
     /// Bytes of all versions.
     pub full: u64,
+    /// Paths that could not be read.
+    pub unreadable: u64,
     /// How long it took.
     pub duration: Duration,
 }
@@ -147,12 +149,13 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
     let folder = Folder::make(&options.open.cache_dir)?;
     let (repo, scratch) = Repo::scratch(&OpenOptions { cache_dir: folder.0.clone(), ..options.open.clone() }, sample)?;
     let ledger = Ledger::new(monitor, 2 * total);
-    let mut measured = Measured { repo: &repo, scratch: &scratch, versions: Vec::new(), used: BTreeMap::new() };
+    let mut measured = Measured { repo: &repo, scratch: &scratch, versions: Vec::new(), used: BTreeMap::new(), unreadable: 0 };
     let names = versions::labels(&options.versions);
     for ((path, name), surveyed) in options.versions.iter().zip(names).zip(&survey.versions) {
         measured.push(path, name, surveyed, &ledger)?;
     }
-    let (versions, used) = (measured.versions, measured.used.into_values().collect::<Vec<_>>());
+    let Measured { versions, used, unreadable, .. } = measured;
+    let used: Vec<_> = used.into_values().collect();
     let mut chunkers = Chunkers::new(&repo, sample, prefix, total);
     survey.versions.iter().try_for_each(|version| chunkers.version(version, &ledger))?;
     let chunkers = chunkers.rows();
@@ -168,11 +171,15 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
         }
         codecs.extend(repo.pool.install(|| codecs::try_all(dtype, bytes, &blocks, options.open.compression)));
     }
-    let gzip = codecs.iter().filter(|row| row.codec.starts_with("gzip")).fold(Estimate::default(), |sum, row| sum + row.whole);
+    let gzip = codecs.iter().filter(|row| row.codec.starts_with("gzip")).fold(Estimate::default(), |sum, row| {
+        let bytes = kinds.iter().find(|(name, _)| *name == row.data).map_or(0.0, |(_, bytes)| *bytes as f64);
+        let share = row.coded as f64 / row.plain.max(1) as f64;
+        sum + Estimate { bytes: share * bytes, error: row.error * bytes }
+    });
     codecs.extend(with_bases(&used));
     codecs.sort_by_key(|row| kinds.iter().position(|(name, _)| *name == row.data));
     let coded = used.iter().map(|used| used.plain).sum();
-    Ok(Report { versions, kinds, sampled: !whole, coded, chunkers, codecs, used, gzip, full: total, duration: started.elapsed() })
+    Ok(Report { versions, kinds, sampled: !whole, coded, chunkers, codecs, used, gzip, full: total, unreadable, duration: started.elapsed() })
 }
 
 /// What the codecs that need an older version made of the sample.
@@ -183,7 +190,7 @@ fn with_bases(used: &[Used]) -> Vec<CodecRow> {
         codec: format!("snap: {}", used.codec),
         plain: used.plain,
         coded: used.stored,
-        whole: Estimate::default(),
+        error: 0.0,
         coding: used.coding,
         with_base: true,
     };
@@ -195,6 +202,7 @@ struct Measured<'r> {
     scratch: &'r Scratch,
     versions: Vec<Version>,
     used: BTreeMap<(bool, &'static str, &'static str), Used>,
+    unreadable: u64,
 }
 
 impl Measured<'_> {
@@ -209,6 +217,7 @@ impl Measured<'_> {
         self.remember(path)?;
         let grown = self.scratch.written() - before;
         let first = self.versions.is_empty();
+        self.unreadable += report.unreadable;
         self.note(first, &page);
         self.versions.push(version(name, &report, &page, &tensors, grown, self.repo.config.segment_len));
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::estimate::{Estimate, Units};
+use super::estimate::Units;
 use super::survey::{Block, name_of};
 use crate::blob::{self, Plain, codec_name};
 use crate::clock;
@@ -25,8 +25,8 @@ pub struct CodecRow {
     pub plain: u64,
     /// Bytes that it made of them.
     pub coded: u64,
-    /// What it would make of all data of this kind.
-    pub whole: Estimate,
+    /// One standard error of the share that is left; 0 where all data of the kind was tried, or it is not known.
+    pub error: f64,
     /// Time of one core.
     pub coding: Duration,
     /// Whether it was given what the version before has in its place.
@@ -80,7 +80,7 @@ pub(super) fn try_all(dtype: Option<Dtype>, bytes: u64, blocks: &[Block], compre
         }
         let codec = if chosen.is_empty() { codec.clone() } else { format!("{codec}: {}", chosen.join(", ")) };
         let plain = units.plain() as u64;
-        CodecRow { data: name_of(dtype), codec, plain, coded, whole: units.scaled_to(bytes as f64), coding, with_base: false }
+        CodecRow { data: name_of(dtype), codec, plain, coded, error: units.scaled_to(bytes as f64).error / bytes.max(1) as f64, coding, with_base: false }
     };
     if measured.is_empty() { Vec::new() } else { runs.iter().enumerate().map(row).collect() }
 }
