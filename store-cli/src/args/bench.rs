@@ -16,8 +16,11 @@ pub(crate) struct Bench {
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Measure all bytes, however many there are
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sample")]
     pub(crate) full: bool,
+    /// Measure all of up to this many bytes, and code about as many of more [default: 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) sample: Option<String>,
     /// Take a folder of versions as one version
     #[arg(long)]
     pub(crate) single: bool,

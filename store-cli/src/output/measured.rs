@@ -174,6 +174,20 @@ impl From<&store_core::ops::bench::Version> for Version {
     }
 }
 
+impl Version {
+    /// How the chunks found older ones to be coded against.
+    fn bases(&self) -> String {
+        let ways = [
+            (self.bases_parent, "same tensor"),
+            (self.bases_votes, "similar"),
+            (self.bases_locality, "next to it"),
+            (self.bases_none, "none"),
+        ];
+        let ways = ways.into_iter().filter(|(count, _)| *count > 0).map(|(count, way)| format!("{count} {way}"));
+        ways.collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Measured {
     /// Rows of one form for all that was measured: which table, of what, which way, bytes before and after, error and speed.
     pub(crate) fn csv(&self) -> String {
@@ -284,10 +298,19 @@ impl Measured {
                 if row.stored_error > 0 { format!("± {}", size(row.stored_error)) } else { String::new() },
                 ratio(row.total_bytes, row.stored).unwrap_or_default(),
                 bars.draw(share),
+                row.bases(),
             ]
         });
-        let columns =
-            [Left("version"), Right("size"), Right("new chunks"), Right("stored"), Left(""), Right("ratio"), Left("")];
+        let columns = [
+            Left("version"),
+            Right("size"),
+            Right("new chunks"),
+            Right("stored"),
+            Left(""),
+            Right("ratio"),
+            Left(""),
+            Left("bases of new chunks"),
+        ];
         layout(&columns, rows)
     }
 

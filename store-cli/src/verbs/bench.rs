@@ -2,20 +2,26 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use store_core::ops::ErrorKind;
-use store_core::ops::bench::{Options, bench, versions_in};
+use store_core::ops::bench::{Options, SAMPLE, bench, versions_in};
 
 use super::Context;
 use crate::args::Bench;
 use crate::exit::{Failure, Outcome, Result};
 use crate::interrupt;
+use crate::output::human::parse_size;
 use crate::output::json::Message;
 use crate::output::measured::Measured;
 use crate::output::progress::Watch;
 
 pub(super) fn run(context: &Context, args: &Bench) -> Result {
     interrupt::listen()?;
+    let sample = match &args.sample {
+        _ if args.full => None,
+        Some(text) => Some(parse_size(text).map_err(|why| Failure::usage(format!("--sample: {why}")))?),
+        None => Some(SAMPLE),
+    };
     let versions = versions(context, args);
-    let options = Options { versions, full: args.full, open: context.options(String::new()) };
+    let options = Options { versions, sample, open: context.options(String::new()) };
     let watch = Watch::new(context.ui);
     let report = bench(&options, &watch);
     watch.finish();

@@ -37,6 +37,21 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Files that cost more than they need to, told of once for all of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// One of them.
+    pub item: String,
+    /// What they are.
+    pub what: &'static str,
+    /// How many there are.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How to feed them better.
+    pub advice: &'static str,
+}
+
 /// By what the chunks of a blob found the older ones that it may be coded against, each chunk counted once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BaseWays {
@@ -101,6 +116,9 @@ pub trait Monitor: Send + Sync {
 
     /// Something went wrong that does not end the operation.
     fn warning(&self, _warning: &Warning) {}
+
+    /// Something could be done better.
+    fn notice(&self, _notice: &Notice) {}
 
     /// Whether decisions are to be told. Where nobody listens they are not put together.
     fn wants_decisions(&self) -> bool {

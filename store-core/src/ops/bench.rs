@@ -2,8 +2,7 @@
 //!
 //! The versions are pushed, one after the other, into a scratch repository that counts and drops what it is given (`repo/scratch.rs`): the very
 //! code of a push cuts, looks up, chooses bases and codecs, so that what is measured is what is done. Beside that, other ways to cut and to
-//! compress are tried on the same bytes. Up to a gigabyte, or when told so, all data is measured; of more a sample is, and each figure
-//! that depends on it carries its standard error.
+//! compress are tried on the same bytes. All data is measured, or of much data a sample; then the sizes of versions carry their standard error.
 //!
 //! Nothing is written but a chunk index below the cache folder, which is removed at the end.
 
@@ -39,8 +38,8 @@ use crate::repo::{OpenOptions, Repo, Sample, Scratch, Taken, path_of};
 use crate::source::Selection;
 use crate::tensor::Dtype;
 
-/// Up to so many bytes all is measured; about so many are coded of more.
-const WHOLE: u64 = GIB;
+/// What is measured whole unless somebody says otherwise: it takes seconds.
+pub const SAMPLE: u64 = GIB;
 /// Plain bytes that ways to cut are compared on.
 const COMPARED: u64 = 6 * GIB;
 
@@ -49,8 +48,8 @@ const COMPARED: u64 = 6 * GIB;
 pub struct Options {
     /// The versions, oldest first: files or folders.
     pub versions: Vec<PathBuf>,
-    /// Measures all, however much there is.
-    pub full: bool,
+    /// Up to so many bytes all is measured, and about so many are coded of more; `None` measures all.
+    pub sample: Option<u64>,
     /// Threads, memory, compression, and the folder below which the chunk index is kept meanwhile. No location is looked at.
     pub open: OpenOptions,
 }
@@ -140,11 +139,11 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
     let survey = Survey::of(&options.versions, monitor)?;
     let total = survey.bytes();
     let plain: u64 = survey.versions.iter().filter_map(|version| version.kinds.get("plain")).sum();
-    let whole = options.full || total <= WHOLE;
+    let size = options.sample.filter(|size| *size < total);
     let count = survey.versions.len().max(1) as u64;
     let share = |of: u64, all: u64| if all <= of { 1.0 } else { of as f64 / all as f64 };
-    let sample = if whole { Sample::ALL } else { Sample { segments: share(WHOLE, total - plain), stage: Some(WHOLE / 4 / count) } };
-    let prefix = if whole { 1.0 } else { share(COMPARED, plain) };
+    let sample = size.map_or(Sample::ALL, |size| Sample { segments: share(size, total - plain), stage: Some(size / 4 / count) });
+    let prefix = if size.is_none() { 1.0 } else { share(COMPARED, plain) };
 
     let folder = Folder::make(&options.open.cache_dir)?;
     let (repo, scratch) = Repo::scratch(&OpenOptions { cache_dir: folder.0.clone(), ..options.open.clone() }, sample)?;
@@ -179,7 +178,7 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
     codecs.extend(with_bases(&used));
     codecs.sort_by_key(|row| kinds.iter().position(|(name, _)| *name == row.data));
     let coded = used.iter().map(|used| used.plain).sum();
-    Ok(Report { versions, kinds, sampled: !whole, coded, chunkers, codecs, used, gzip, full: total, unreadable, duration: started.elapsed() })
+    Ok(Report { versions, kinds, sampled: size.is_some(), coded, chunkers, codecs, used, gzip, full: total, unreadable, duration: started.elapsed() })
 }
 
 /// What the codecs that need an older version made of the sample.

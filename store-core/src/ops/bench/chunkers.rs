@@ -40,7 +40,7 @@ pub struct ChunkerRow {
     pub next: Option<f64>,
     /// Bytes that were cut.
     pub bytes: u64,
-    /// Time of one core for finding the cuts, without naming the chunks.
+    /// Time of one core for finding the cuts and hashing the chunks.
     pub cutting: Duration,
 }
 
@@ -232,7 +232,6 @@ impl Cutter {
             lens.push(len);
             at += len;
         }
-        self.cutting += clock::of_this_thread().saturating_sub(began);
         let mut from = (self.at - start) as usize;
         for len in lens {
             let hash = blake3::hash(&bytes[from..from + len]);
@@ -246,6 +245,7 @@ impl Cutter {
                 *new += if self.seen.insert(hash) { len as u64 } else { 0 };
             }
         }
+        self.cutting += clock::of_this_thread().saturating_sub(began);
         self.at = start + at as u64;
     }
 }

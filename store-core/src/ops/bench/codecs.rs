@@ -35,42 +35,44 @@ pub struct CodecRow {
 
 /// What `snap` would choose for a kind of data that has no base.
 const ALONE: &str = "snap";
+/// Blocks that a slow codec is tried on.
+const SLOW_BLOCKS: usize = 4;
+
+/// Codes a block: the length of what comes out, and what the codec is called where it was chosen from several.
+type Run = Box<dyn Fn(&[u8]) -> (usize, &'static str) + Sync>;
 
 /// Tries all codecs on blocks of data of one kind, of which there are `bytes`.
 pub(super) fn try_all(dtype: Option<Dtype>, bytes: u64, blocks: &[Block], compression: Compression) -> Vec<CodecRow> {
-    let runs: Vec<(String, Box<dyn Fn(&[u8]) -> (usize, &'static str) + Sync>)> = [
-        ("gzip -6".to_owned(), Box::new(|plain: &[u8]| (miniz_oxide::deflate::compress_to_vec(plain, 6).len(), "")) as Box<_>),
-        ("zstd -1".to_owned(), Box::new(|plain: &[u8]| (zstd_encode(plain, 1).len(), "")) as Box<_>),
-        ("zstd -3".to_owned(), Box::new(|plain: &[u8]| (zstd_encode(plain, 3).len(), "")) as Box<_>),
-        ("zstd -9".to_owned(), Box::new(|plain: &[u8]| (zstd_encode(plain, 9).len(), "")) as Box<_>),
-        ("zstd -19".to_owned(), Box::new(|plain: &[u8]| (zstd_encode(plain, 19).len(), "")) as Box<_>),
-        (
-            ALONE.to_owned(),
-            Box::new(move |plain: &[u8]| {
-                let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: plain, dtype }, vec![plain.len() as u32], None, compression);
-                (coded.bytes.len(), codec_name(&coded.frame))
-            }) as Box<_>,
-        ),
-    ]
-    .into();
-    // For each block what each codec made of it: length, time, name of the choice.
-    let measured: Vec<Vec<(usize, usize, Duration, &'static str)>> = blocks
-        .par_iter()
-        .filter_map(|block| block.read().ok())
-        .map(|plain| {
-            let run = |(_, run): &(String, Box<dyn Fn(&[u8]) -> (usize, &'static str) + Sync>)| {
-                let started = clock::of_this_thread();
-                let (len, name) = run(&plain);
-                (plain.len(), len, clock::of_this_thread().saturating_sub(started), name)
-            };
-            runs.iter().map(run).collect()
-        })
-        .collect();
-    let row = |(number, (codec, _)): (usize, &(String, _))| {
+    let snap = move |plain: &[u8]| {
+        let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: plain, dtype }, vec![plain.len() as u32], None, compression);
+        (coded.bytes.len(), codec_name(&coded.frame))
+    };
+    let zstd = |level: i32| -> Run { Box::new(move |plain: &[u8]| (zstd_encode(plain, level).len(), "")) };
+    let gzip: Run = Box::new(|plain: &[u8]| (miniz_oxide::deflate::compress_to_vec(plain, 6).len(), ""));
+    let all = blocks.len();
+    let runs = [
+        ("gzip -6", all, gzip),
+        ("zstd -1", all, zstd(1)),
+        ("zstd -3", all, zstd(3)),
+        ("zstd -9", all, zstd(9)),
+        ("zstd -19", SLOW_BLOCKS, zstd(19)),
+        (ALONE, all, Box::new(snap)),
+    ];
+    // For each block what each codec made of it: length, length, time, name of the choice.
+    let measure = |(number, plain): (usize, Vec<u8>)| {
+        let run = |(_, most, run): &(&str, usize, Run)| {
+            let started = clock::of_this_thread();
+            let (len, name) = if number < *most { run(&plain) } else { return None };
+            Some((plain.len(), len, clock::of_this_thread().saturating_sub(started), name))
+        };
+        runs.iter().map(run).collect::<Vec<_>>()
+    };
+    let read = blocks.par_iter().enumerate().filter_map(|(number, block)| Some((number, block.read().ok()?)));
+    let measured: Vec<_> = read.map(measure).collect();
+    let row = |(place, (codec, ..)): (usize, &(&str, usize, Run))| {
         let mut units = Units::default();
         let (mut coded, mut coding, mut chosen) = (0, Duration::ZERO, Vec::new());
-        for block in &measured {
-            let (plain, len, time, name) = block[number];
+        for (plain, len, time, name) in measured.iter().filter_map(|block| block[place]) {
             units.add(plain as f64, len as f64);
             coded += len as u64;
             coding += time;
@@ -78,9 +80,9 @@ pub(super) fn try_all(dtype: Option<Dtype>, bytes: u64, blocks: &[Block], compre
                 chosen.push(name);
             }
         }
-        let codec = if chosen.is_empty() { codec.clone() } else { format!("{codec}: {}", chosen.join(", ")) };
-        let plain = units.plain() as u64;
-        CodecRow { data: name_of(dtype), codec, plain, coded, error: units.scaled_to(bytes as f64).error / bytes.max(1) as f64, coding, with_base: false }
+        let codec = if chosen.is_empty() { (*codec).to_owned() } else { format!("{codec}: {}", chosen.join(", ")) };
+        let error = units.scaled_to(bytes as f64).error / bytes.max(1) as f64;
+        CodecRow { data: name_of(dtype), codec, plain: units.plain() as u64, coded, error, coding, with_base: false }
     };
     if measured.is_empty() { Vec::new() } else { runs.iter().enumerate().map(row).collect() }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::estimate::{Estimate, Units};
-use crate::monitor::{BaseWays, Decision, Monitor, Progress, Warning};
+use crate::monitor::{BaseWays, Decision, Monitor, Notice, Progress, Warning};
 use crate::repo::Taken;
 
 /// What one codec was given and what it made of it, in one version.
@@ -111,6 +111,13 @@ impl Monitor for Ledger<'_> {
 
     fn warning(&self, warning: &Warning) {
         self.monitor.warning(warning);
+    }
+
+    fn notice(&self, notice: &Notice) {
+        // The first version says it all.
+        if lock(&self.done).0 == 0 {
+            self.monitor.notice(notice);
+        }
     }
 
     fn wants_decisions(&self) -> bool {
