@@ -314,6 +314,7 @@ pub(crate) struct Counted {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) compression_ratio: Option<f64>,
     pub(crate) by_codec: Vec<Share>,
+    pub(crate) by_depth: Vec<Share>,
     pub(crate) by_kind: Vec<Share>,
     pub(crate) snapshots: Vec<Own>,
 }

@@ -252,8 +252,7 @@ impl Measured {
             let shown = bars.draw(row.next_new.unwrap_or(row.first_kept));
             vec![row.name.to_owned(), size(row.mean_chunk), mb(row.speed), percent(row.first_kept), next, shown]
         });
-        let columns =
-            [Left("cut by"), Right("mean chunk"), Right("MB/s a core"), Right("first: distinct"), Right("next: new"), Left("")];
+        let columns = [Left("cut by"), Right("mean chunk"), Right("MB/s a core"), Right("first: distinct"), Right("next: new"), Left("")];
         layout(&columns, rows)
     }
 
@@ -273,16 +272,8 @@ impl Measured {
                 bars.draw(row.share),
             ]
         });
-        let columns = [
-            Left("data"),
-            Left("compressed by"),
-            Left("from"),
-            Right("tried on"),
-            Right("MB/s a core"),
-            Right("left"),
-            Left(""),
-            Left(""),
-        ];
+        let columns =
+            [Left("data"), Left("compressed by"), Left("from"), Right("tried on"), Right("MB/s a core"), Right("left"), Left(""), Left("")];
         layout(&columns, rows)
     }
 
@@ -317,7 +308,8 @@ impl Measured {
     fn last_lines(&self) -> String {
         let with_error = |bytes: u64, error: u64| if error > 0 { format!("{} ± {}", size(bytes), size(error)) } else { size(bytes) };
         let first = with_error(self.first_stored, self.first_stored_error);
-        let next = self.next_stored.map(|next| format!(" and {} for each next version", with_error(next, self.next_stored_error.unwrap_or(0))));
+        let next =
+            self.next_stored.map(|next| format!(" and {} for each next version", with_error(next, self.next_stored_error.unwrap_or(0))));
         let total = self.versions.iter().map(|version| version.stored).sum::<u64>();
         let all = if self.versions.len() > 1 { format!(", {} in all", size(total)) } else { String::new() };
         let how = if self.sampled {

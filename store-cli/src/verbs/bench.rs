@@ -50,12 +50,14 @@ fn versions(context: &Context, args: &Bench) -> Vec<PathBuf> {
     {
         let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let names: Vec<_> = found.iter().map(name).collect();
-        let shown = if let [first, .., last] = &names[..] && names.len() > 4 { format!("{first} … {last}") } else { names.join(", ") };
-        context.ui.note(&format!(
-            "{} holds {} versions: {shown}. With --single it is measured as one.",
-            folder.display(),
-            names.len()
-        ));
+        let shown = if let [first, .., last] = &names[..]
+            && names.len() > 4
+        {
+            format!("{first} … {last}")
+        } else {
+            names.join(", ")
+        };
+        context.ui.note(&format!("{} holds {} versions: {shown}. With --single it is measured as one.", folder.display(), names.len()));
         return found;
     }
     args.paths.clone()

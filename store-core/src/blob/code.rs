@@ -116,18 +116,24 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
     CodedBlob { frame, bytes: coding.bytes, weighed }
 }
 
-/// A blob that stands for chunks whose bytes nobody wants: a measurement counts them and does not code them. It cannot be decoded.
+/// Sealed bytes of a blob that was left out.
+pub const LEFT_OUT_LEN: usize = TAG_LEN + 1;
+
+/// A blob of one byte that stands for chunks whose bytes nobody wants: a measurement counts them and does not code them. It is never
+/// written anywhere, and cannot be decoded.
 pub fn left_out(kind: BlobKind, chunk_lens: Vec<u32>, bases: Option<&Bases>) -> CodedBlob {
     let used = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
+    // No codec has this code.
+    let step = Step { code: u8::MAX, input_len: chunk_lens.iter().sum(), parameters: Vec::new() };
     let frame = Frame {
         kind,
         depth: used.map_or(0, |bases| bases.depth + 1),
-        sealed_len: TAG_LEN as u32,
-        steps: Vec::new(),
+        sealed_len: LEFT_OUT_LEN as u32,
+        steps: vec![step],
         chunk_lens,
         bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
     };
-    CodedBlob { frame, bytes: Vec::new(), weighed: Vec::new() }
+    CodedBlob { frame, bytes: vec![0], weighed: Vec::new() }
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {

@@ -39,9 +39,9 @@ use crate::source::Selection;
 use crate::tensor::Dtype;
 
 /// What is measured whole unless somebody says otherwise: it takes seconds.
-pub const SAMPLE: u64 = GIB;
+pub const SAMPLE: u64 = GIB / 2;
 /// Plain bytes that ways to cut are compared on.
-const COMPARED: u64 = 6 * GIB;
+const COMPARED: u64 = 2 * GIB;
 
 /// What to measure, and with what.
 #[derive(Debug, Clone)]
@@ -178,7 +178,19 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
     codecs.extend(with_bases(&used));
     codecs.sort_by_key(|row| kinds.iter().position(|(name, _)| *name == row.data));
     let coded = used.iter().map(|used| used.plain).sum();
-    Ok(Report { versions, kinds, sampled: size.is_some(), coded, chunkers, codecs, used, gzip, full: total, unreadable, duration: started.elapsed() })
+    Ok(Report {
+        versions,
+        kinds,
+        sampled: size.is_some(),
+        coded,
+        chunkers,
+        codecs,
+        used,
+        gzip,
+        full: total,
+        unreadable,
+        duration: started.elapsed(),
+    })
 }
 
 /// What the codecs that need an older version made of the sample.
@@ -342,5 +354,70 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Compression;
+    use crate::monitor::Silent;
+
+    fn noise(seed: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    /// Text with an edit here and there, and a tensor of which a quarter of the values moved.
+    fn write(folder: &Path, version: u64) {
+        std::fs::create_dir_all(folder.join("sub")).unwrap();
+        let line = |i: u64| {
+            let edited = if (i + version * 13).is_multiple_of(97) { version } else { 0 };
+            let words: String = noise(i << 8 | edited, 20).iter().map(|byte| char::from(b'a' + byte % 20)).collect();
+            format!("{i}\t{words}\n")
+        };
+        std::fs::write(folder.join("sub/table.tsv"), (0..40_000).map(line).collect::<String>()).unwrap();
+        let count = 1 << 20;
+        let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{count}],"data_offsets":[0,{}]}}}}"#, count * 2);
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        let (low, high) = (noise(1, count), noise(2, count));
+        for (low, high) in low.iter().zip(&high) {
+            let moved = if high.is_multiple_of(4) { version as u16 } else { 0 };
+            bytes.extend_from_slice(&u16::from_le_bytes([*low, 0x3c | high & 0x81]).wrapping_add(moved).to_le_bytes());
+        }
+        std::fs::write(folder.join("m.safetensors"), bytes).unwrap();
+        std::fs::write(folder.join("same"), noise(3, 200_000)).unwrap();
+    }
+
+    #[test]
+    fn with_the_same_keys_it_says_to_the_byte_what_a_push_adds() {
+        let folder = tempfile::tempdir().unwrap();
+        let versions: Vec<_> = (0..4).map(|version| folder.path().join(format!("v{version}"))).collect();
+        (0..4).for_each(|version| write(&versions[version as usize], version));
+        let options = |cache: &str| OpenOptions {
+            location: String::new(),
+            cache_dir: folder.path().join(cache),
+            threads: 2,
+            memory: 256 << 20,
+            compression: Compression::Auto,
+        };
+        let options_of_bench = Options { versions: versions.clone(), sample: None, open: options("scratch") };
+        let said = bench(&options_of_bench, &Silent).unwrap();
+        let (repo, backend) = Repo::keeping(&options("kept"));
+        let mut before = 0;
+        for (path, said) in versions.iter().zip(&said.versions) {
+            let selection = Selection { paths: vec![path.clone()], ..Selection::default() };
+            let mut options = push::Options::new(Source::Paths(selection));
+            options.series = Some("bench".into());
+            push(&repo, options, &Silent).unwrap();
+            let now: usize = backend.snapshot().iter().map(|(_, bytes)| bytes.len()).sum();
+            let real = (now - std::mem::replace(&mut before, now)) as f64;
+            // Footers and lists hold times and random names, and are compressed.
+            assert!((said.stored.bytes - real).abs() <= 40.0, "{}: {} said, {real} real", said.name, said.stored.bytes);
+        }
+        assert!(said.versions[3].stored.bytes * 3.0 < said.versions[0].stored.bytes);
+        assert_eq!(std::fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
     }
 }

@@ -88,16 +88,15 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How, expected: Totals, monitor: &
     // A copy without bases is the one that the index names from now on, whatever others there are.
     let delta = how.delta && !context.known.is_incomplete();
     let bases = delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
-    let coding =
-        Arc::new(CodingShared {
-            bases,
-            writer,
-            context: Arc::clone(&context),
-            compression: repo.compression,
-            failure: Mutex::new(None),
-            monitor,
-            scratch: repo.scratch.as_deref(),
-        });
+    let coding = Arc::new(CodingShared {
+        bases,
+        writer,
+        context: Arc::clone(&context),
+        compression: repo.compression,
+        failure: Mutex::new(None),
+        monitor,
+        scratch: repo.scratch.as_deref(),
+    });
     let counts = || coding.writer.counts();
     let assembled = repo.pool.in_place_scope_fifo(|scope| {
         std::thread::scope(|threads| {

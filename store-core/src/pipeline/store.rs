@@ -11,10 +11,10 @@ use super::cut::CutContext;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::KIB;
 use crate::blob::{self, Bases, CodedBlob, Plain, group_is_full};
+use crate::clock;
 use crate::codec::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
-use crate::clock;
 use crate::format::pack::Sketch;
 use crate::monitor::{BaseWays, Decision, Monitor};
 use crate::repo::{NewBlob, PackWriter, Scratch};
@@ -141,14 +141,7 @@ impl CodingShared<'_> {
         if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None, none) }
     }
 
-    fn code_one(
-        &self,
-        kind: BlobKind,
-        group: Group,
-        sketches: Vec<Sketch>,
-        bases: Option<&Bases>,
-        ways: BaseWays,
-    ) -> Result<(), Error> {
+    fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>, ways: BaseWays) -> Result<(), Error> {
         let scratch = self.scratch.filter(|_| kind == BlobKind::Data);
         let (taken, share) = scratch.map_or((true, 1.0), |scratch| scratch.takes_group(&group.ids, group.plain.len(), group.dtype));
         let told = self.monitor.wants_decisions().then(|| Decision {

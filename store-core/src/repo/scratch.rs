@@ -115,7 +115,7 @@ impl Repo {
     /// An empty scratch repository, with its chunk index below `options.cache_dir`, which is the caller's to remove. Its keys are the same each
     /// time, so that the same data gives the same figures; they protect nothing, and nothing is there to protect.
     pub(crate) fn scratch(options: &OpenOptions, sample: Sample) -> Result<(Self, Arc<Scratch>), Error> {
-        let keys = RepoKeys::new(Secret::take(&mut [1; 32]), RepoId::from_bytes([0; 32]));
+        let keys = fixed_keys();
         let scratch = Arc::new(Scratch {
             keys: keys.clone(),
             sample,
@@ -132,6 +132,20 @@ impl Repo {
         let mut repo = Self::assemble(&options, backend, keys, Config::new(clock::now()), 0)?;
         repo.scratch = Some(Arc::clone(&scratch));
         Ok((repo, scratch))
+    }
+}
+
+fn fixed_keys() -> RepoKeys {
+    RepoKeys::new(Secret::take(&mut [1; 32]), RepoId::from_bytes([0; 32]))
+}
+
+#[cfg(test)]
+impl Repo {
+    /// A repository in memory that keeps all it is given, with the keys of a scratch repository: it cuts as that does.
+    pub(crate) fn keeping(options: &OpenOptions) -> (Self, Arc<MemoryBackend>) {
+        let backend = Arc::new(MemoryBackend::default());
+        let held: Arc<dyn Backend> = Arc::<MemoryBackend>::clone(&backend);
+        (Self::assemble(options, held, fixed_keys(), Config::new(clock::now()), 0).unwrap(), backend)
     }
 }
 

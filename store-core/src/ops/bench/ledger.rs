@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::estimate::{Estimate, Units};
+use crate::blob;
 use crate::monitor::{BaseWays, Decision, Monitor, Notice, Progress, Warning};
 use crate::repo::Taken;
 
@@ -43,9 +44,6 @@ pub(super) struct Ledger<'m> {
     /// Bytes done before this version, bytes there are.
     done: Mutex<(u64, u64)>,
 }
-
-/// The seal of a blob that was left out.
-const EMPTY: u64 = crate::crypto::TAG_LEN as u64;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -140,7 +138,7 @@ impl Monitor for Ledger<'_> {
         let stratum = page.strata.entry((decision.what, (1.0 / decision.share) as u64)).or_default();
         let Some(codec) = decision.codec else {
             stratum.left_out += decision.plain;
-            page.sealed += EMPTY;
+            page.sealed += blob::LEFT_OUT_LEN as u64;
             return;
         };
         stratum.units.add(decision.plain as f64, decision.stored as f64);

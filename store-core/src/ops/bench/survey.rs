@@ -105,6 +105,8 @@ impl Survey {
                     survey.reservoirs.entry(dtype.map(Kind)).or_default().add(&path, region.offset, region.len);
                 }
             }
+            // What two versions have in common no codec may find within one block.
+            survey.reservoirs.values_mut().for_each(Reservoir::close);
             survey.versions.push(version);
         }
         Ok(survey)
@@ -117,11 +119,7 @@ impl Survey {
 
     /// For each kind of data its bytes in all versions and blocks of it.
     pub(super) fn blocks(self) -> Vec<(Option<Dtype>, u64, Vec<Block>)> {
-        let blocks = self.reservoirs.into_iter().map(|(kind, mut reservoir)| {
-            reservoir.close();
-            (kind.map(|kind| kind.0), reservoir.bytes, reservoir.kept)
-        });
-        blocks.collect()
+        self.reservoirs.into_iter().map(|(kind, reservoir)| (kind.map(|kind| kind.0), reservoir.bytes, reservoir.kept)).collect()
     }
 }
 
