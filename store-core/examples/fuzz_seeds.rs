@@ -88,8 +88,8 @@ fn records(seeds: &mut Seeds) {
         previous: Some(SessionId::from_bytes([6; 32])),
         parent: None,
         series: Some("s".into()),
-        tags: vec!["a".into(), "b".into()],
-        refs: vec!["r".into()],
+        tags: ["a".into(), "b".into()].into(),
+        refs: ["r".into()].into(),
         description: None,
         meta: BTreeMap::from([("loss".into(), "0.4".into())]),
         paths: vec![b"/data".to_vec()],
@@ -108,7 +108,7 @@ fn records(seeds: &mut Seeds) {
         Statement::Policy { toml: "keep = 1".into() },
         Statement::Describe { snapshot: id, text: Some("t".into()) },
     ];
-    let note = Note { author: "a".into(), time: TIME, seen: vec![NoteId::from_bytes([9; 32])], statements };
+    let note = Note { author: "a".into(), time: TIME, seen: [NoteId::from_bytes([9; 32])].into(), statements };
     let abort = Outcome::Abort { time: TIME, by: "p".into(), reason: "gone".into() };
     let object = config.seal(&identity, &keys, SALT);
     let bodies = [
@@ -159,7 +159,7 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
     let new: Vec<u8> = old.iter().enumerate().map(|(i, byte)| if i % 37 == 0 { byte ^ 1 } else { *byte }).collect();
     for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::I64)] {
         for depth in [0, 7, 8] {
-            let bases = Bases { ids: vec![ChunkId::from_bytes([3; 32])], bytes: old.clone(), depth, aligned: true };
+            let bases = Bases { ids: vec![ChunkId::from_bytes([3; 32])], bytes: old.clone(), depth, aligned: true, ..Bases::default() };
             let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: &new, dtype }, lens(new.len()), Some(&bases), Compression::Auto);
             let frame = frame_bytes(&coded.frame);
             let mut bases_len = Vec::new();
@@ -172,6 +172,7 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
     seeds.put("blob_roundtrip", [&[0, 10, 0, 0, 0, 0][..], &noise(200)].concat());
     seeds.put("blob_roundtrip", [&[4, 0, 0, 3, 1, 0][..], &old[..600], &new[..600]].concat());
     seeds.put("blob_roundtrip", [&[4, 0, 1, 1, 3, 2][..], &old[..600], &new[..600]].concat());
+    seeds.put("blob_roundtrip", [&[4 | 16 | 32, 0, 0, 3, 1, 0][..], &old[..600], &new[..600]].concat());
     blobs[0].sketches = vec![[1, 2, 3, 4, 5, 6, 7, 8]; 2];
     PackContents { padding: 0, blobs }
 }
@@ -298,6 +299,11 @@ fn data(seeds: &mut Seeds) {
         // The target splits in the middle: a base, then what is coded against it.
         let base = &old[..coded.len().min(old.len())];
         seeds.put("codec_float_diff", [&[code][..], base, &coded].concat());
+        // It splits in thirds as well: two bases, and what is coded against them.
+        let older: Vec<u8> = old.iter().map(|byte| byte.wrapping_sub(1)).collect();
+        let coded = float_diff::encode_trend(element, &new, &old, &older);
+        let part = coded.len().min(old.len());
+        seeds.put("codec_float_diff", [&[code][..], &old[..part], &older[..part], &coded].concat());
     }
 }
 

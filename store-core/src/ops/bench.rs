@@ -28,7 +28,7 @@ use ledger::{Ledger, Page};
 use survey::{Survey, Surveyed};
 
 use super::push::{self, Source, push};
-use crate::base::ids::NodeId;
+use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::units::GIB;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Content, Extent, Kind};
@@ -195,7 +195,7 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
 
 /// What the codecs that need an older version made of the sample.
 fn with_bases(used: &[Used]) -> Vec<CodecRow> {
-    let rows = used.iter().filter(|used| matches!(used.codec, "difference" | "zstd delta"));
+    let rows = used.iter().filter(|used| matches!(used.codec, "difference" | "trend" | "zstd delta"));
     let row = |used: &Used| CodecRow {
         data: used.data,
         codec: format!("snap: {}", used.codec),
@@ -225,7 +225,7 @@ impl Measured<'_> {
         let report = push(self.repo, options, ledger)?;
         let page = ledger.turn(surveyed.bytes);
         let tensors = self.scratch.next_version();
-        self.remember(path)?;
+        self.remember(path, report.snapshot)?;
         let grown = self.scratch.written() - before;
         let first = self.versions.is_empty();
         self.unreadable += report.unreadable;
@@ -253,11 +253,11 @@ impl Measured<'_> {
     }
 
     /// Takes note of where the last version's chunks are.
-    fn remember(&self, path: &Path) -> Result<(), Error> {
-        let Some(last) = self.repo.snapshots()?.pop() else { return Ok(()) };
+    fn remember(&self, path: &Path, snapshot: Option<SnapshotId>) -> Result<(), Error> {
+        let Some(last) = self.repo.snapshots()?.into_iter().find(|stored| Some(stored.id) == snapshot) else { return Ok(()) };
         let is_folder = path.is_dir();
         let folder = if is_folder { path } else { path.parent().unwrap_or(Path::new("")) };
-        let mut pending: Vec<(Vec<Vec<u8>>, Option<NodeId>)> = vec![(Vec::new(), push::root_directory(self.repo, &last.snapshot)?)];
+        let mut pending: Vec<(Vec<Vec<u8>>, Option<NodeId>)> = vec![(Vec::new(), push::root_directory(self.repo, &last.snapshot))];
         while let Some((names, node)) = pending.pop() {
             let mut entries = EntriesCursor::new(self.repo, node);
             while let Some(entry) = entries.next()? {
@@ -272,7 +272,7 @@ impl Measured<'_> {
         Ok(())
     }
 
-    fn places(&self, content: &Content) -> Result<Vec<(crate::base::ids::ChunkId, u64)>, Error> {
+    fn places(&self, content: &Content) -> Result<Vec<(ChunkId, u64)>, Error> {
         let (mut found, mut at) = (Vec::new(), 0);
         let mut add = |extent: Extent| {
             if let Extent::Chunk { id, .. } = extent {

@@ -110,6 +110,7 @@ const HITS: usize = 10;
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let mut checker = Checker { repo, monitor, report: Report::default(), defects: BTreeMap::new(), bad_chunks: HashMap::new() };
     // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
+    repo.refresh()?;
     let outcomes = repo.outcome_ids()?;
     checker.records()?;
     let listed = checker.segments()?;

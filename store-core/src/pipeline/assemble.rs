@@ -1,6 +1,9 @@
 //! The assembler: takes items in order, builds the lists of files and directories, and has new chunks stored.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
@@ -18,7 +21,7 @@ use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
 use crate::monitor::{Monitor, Notice, Progress, Warning};
 use crate::repo::WrittenCounts;
-use crate::source::OpenFile;
+use crate::source::{Excludes, OpenFile};
 
 /// Compressed files below this length are not worth a word.
 const LEAST_COMPRESSED: u64 = 64 * KIB as u64;
@@ -35,7 +38,7 @@ pub struct FileCounts {
 }
 
 /// What came out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Assembled {
     /// The snapshot's root.
     pub root: NodeId,
@@ -49,6 +52,8 @@ pub struct Assembled {
     pub known_chunks: u64,
     /// Bytes of files that were read.
     pub read_bytes: u64,
+    /// Which of the required patterns nothing matches, by their place.
+    pub unmet: Vec<usize>,
 }
 
 struct Directory {
@@ -82,6 +87,8 @@ pub(super) struct Assembler<'a, 's, 'scope> {
     /// What came compressed.
     compressed: BTreeMap<Compressed, Notice>,
     root: Option<NodeId>,
+    /// Patterns that nothing matched yet, each with its place.
+    unmet: Vec<(usize, &'a Excludes)>,
 }
 
 impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
@@ -92,6 +99,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         monitor: &'a dyn Monitor,
         written: &'a dyn Fn() -> WrittenCounts,
         expected: Totals,
+        require: &'a [Excludes],
     ) -> Self {
         let (totals, files) = (Totals::default(), FileCounts::default());
         Self {
@@ -108,6 +116,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             read_bytes: 0,
             compressed: BTreeMap::new(),
             root: None,
+            unmet: require.iter().enumerate().collect(),
         }
     }
 
@@ -156,7 +165,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         self.store.finish()?;
         self.compressed.values().for_each(|notice| self.monitor.notice(notice));
         let (totals, files) = (self.totals, self.files);
-        Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes })
+        let unmet = self.unmet.into_iter().map(|(place, _)| place).collect();
+        Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes, unmet })
     }
 
     fn report(&self) {
@@ -243,7 +253,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), None, &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
+        read_again(&context, &Arc::new(again), &|| None, &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
         Ok((list, meta))
     }
 
@@ -313,7 +323,17 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         root.map(Content::List).ok_or_else(|| Error::new(ErrorKind::Failed, "a long list has no root"))
     }
 
+    /// Crosses off the patterns that an entry matches by its path in the snapshot.
+    fn cross_off(&mut self, name: &[u8]) {
+        let above = self.directories.iter().skip(1).map(|directory| directory.name.as_slice());
+        let path = [b"/", &above.chain([name]).collect::<Vec<_>>().join(&b'/')[..]].concat();
+        self.unmet.retain(|(_, pattern)| !pattern.matches(Path::new(OsStr::from_bytes(&path))));
+    }
+
     fn push(&mut self, entry: &Entry) -> Result<(), Error> {
+        if !self.unmet.is_empty() && !matches!(entry.kind, Kind::Directory { .. }) {
+            self.cross_off(&entry.name);
+        }
         let (keys, store) = (self.keys, &mut self.store);
         let directory = self.directories.last_mut().ok_or_else(|| Error::new(ErrorKind::Failed, "an entry outside of any directory"))?;
         directory.entries.push(keys, entry, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))

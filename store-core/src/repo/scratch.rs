@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::open::OpenOptions;
 use super::{ReadError, Repo};
 use crate::backend::{Backend, BackendError, Created, Folder, Listed, MemoryBackend, ObjectPath};
-use crate::base::ids::{ChunkId, PackId, RepoId};
+use crate::base::ids::{ChunkId, PackId, RepoId, SegmentId};
 use crate::clock;
 use crate::crypto::{RepoKeys, Secret};
 use crate::error::{Error, ErrorKind};
@@ -100,6 +100,8 @@ pub(crate) struct Scratch {
     room: usize,
     records: MemoryBackend,
     packs: Mutex<HashMap<PackId, Remains>>,
+    /// Index segments by their lengths: the index has taken them in.
+    segments: Mutex<HashMap<SegmentId, u64>>,
     places: Mutex<Places>,
     tensors: Mutex<HashMap<Dtype, Taken>>,
     /// Plain bytes of this version that were coded.
@@ -122,6 +124,7 @@ impl Repo {
             room: options.memory / 4 / CHUNK_COST,
             records: MemoryBackend::default(),
             packs: Mutex::default(),
+            segments: Mutex::default(),
             places: Mutex::default(),
             tensors: Mutex::default(),
             coded: AtomicU64::new(0),
@@ -283,8 +286,10 @@ impl Backend for Scratch {
     fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<Created, BackendError> {
         let created = match path {
             ObjectPath::Pack(id) => self.keep(*id, bytes).map(|()| Created::New).map_err(|error| fail("take", path, error))?,
-            // Nobody reads one again: the index has taken it in.
-            ObjectPath::Segment(_) => Created::New,
+            ObjectPath::Segment(id) => {
+                lock(&self.segments).insert(*id, bytes.len() as u64);
+                Created::New
+            }
             _ => self.records.create(path, bytes)?,
         };
         if !matches!(path, ObjectPath::Session(_)) {
@@ -294,10 +299,11 @@ impl Backend for Scratch {
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
-        if folder == Folder::Packs {
-            return Ok(lock(&self.packs).iter().map(|(id, pack)| Listed { name: id.to_string(), len: pack.len }).collect());
+        match folder {
+            Folder::Packs => Ok(lock(&self.packs).iter().map(|(id, pack)| Listed { name: id.to_string(), len: pack.len }).collect()),
+            Folder::Segments => Ok(lock(&self.segments).iter().map(|(id, len)| Listed { name: id.to_string(), len: *len }).collect()),
+            _ => self.records.list(folder),
         }
-        self.records.list(folder)
     }
 
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {
