@@ -1,6 +1,6 @@
 //! L3: what the host says of itself: the time, its name, its user. Safety never depends on any of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::format::record::Time;
 
@@ -10,6 +10,12 @@ pub fn now() -> Time {
         Ok(since) => Time { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() },
         Err(before) => Time { seconds: -(before.duration().as_secs() as i64) - 1, nanos: 0 },
     }
+}
+
+/// The time that this thread has computed for, which other work on the same cores does not lengthen.
+pub fn of_this_thread() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// Seconds east of UTC at `time`, where this host is.

@@ -9,6 +9,7 @@ pub mod base;
 // L1: pure codecs
 pub mod chunking;
 pub mod codec;
+pub mod compressed;
 pub mod crypto;
 pub mod format;
 pub mod sketch;

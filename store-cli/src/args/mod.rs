@@ -1,6 +1,7 @@
 //! What can be typed: one file a verb, and what all of them have in common. Nothing here acts, and nothing here reads the
 //! environment: a value that was not typed is looked for by [`crate::settings`], which can say where it came from.
 
+mod bench;
 mod check;
 mod diff;
 mod dump;
@@ -18,6 +19,7 @@ mod stats;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use bench::Bench;
 pub(crate) use check::{Check, Subset};
 pub(crate) use diff::Diff;
 pub(crate) use dump::Dump;
@@ -62,6 +64,7 @@ pub(crate) enum Verb {
     #[command(aliases = ["verify", "fsck"])]
     Check(Check),
     Stats(Stats),
+    Bench(Bench),
     Key(Key),
     Repair(Repair),
     Completion(Completion),

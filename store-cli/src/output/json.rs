@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use store_core::monitor;
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -14,6 +15,15 @@ pub(crate) enum Message<'a> {
         item: &'a str,
         message: &'a str,
     },
+    Notice {
+        item: &'a str,
+        message: &'a str,
+        hint: &'a str,
+        kind: &'a str,
+        files: u64,
+        bytes: u64,
+    },
+    Decision(Decision<'a>),
     ExitError {
         code: u8,
         message: &'a str,
@@ -64,6 +74,51 @@ pub(crate) enum Message<'a> {
     Counted(Counted),
     #[serde(rename = "summary")]
     Repaired(Repaired),
+    #[serde(rename = "summary")]
+    Measured(Box<super::measured::Measured>),
+}
+
+/// How a blob came to be coded as it is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Decision<'a> {
+    path: &'a str,
+    data: &'static str,
+    chunks: u64,
+    size: u64,
+    bases_parent: u64,
+    bases_votes: u64,
+    bases_locality: u64,
+    bases_none: u64,
+    weighed: Vec<Weighed>,
+    codec: &'static str,
+    stored: u64,
+}
+
+/// One way in which a blob could have been coded.
+#[derive(Debug, Serialize)]
+pub(crate) struct Weighed {
+    codec: &'static str,
+    bytes: u64,
+    estimated: bool,
+}
+
+impl<'a> From<&'a monitor::Decision> for Decision<'a> {
+    fn from(decision: &'a monitor::Decision) -> Self {
+        let weighed = decision.weighed.iter();
+        Self {
+            path: &decision.path,
+            data: decision.what,
+            chunks: decision.chunks,
+            size: decision.plain,
+            bases_parent: decision.bases.parent,
+            bases_votes: decision.bases.votes,
+            bases_locality: decision.bases.locality,
+            bases_none: decision.bases.none,
+            weighed: weighed.map(|w| Weighed { codec: w.codec, bytes: w.bytes, estimated: w.estimated }).collect(),
+            codec: decision.codec.unwrap_or("left out"),
+            stored: decision.stored,
+        }
+    }
 }
 
 /// Running counts.
@@ -259,6 +314,7 @@ pub(crate) struct Counted {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) compression_ratio: Option<f64>,
     pub(crate) by_codec: Vec<Share>,
+    pub(crate) by_depth: Vec<Share>,
     pub(crate) by_kind: Vec<Share>,
     pub(crate) snapshots: Vec<Own>,
 }

@@ -2,13 +2,14 @@
 
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod measured;
 pub(crate) mod progress;
 pub(crate) mod table;
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
-use store_core::monitor::Warning;
+use store_core::monitor::{Decision, Notice, Warning};
 
 use crate::args::Global;
 use crate::exit::{Failure, Result};
@@ -54,6 +55,32 @@ impl Ui {
             json_to_stderr(&Message::Warning { item: &warning.item, message: &warning.message });
         } else {
             to_stderr(format_args!("{ODD}snap:{ODD:#} {}", clean(warning)));
+        }
+    }
+
+    /// Something that could be done better.
+    pub(crate) fn notice(self, notice: &Notice) {
+        let Notice { item, what, files, bytes, advice } = notice;
+        if self.quiet {
+            return;
+        }
+        let size = human::size(*bytes);
+        let message = format!("{what} hides what stays the same, so that each version is stored nearly whole: about {size} each time");
+        if self.json {
+            json_to_stderr(&Message::Notice { item, message: &message, hint: advice, kind: what, files: *files, bytes: *bytes });
+            return;
+        }
+        let others = if *files > 1 { format!(" and {} more", files - 1) } else { String::new() };
+        to_stderr(format_args!("{ODD}snap:{ODD:#} {}{others}: {message}", human::printable(item.as_bytes())));
+        to_stderr(format_args!("      better: {advice}"));
+    }
+
+    /// How a blob came to be coded as it is.
+    pub(crate) fn decision(self, decision: &Decision) {
+        if self.json {
+            json_to_stderr(&Message::Decision(json::Decision::from(decision)));
+        } else {
+            to_stderr(format_args!("{}", human::printable(decision.to_string().as_bytes())));
         }
     }
 

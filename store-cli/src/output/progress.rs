@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use store_core::monitor::{Monitor, Progress, Warning};
+use store_core::monitor::{Decision, Monitor, Notice, Progress, Warning};
 
 use super::Ui;
 use super::human::{printable, size};
@@ -104,6 +104,18 @@ impl Monitor for Watch {
     fn warning(&self, warning: &Warning) {
         self.warnings.fetch_add(1, Ordering::Relaxed);
         self.aside(|| self.ui.warning(warning));
+    }
+
+    fn notice(&self, notice: &Notice) {
+        self.aside(|| self.ui.notice(notice));
+    }
+
+    fn wants_decisions(&self) -> bool {
+        self.ui.verbose > 1
+    }
+
+    fn decision(&self, decision: &Decision) {
+        self.aside(|| self.ui.decision(decision));
     }
 
     fn detail(&self, message: &dyn std::fmt::Display) {

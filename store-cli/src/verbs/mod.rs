@@ -1,5 +1,6 @@
 //! What each verb does: settle its options, let the library do the work, print what came of it.
 
+mod bench;
 mod check;
 mod diff;
 mod dump;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Verb::Diff(args) => diff::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
         Verb::Stats(args) => stats::run(&context, &args),
+        Verb::Bench(args) => bench::run(&context, &args),
         Verb::Key(args) => key::run(&context, args),
         Verb::Repair(args) => repair::run(&context, &args),
         Verb::Completion(_) | Verb::Man(_) => unreachable!("handled above"),

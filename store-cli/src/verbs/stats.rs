@@ -41,7 +41,7 @@ fn text(report: &Report) -> String {
         vec!["repository".to_owned(), size(report.repository_bytes), times(report.logical_bytes, report.repository_bytes)],
     ];
     let mut tables = vec![layout(&[Left("what"), Right("size"), Right("ratio")], totals)];
-    for (name, shares) in [("codec", &report.by_codec), ("kind", &report.by_kind)] {
+    for (name, shares) in [("codec", &report.by_codec), ("chain", &report.by_depth), ("kind", &report.by_kind)] {
         let rows = shares.iter().map(|share| {
             vec![share.name.to_string(), share.blobs.to_string(), size(share.plain), size(share.stored), times(share.plain, share.stored)]
         });
@@ -71,6 +71,7 @@ fn object(report: &Report) -> json::Counted {
         repository_size: report.repository_bytes,
         compression_ratio: (report.stored_bytes > 0).then(|| report.logical_bytes as f64 / report.stored_bytes as f64),
         by_codec: shares(&report.by_codec),
+        by_depth: shares(&report.by_depth),
         by_kind: shares(&report.by_kind),
         snapshots: report
             .per_snapshot

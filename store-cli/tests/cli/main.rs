@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
+mod bench;
 mod codes;
 mod harness;
 mod interrupt;
 mod keys;
+mod notices;
 mod output;
 mod restore;
 mod settings;

@@ -67,6 +67,19 @@ pub struct CodedBlob {
     pub frame: Frame,
     /// The coded bytes.
     pub bytes: Vec<u8>,
+    /// What was tried or estimated before it was chosen.
+    pub weighed: Vec<Weighed>,
+}
+
+/// One way in which a blob could have been coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weighed {
+    /// What the codec is called.
+    pub codec: &'static str,
+    /// Bytes that it takes, or would.
+    pub bytes: u64,
+    /// Whether that is a guess from a sample.
+    pub estimated: bool,
 }
 
 /// A blob that cannot be decoded.
@@ -75,6 +88,16 @@ pub enum DecodeError {
     /// A codec refused the bytes.
     #[error(transparent)]
     Codec(#[from] CodecError),
+}
+
+impl Weighed {
+    fn real(codec: u8, bytes: usize) -> Self {
+        Self { codec: name_of(Some(codec)), bytes: bytes as u64, estimated: false }
+    }
+
+    fn guess(codec: u8, bytes: u64) -> Self {
+        Self { codec: name_of(Some(codec)), bytes, estimated: true }
+    }
 }
 
 /// One way to code a blob.
@@ -99,9 +122,10 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
     let bases = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
     // Nodes are compressed whatever the user says of data.
     let level = if plain.kind == BlobKind::Nodes { Some(compression.level().unwrap_or(3)) } else { compression.level() };
+    let mut weighed = Vec::new();
     let coding = level.and_then(|level| match plain.dtype.and_then(element_of) {
-        Some(element) => encode_numbers(element, plain.bytes, bases, level),
-        None => encode_plain(plain.bytes, bases, level),
+        Some(element) => encode_numbers(element, plain.bytes, bases, level, &mut weighed),
+        None => encode_plain(plain.bytes, bases, level, &mut weighed),
     });
     let coding = coding.filter(|coding| coding.bytes.len() < plain.bytes.len());
     let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses: Uses::Nothing });
@@ -116,23 +140,48 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
         chunk_lens,
         bases: used.into_iter().map(|bases| &bases.ids).chain(older).flatten().copied().collect(),
     };
-    CodedBlob { frame, bytes: coding.bytes }
+    CodedBlob { frame, bytes: coding.bytes, weighed }
+}
+
+/// Sealed bytes of a blob that was left out.
+pub const LEFT_OUT_LEN: usize = TAG_LEN + 1;
+
+/// A blob of one byte that stands for chunks whose bytes nobody wants: a measurement counts them and does not code them. It is never
+/// written anywhere, and cannot be decoded.
+pub fn left_out(kind: BlobKind, chunk_lens: Vec<u32>, bases: Option<&Bases>) -> CodedBlob {
+    let used = bases.filter(|bases| !bases.ids.is_empty() && bases.depth < limits::DEPTH);
+    // No codec has this code.
+    let step = Step { code: u8::MAX, input_len: chunk_lens.iter().sum(), parameters: Vec::new() };
+    let frame = Frame {
+        kind,
+        depth: used.map_or(0, |bases| bases.depth + 1),
+        sealed_len: LEFT_OUT_LEN as u32,
+        steps: vec![step],
+        chunk_lens,
+        bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
+    };
+    CodedBlob { frame, bytes: vec![0], weighed: Vec::new() }
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {
     Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses: Uses::Nothing }
 }
 
-fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
-    let alone = || (!looks_incompressible(plain)).then(|| zstd(plain, level));
-    let Some(bases) = bases else { return alone() };
+fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
+    let alone = |weighed: &mut Vec<Weighed>| {
+        let coding = (!looks_incompressible(plain)).then(|| zstd(plain, level));
+        weighed.extend(coding.iter().map(|coding| Weighed::real(codes::ZSTD, coding.bytes.len())));
+        coding
+    };
+    let Some(bases) = bases else { return alone(weighed) };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
+    weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
     let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
     // Clearly worth it: the other way need not be tried.
     if with_bases.bytes.len() < plain.len() / 4 {
         return Some(with_bases);
     }
-    match alone() {
+    match alone(weighed) {
         Some(alone) if worth(with_bases.bytes.len(), bases) >= alone.bytes.len() => Some(alone),
         None if worth(with_bases.bytes.len(), bases) >= plain.len() => None,
         _ => Some(with_bases),
@@ -144,10 +193,13 @@ fn worth(coded: usize, bases: &Bases) -> usize {
     coded + coded / 16 + bases.ids.len() * 2 * ChunkId::LEN
 }
 
-fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
+fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
     let aligned = bases.filter(|bases| bases.aligned && bases.bytes.len() == plain.len());
     let older = aligned.filter(|bases| bases.older_bytes.len() == plain.len()).map(|bases| &bases.older_bytes[..]);
     let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]), older);
+    weighed.push(Weighed::guess(codes::PLANES, estimate.planes / 8));
+    weighed.extend(estimate.difference.map(|bits| Weighed::guess(codes::DIFFERENCE, bits / 8)));
+    weighed.extend(estimate.trend.map(|bits| Weighed::guess(codes::TREND, bits / 8)));
     let parameters = vec![element.code()];
     let bytes_of = |bits: u64| (bits / 8) as usize;
     if let (Some(bases), Some(older), Some(trend)) = (aligned, older, estimate.trend)
@@ -164,8 +216,9 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
         return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
-    let repeats = sample_zstd(plain) < (estimate.planes / 8) as usize;
-    if repeats {
+    let as_text = sample_zstd(plain);
+    weighed.push(Weighed::guess(codes::ZSTD, as_text as u64));
+    if as_text < (estimate.planes / 8) as usize {
         return Some(zstd(plain, level));
     }
     Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses: Uses::Nothing })
@@ -221,7 +274,11 @@ pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
 
 /// What people call the coding of a blob.
 pub fn codec_name(frame: &Frame) -> &'static str {
-    match frame.steps.first().map(|step| step.code) {
+    name_of(frame.steps.first().map(|step| step.code))
+}
+
+fn name_of(code: Option<u8>) -> &'static str {
+    match code {
         None => "stored",
         Some(codes::ZSTD) => "zstd",
         Some(codes::ZSTD_PREFIX) => "zstd delta",

@@ -1,5 +1,6 @@
 //! L5: operations, one verb a file: `fn verb(&Repo, Options, &dyn Monitor) -> Result<Report, Error>`.
 
+pub mod bench;
 pub mod check;
 pub mod diff;
 pub mod dump;

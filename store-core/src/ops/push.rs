@@ -296,7 +296,7 @@ fn named(snapshots: &[StoredSnapshot], id: SnapshotId) -> Result<&StoredSnapshot
 }
 
 /// The directory that a snapshot's paths gave. One that cannot be read costs time, no more.
-fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Option<NodeId> {
+pub(super) fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Option<NodeId> {
     match EntriesCursor::new(repo, Some(snapshot.root)).next().ok()??.kind {
         Kind::Directory { entries } => entries,
         _ => None,

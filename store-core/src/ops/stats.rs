@@ -20,6 +20,9 @@ use crate::repo::Repo;
 /// Chunks that are looked up at a time.
 const LOOK_UP: usize = 1024;
 
+/// What chains of bases are called, by their length.
+const DEPTHS: [&str; 9] = ["none", "1 base", "2 bases", "3 bases", "4 bases", "5 bases", "6 bases", "7 bases", "8 or more"];
+
 /// A part of the blobs that snapshots need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
@@ -63,6 +66,8 @@ pub struct Report {
     pub repository_bytes: u64,
     /// These blobs by codec, largest first.
     pub by_codec: Vec<Share>,
+    /// These blobs by how many others each is a difference from, one upon the other.
+    pub by_depth: Vec<Share>,
     /// These blobs by what they hold, data or nodes.
     pub by_kind: Vec<Share>,
     /// One for each snapshot, in the order given.
@@ -107,6 +112,7 @@ pub fn stats(repo: &Repo, items: &[Item]) -> Result<Report, Error> {
         stored_bytes: blobs().map(|blob| u64::from(blob.stored)).sum(),
         repository_bytes: repository_bytes(repo)?,
         by_codec: shares(blobs().map(|blob| (blob.codec, blob))),
+        by_depth: shares(blobs().map(|blob| (DEPTHS[usize::from(blob.depth).min(DEPTHS.len() - 1)], blob))),
         by_kind: shares(blobs().map(|blob| (if blob.kind == BlobKind::Data { "data" } else { "nodes" }, blob))),
         per_snapshot: per_snapshot.collect(),
     })
@@ -225,6 +231,7 @@ impl Reached<'_> {
 struct Blob {
     kind: BlobKind,
     codec: &'static str,
+    depth: u8,
     plain: u32,
     stored: u32,
 }
@@ -276,7 +283,7 @@ impl Count<'_> {
                 std::collections::hash_map::Entry::Vacant(slot) => {
                     let frame = index.blob(location.pack, location.ordinal)?.ok_or_else(missing)?.frame;
                     let (plain, codec) = (frame.plain_len() as u32, codec_name(&frame));
-                    let blob = Blob { kind: frame.kind, codec, plain, stored: frame.sealed_len };
+                    let blob = Blob { kind: frame.kind, codec, depth: frame.depth, plain, stored: frame.sealed_len };
                     self.bases.extend(frame.bases);
                     slot.insert(blob)
                 }

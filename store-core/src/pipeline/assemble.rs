@@ -1,5 +1,6 @@
 //! The assembler: takes items in order, builds the lists of files and directories, and has new chunks stored.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,14 +12,19 @@ use super::cut::{Cut, CutContext, CutError};
 use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
 use super::store::{BlobStore, NewCounts};
 use crate::base::ids::NodeId;
+use crate::base::units::KIB;
+use crate::compressed::{self, Compressed};
 use crate::crypto::RepoKeys;
 use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
-use crate::monitor::{Monitor, Progress, Warning};
+use crate::monitor::{Monitor, Notice, Progress, Warning};
 use crate::repo::WrittenCounts;
 use crate::source::{Excludes, OpenFile};
+
+/// Compressed files below this length are not worth a word.
+const LEAST_COMPRESSED: u64 = 64 * KIB as u64;
 
 /// How files compare with the parent snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +67,8 @@ struct FileList {
     inline: Vec<Extent>,
     long: Option<ExtentsBuilder>,
     size: u64,
+    /// How it is compressed, if its beginning is new.
+    compressed: Option<Compressed>,
 }
 
 /// Assembles one snapshot.
@@ -76,6 +84,8 @@ pub(super) struct Assembler<'a, 's, 'scope> {
     files: FileCounts,
     known_chunks: u64,
     read_bytes: u64,
+    /// What came compressed.
+    compressed: BTreeMap<Compressed, Notice>,
     root: Option<NodeId>,
     /// Patterns that nothing matched yet, each with its place.
     unmet: Vec<(usize, &'a Excludes)>,
@@ -104,6 +114,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             files,
             known_chunks: 0,
             read_bytes: 0,
+            compressed: BTreeMap::new(),
             root: None,
             unmet: require.iter().enumerate().collect(),
         }
@@ -128,7 +139,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     files.into_iter().try_for_each(|file| self.whole(file))?;
                     drop(permit);
                 }
-                Item::Begin(file) => large = Some((file, FileList::new(), None)),
+                Item::Begin(file) => {
+                    self.store.reading(&file.path);
+                    large = Some((file, FileList::new(), None));
+                }
                 Item::Piece(piece) => {
                     let Some((_, list, failed)) = &mut large else { continue };
                     match piece.recv().map_err(|_| worker_gone())? {
@@ -149,6 +163,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         }
         let root = self.root.ok_or_else(|| Error::new(ErrorKind::Failed, "the walk ended before its root did"))?;
         self.store.finish()?;
+        self.compressed.values().for_each(|notice| self.monitor.notice(notice));
         let (totals, files) = (self.totals, self.files);
         let unmet = self.unmet.into_iter().map(|(place, _)| place).collect();
         Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes, unmet })
@@ -188,6 +203,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         match file.read {
             Ok((meta, cuts)) => {
                 let mut list = FileList::new();
+                self.store.reading(&file.path);
                 for cut in cuts {
                     self.add_cut(&mut list, cut)?;
                 }
@@ -243,6 +259,12 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
 
     fn end_file(&mut self, name: Vec<u8>, path: &str, replaces: bool, meta: Metadata, list: FileList) -> Result<(), Error> {
         let size = list.size;
+        if let Some(kind) = list.compressed.filter(|_| size >= LEAST_COMPRESSED) {
+            let none = || Notice { item: path.to_owned(), what: kind.name(), files: 0, bytes: 0, advice: kind.advice() };
+            let notice = self.compressed.entry(kind).or_insert_with(none);
+            notice.files += 1;
+            notice.bytes += size;
+        }
         let content = self.end_list(list)?;
         self.totals.files += 1;
         self.totals.bytes += size;
@@ -260,6 +282,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             Cut::Hole { len } => self.add_extent(list, Extent::Hole { len }),
             Cut::Chunks { bytes, chunks, dtype, _permit } => {
                 self.read_bytes += bytes.len() as u64;
+                // What was held before has been told of before.
+                if list.size == 0 && dtype.is_none() && chunks.iter().any(|chunk| !chunk.known) {
+                    list.compressed = compressed::detect(&bytes[..bytes.len().min(Compressed::PREFIX_LEN)]);
+                }
                 for chunk in chunks {
                     if chunk.known {
                         self.known_chunks += 1;
@@ -332,7 +358,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
 
 impl FileList {
     fn new() -> Self {
-        Self { inline: Vec::new(), long: None, size: 0 }
+        Self { inline: Vec::new(), long: None, size: 0, compressed: None }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::format::blob::Frame;
 use crate::format::pack::Sketch;
 use crate::index::Location;
+use crate::monitor::BaseWays;
 use crate::repo::Repo;
 use crate::sketch::Sketcher;
 
@@ -51,7 +52,14 @@ impl BaseFinder<'_> {
     }
 
     /// For each segment of a group of one tensor type, the older segment of the same length that it continues, if there is one.
-    pub(super) fn aligned(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Vec<Option<Bases>>, Error> {
+    /// Counts in `ways` how they were found.
+    pub(super) fn aligned(
+        &self,
+        known: &KnownChunks,
+        group: &Group,
+        sketches: &[Sketch],
+        ways: &mut BaseWays,
+    ) -> Result<Vec<Option<Bases>>, Error> {
         let hints: Vec<ChunkId> = group.hints.iter().flatten().copied().collect();
         let mut located = known.locate(&hints)?.into_iter();
         let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
@@ -61,6 +69,11 @@ impl BaseFinder<'_> {
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let location = hint.or_else(|| best_base(similar, None, |location| location.len == len));
             let base = location.and_then(|location| self.read_at_depth(known, group, location, Some(len)));
+            *match (&base, hint) {
+                (Some(_), Some(_)) => &mut ways.parent,
+                (Some(_), None) => &mut ways.votes,
+                (None, _) => &mut ways.none,
+            } += 1;
             found.push(base.map(|base| {
                 let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
                 Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true, older, older_bytes }
@@ -69,9 +82,16 @@ impl BaseFinder<'_> {
         Ok(found)
     }
 
-    /// The chunks that most resemble those of a group of plain ones, and what followed them.
-    pub(super) fn prefix(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Option<Bases>, Error> {
+    /// The chunks that most resemble those of a group of plain ones, and what followed them. Counts in `ways` how they were found.
+    pub(super) fn prefix(
+        &self,
+        known: &KnownChunks,
+        group: &Group,
+        sketches: &[Sketch],
+        ways: &mut BaseWays,
+    ) -> Result<Option<Bases>, Error> {
         if sketches.is_empty() {
+            ways.none += group.ids.len() as u64;
             return Ok(None);
         }
         let mut bases = Bases::default();
@@ -79,7 +99,12 @@ impl BaseFinder<'_> {
         let mut last: Option<Location> = None;
         for similar in known.similar(sketches)? {
             let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
-            let Some(best) = best_base(&similar, next, |_| true) else { continue };
+            let Some(best) = best_base(&similar, next, |_| true) else {
+                ways.none += 1;
+                continue;
+            };
+            let follows = next == Some((best.pack, best.ordinal, best.start));
+            *(if follows { &mut ways.locality } else { &mut ways.votes }) += 1;
             last = Some(best);
             self.add(known, group, best, &mut taken, &mut bases);
             if let Some(next) = self.repo.next_in_blob(&best) {

@@ -12,6 +12,7 @@ use crate::base::units::{KIB, MIB};
 use crate::chunking::{Chunker, Region, regions, segment_step};
 use crate::crypto::RepoKeys;
 use crate::error::Error;
+use crate::repo::Scratch;
 use crate::source::OpenFile;
 use crate::tensor::{Detector, Dtype, Layout, PREFIX_LEN, Step};
 
@@ -28,6 +29,8 @@ pub(super) struct CutContext {
     pub(super) segment_len: usize,
     pub(super) known: Arc<KnownChunks>,
     pub(super) read_ahead: Budget,
+    /// Which segments a measurement takes; `None` takes them all.
+    pub(super) scratch: Option<Arc<Scratch>>,
 }
 
 /// A run of a file, before its chunks are named.
@@ -144,15 +147,9 @@ pub(super) fn pieces(
     old: &OldVersion<'_>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
 ) -> Result<(), CutError> {
-    let len = file.len();
     let data = file.data_ranges();
-    let layout = detect(file).map_err(CutError::Read)?;
+    let (layout, regions) = regions_of(file).map_err(CutError::Read)?;
     let old = layout.as_ref().and_then(|_| old());
-    let regions = match &layout {
-        Some(layout) => regions(layout, len, LEAST_TENSOR),
-        None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
-        None => return Ok(()),
-    };
     for Region { offset, len, tensor } in regions {
         let tensor = tensor.and_then(|index| layout.as_ref()?.tensors.get(index));
         let Some(tensor) = tensor else {
@@ -160,11 +157,17 @@ pub(super) fn pieces(
             continue;
         };
         let step = segment_step(context.segment_len, tensor.dtype.block_bytes() as usize);
-        let piece = (PIECE / step).max(1) * step;
+        // What a measurement leaves out, it leaves out a segment at a time.
+        let piece = if context.scratch.is_some() { step } else { (PIECE / step).max(1) * step };
         let mut at = 0;
         while at < len {
             let part = (len - at).min(piece as u64) as usize;
             let here = offset + at..offset + at + part as u64;
+            if context.scratch.as_ref().is_some_and(|scratch| !scratch.takes_segment(tensor, at, part as u64)) {
+                give(Piece::Hole { len: part as u64 })?;
+                at += part as u64;
+                continue;
+            }
             let first = data.partition_point(|range| range.end <= here.start);
             let is_data = data.get(first).is_some_and(|range| range.start <= here.start && here.end <= range.end);
             if is_data {
@@ -231,9 +234,16 @@ fn plain(
     }
 }
 
-/// Where the tensors of a file lie; `None` for plain files.
-pub(crate) fn detect(file: &OpenFile) -> io::Result<Option<Layout>> {
-    detect_with(file.len(), |offset, buffer| file.read_exact_at(offset, buffer))
+/// Where the tensors of a file lie, `None` for plain files, and the regions that it is cut in.
+pub(crate) fn regions_of(file: &OpenFile) -> io::Result<(Option<Layout>, Vec<Region>)> {
+    let len = file.len();
+    let layout = detect_with(len, |offset, buffer| file.read_exact_at(offset, buffer))?;
+    let regions = match &layout {
+        Some(layout) => regions(layout, len, LEAST_TENSOR),
+        None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
+        None => Vec::new(),
+    };
+    Ok((layout, regions))
 }
 
 /// Where the tensors of `len` bytes lie that `read` gives.

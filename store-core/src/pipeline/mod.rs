@@ -18,7 +18,7 @@ mod write;
 use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
-pub(crate) use cut::detect_with;
+pub(crate) use cut::{detect_with, regions_of};
 pub use store::NewCounts;
 pub(crate) use write::{FileSlot, RestoreBatch, RestoreContext};
 
@@ -92,13 +92,21 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
         segment_len: repo.config.segment_len as usize,
         known: Arc::new(KnownChunks::new(repo)?),
         read_ahead: Budget::new(repo.memory.read_ahead),
+        scratch: repo.scratch.clone(),
     });
     let writer = PackWriter::new(repo, how.trial)?;
     // A copy without bases is the one that the index names from now on, whatever others there are.
     let delta = how.delta && !context.known.is_incomplete();
     let bases = delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
-    let coding =
-        Arc::new(CodingShared { bases, writer, context: Arc::clone(&context), compression: repo.compression, failure: Mutex::new(None) });
+    let coding = Arc::new(CodingShared {
+        bases,
+        writer,
+        context: Arc::clone(&context),
+        compression: repo.compression,
+        failure: Mutex::new(None),
+        monitor,
+        scratch: repo.scratch.as_deref(),
+    });
     let counts = || coding.writer.counts();
     let assembled = repo.pool.in_place_scope_fifo(|scope| {
         std::thread::scope(|threads| {

@@ -10,12 +10,14 @@ use super::budget::Budget;
 use super::cut::CutContext;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::KIB;
-use crate::blob::{self, Bases, Plain, group_is_full};
+use crate::blob::{self, Bases, CodedBlob, Plain, group_is_full};
+use crate::clock;
 use crate::codec::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
 use crate::format::pack::Sketch;
-use crate::repo::{NewBlob, PackWriter};
+use crate::monitor::{BaseWays, Decision, Monitor};
+use crate::repo::{NewBlob, PackWriter, Scratch};
 use crate::tensor::Dtype;
 
 /// Plain bytes of nodes that go together: they are small, and read together.
@@ -30,6 +32,8 @@ pub(super) struct Group {
     pub(super) hints: Vec<Option<ChunkId>>,
     pub(super) plain: Vec<u8>,
     pub(super) dtype: Option<Dtype>,
+    /// The file that the first of them comes from, where anybody wants to know.
+    pub(super) path: Option<Arc<str>>,
 }
 
 impl Group {
@@ -52,7 +56,8 @@ impl Group {
 
     /// Parts the chunks for which `first` holds from the others.
     fn part(self, first: impl Fn(usize) -> bool) -> (Self, Self) {
-        let mut parts = (Self { dtype: self.dtype, ..Self::default() }, Self { dtype: self.dtype, ..Self::default() });
+        let empty = || Self { dtype: self.dtype, path: self.path.clone(), ..Self::default() };
+        let mut parts = (empty(), empty());
         for (i, chunk) in self.chunks().enumerate() {
             let part = if first(i) { &mut parts.0 } else { &mut parts.1 };
             part.add(self.ids[i], chunk, self.hints[i]);
@@ -81,12 +86,13 @@ pub(super) struct BlobStore<'s, 'scope> {
     /// One group for plain bytes and one for each dtype, since neighbours of one kind code best.
     groups: HashMap<Option<Dtype>, Group>,
     nodes: Group,
+    /// The file that is being stored, where anybody wants to know.
+    path: Option<Arc<str>>,
     /// What was found new.
     pub counts: NewCounts,
 }
 
 /// What the coding jobs share.
-#[derive(Debug)]
 pub(super) struct CodingShared<'r> {
     /// Finds bases; `None` when all is to be stored whole.
     pub(super) bases: Option<BaseFinder<'r>>,
@@ -94,21 +100,29 @@ pub(super) struct CodingShared<'r> {
     pub(super) context: Arc<CutContext>,
     pub(super) compression: Compression,
     pub(super) failure: Mutex<Option<Error>>,
+    /// Who is told of decisions.
+    pub(super) monitor: &'r dyn Monitor,
+    /// Which groups a measurement takes.
+    pub(super) scratch: Option<&'r Scratch>,
 }
 
 impl CodingShared<'_> {
     /// Codes a group as one blob; as two where some segments of a tensor have a base and others have none.
     fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
         let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data) else {
-            return self.code_one(kind, group, Vec::new(), None);
+            let ways = BaseWays { none: group.ids.len() as u64, ..BaseWays::default() };
+            return self.code_one(kind, group, Vec::new(), None, ways);
         };
         let known = &self.context.known;
         let sketches = finder.sketches(&group);
         if group.dtype.is_none() {
-            let bases = finder.prefix(known, &group, &sketches)?;
-            return self.code_one(kind, group, sketches, bases.as_ref());
+            let mut ways = BaseWays::default();
+            let bases = finder.prefix(known, &group, &sketches, &mut ways)?;
+            return self.code_one(kind, group, sketches, bases.as_ref(), ways);
         }
-        let aligned = finder.aligned(known, &group, &sketches)?;
+        let mut ways = BaseWays::default();
+        let aligned = finder.aligned(known, &group, &sketches, &mut ways)?;
+        let none = BaseWays { none: std::mem::take(&mut ways.none), ..BaseWays::default() };
         let has_base: Vec<bool> = aligned.iter().map(Option::is_some).collect();
         let sketches_of = |with: bool| {
             let of = has_base.iter().zip(&sketches).filter(|(has, _)| **has == with);
@@ -124,14 +138,48 @@ impl CodingShared<'_> {
                 joined.older_bytes.extend(bases.older_bytes);
                 joined.depth = joined.depth.max(bases.depth);
             }
-            self.code_one(kind, based, sketches_of(true), Some(&joined))?;
+            self.code_one(kind, based, sketches_of(true), Some(&joined), ways)?;
         }
-        if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None) }
+        if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None, none) }
     }
 
-    fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>) -> Result<(), Error> {
+    fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>, ways: BaseWays) -> Result<(), Error> {
+        let scratch = self.scratch.filter(|_| kind == BlobKind::Data);
+        let (taken, share) = scratch.map_or((true, 1.0), |scratch| scratch.takes_group(&group.ids, group.plain.len(), group.dtype));
+        let told = self.monitor.wants_decisions().then(|| Decision {
+            path: group.path.as_deref().unwrap_or_default().to_owned(),
+            what: match (kind, group.dtype) {
+                (BlobKind::Nodes, _) => "nodes",
+                (BlobKind::Data, Some(dtype)) => dtype.name(),
+                (BlobKind::Data, None) => "plain",
+            },
+            chunks: group.ids.len() as u64,
+            plain: group.plain.len() as u64,
+            bases: ways,
+            weighed: Vec::new(),
+            codec: None,
+            share,
+            stored: 0,
+            coding: clock::of_this_thread(),
+        });
+        let tell = |coded: Option<&CodedBlob>| {
+            let Some(mut decision) = told else { return };
+            decision.coding = clock::of_this_thread().saturating_sub(decision.coding);
+            if let Some(coded) = coded {
+                decision.weighed.clone_from(&coded.weighed);
+                decision.codec = Some(blob::codec_name(&coded.frame));
+                decision.stored = u64::from(coded.frame.sealed_len);
+            }
+            self.monitor.decision(&decision);
+        };
+        if !taken {
+            tell(None);
+            let coded = blob::left_out(kind, group.lens, bases);
+            return self.writer.add(NewBlob { coded, ids: group.ids, sketches });
+        }
         let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
         let coded = blob::encode(plain, group.lens, bases, self.compression);
+        tell(Some(&coded));
         // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
         let base_bytes = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();
         if blob::decode(&coded.frame, coded.bytes.clone(), &base_bytes).ok().as_deref() != Some(&group.plain[..]) {
@@ -147,7 +195,15 @@ impl CodingShared<'_> {
 
 impl<'s, 'scope> BlobStore<'s, 'scope> {
     pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared<'scope>>, coding: Budget, blob_len: usize) -> Self {
-        Self { scope, shared, coding, blob_len, groups: HashMap::new(), nodes: Group::default(), counts: NewCounts::default() }
+        let (nodes, counts) = (Group::default(), NewCounts::default());
+        Self { scope, shared, coding, blob_len, groups: HashMap::new(), nodes, path: None, counts }
+    }
+
+    /// From here on chunks are of the file at `path`.
+    pub(super) fn reading(&mut self, path: &str) {
+        if self.shared.monitor.wants_decisions() {
+            self.path = Some(path.into());
+        }
     }
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
@@ -161,6 +217,9 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         let group = self.groups.entry(dtype).or_default();
         let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
         group.dtype = dtype;
+        if group.ids.is_empty() {
+            group.path.clone_from(&self.path);
+        }
         group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
     }

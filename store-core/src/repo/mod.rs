@@ -6,6 +6,7 @@ mod file;
 mod open;
 mod packer;
 mod reader;
+mod scratch;
 mod session;
 mod snapshots;
 mod tree;
@@ -19,6 +20,7 @@ pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
 pub use reader::ReadError;
+pub(crate) use scratch::{Sample, Scratch, Taken, path_of};
 pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
 pub(crate) use tree::clean;
@@ -71,6 +73,8 @@ pub struct Repo {
     pub(crate) cache_dir: PathBuf,
     /// Features that a writer must know, and this one does not.
     unknown_to_writers: u64,
+    /// For a repository that exists for a measurement alone.
+    pub(crate) scratch: Option<Arc<Scratch>>,
     warnings: Mutex<Vec<Warning>>,
 }
 

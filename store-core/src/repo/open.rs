@@ -93,7 +93,7 @@ impl Repo {
         Self::assemble(options, backend, keys, config, identity.read_only)
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         options: &OpenOptions,
         backend: Arc<dyn Backend>,
         keys: RepoKeys,
@@ -118,6 +118,7 @@ impl Repo {
             memory,
             cache_dir,
             unknown_to_writers,
+            scratch: None,
             warnings: Mutex::default(),
         })
     }

@@ -9,7 +9,7 @@ use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
 use crate::blob::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
-use crate::format::blob::Frame;
+use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
@@ -206,7 +206,12 @@ impl Repo {
     }
 
     fn load(&self, place: &BlobPlace, ordinal: u32) -> Result<Arc<Vec<u8>>, ReadError> {
-        let bytes = Arc::new(self.read_blob(place, ordinal)?);
+        // Nodes of a scratch repository are kept, its data is not.
+        let elsewhere = self.scratch.as_ref().filter(|_| place.frame.kind == BlobKind::Data);
+        let bytes = Arc::new(match elsewhere {
+            Some(scratch) => scratch.read(place, ordinal)?,
+            None => self.read_blob(place, ordinal)?,
+        });
         self.reader.keep((place.pack, ordinal), &bytes);
         Ok(bytes)
     }
