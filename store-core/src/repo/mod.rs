@@ -1,5 +1,6 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
+mod damage;
 mod derived;
 mod file;
 mod open;
@@ -12,10 +13,12 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, WrittenCounts};
+pub(crate) use reader::Decoded;
 pub use reader::ReadError;
 pub use session::SessionHandle;
 pub use snapshots::StoredSnapshot;
@@ -52,6 +55,11 @@ impl MemoryPlan {
     pub fn new(total: usize) -> Self {
         let total = total.max(64 * MIB);
         Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
+    }
+
+    /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.
+    pub fn bases(&self) -> usize {
+        self.pack + self.read_ahead
     }
 }
 
