@@ -176,7 +176,7 @@ impl TreeFeeder<'_, '_, '_> {
         let kind = match &found.what {
             What::File { size, .. } => {
                 let size = *size;
-                if let Some(old) = old.as_ref().filter(|old| !self.feed.force && is_unchanged(old, &found.meta, size)) {
+                if let Some(old) = old.as_ref().filter(|old| self.is_taken_over(old, &found.meta, size)) {
                     let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
                     return self.ready(entry, true);
                 }
@@ -192,6 +192,12 @@ impl TreeFeeder<'_, '_, '_> {
         let entry = Entry { name: found.name, kind, meta: found.meta };
         let same = old.is_some_and(|old| old == entry);
         self.ready(entry, same)
+    }
+
+    /// Whether a file needs no reading: nothing says that it changed, and all that the parent has of it is held.
+    fn is_taken_over(&self, old: &Entry, meta: &Metadata, size: u64) -> bool {
+        let known = &self.feed.context.known;
+        !self.feed.force && is_unchanged(old, meta, size) && known.has_file(self.feed.repo, old)
     }
 
     fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Gone> {

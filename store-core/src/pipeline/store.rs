@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) hints: Vec<Option<ChunkId>>,
     pub(super) plain: Vec<u8>,
     pub(super) dtype: Option<Dtype>,
+    /// Coded without bases: these replace what was lost, and must do as bases for all that was coded against that.
+    pub(super) whole: bool,
 }
 
 impl Group {
@@ -78,8 +80,8 @@ pub(super) struct BlobStore<'s, 'scope> {
     shared: Arc<CodingShared<'scope>>,
     coding: Budget,
     blob_len: usize,
-    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best.
-    groups: HashMap<Option<Dtype>, Group>,
+    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best; apart from these, what replaces lost chunks.
+    groups: HashMap<(Option<Dtype>, bool), Group>,
     nodes: Group,
     /// What was found new.
     pub counts: NewCounts,
@@ -99,7 +101,7 @@ pub(super) struct CodingShared<'r> {
 impl CodingShared<'_> {
     /// Codes a group as one blob; as two where some segments of a tensor have a base and others have none.
     fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
-        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data) else {
+        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data && !group.whole) else {
             return self.code_one(kind, group, Vec::new(), None);
         };
         let known = &self.context.known;
@@ -156,9 +158,10 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         }
         self.counts.chunks += 1;
         self.counts.bytes += bytes.len() as u64;
-        let group = self.groups.entry(dtype).or_default();
+        let whole = self.shared.context.known.is_lost(id)?;
+        let group = self.groups.entry((dtype, whole)).or_default();
         let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
-        group.dtype = dtype;
+        (group.dtype, group.whole) = (dtype, whole);
         group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
     }
