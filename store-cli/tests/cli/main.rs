@@ -4,6 +4,7 @@
 
 mod codes;
 mod harness;
+mod heal;
 mod interrupt;
 mod keys;
 mod output;
