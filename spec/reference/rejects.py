@@ -223,6 +223,18 @@ def reject_records() -> list[tuple[str, str, bytes]]:
         ("outcome", "an option of 2", commit.replace(b"\1" + b(0x55), b"\2" + b(0x55))),
         ("outcome", "metadata out of order", commit.replace(b"loss", b"zoss")),
         ("note", "an unknown statement", w.r_text("a") + w.time([0, 0]) + w.u64s(0, 1) + w.u32(9)),
+        ("config", "a time of 10**9 nanoseconds", w.config(CONFIG | {"created": [0, 10**9]})),
+        ("slot", "a time of 10**9 nanoseconds", w.slot(SLOT | {"created": [-1, 10**9]})),
+        ("session", "a time of 2**32 - 1 nanoseconds", w.session(SESSION | {"started": [0, 2**32 - 1]})),
+        ("outcome", "a snapshot's time of 10**9 nanoseconds", w.commit(COMMIT | {"time": [0, 10**9]})),
+        ("outcome", "an abort's time of 10**9 nanoseconds", w.abort(ABORT | {"time": [0, 10**9]})),
+        ("outcome", "tags out of order", w.commit(COMMIT | {"tags": ["b", "a"]})),
+        ("outcome", "a tag twice", w.commit(COMMIT | {"tags": ["a", "a"]})),
+        ("outcome", "refs out of order", w.commit(COMMIT | {"refs": ["v2", "v1"]})),
+        ("outcome", "a ref twice", w.commit(COMMIT | {"refs": ["v1", "v1"]})),
+        ("note", "a time of 10**9 nanoseconds", w.note(NOTE | {"time": [0, 10**9]})),
+        ("note", "notes that it knew of out of order", w.note(NOTE | {"seen": [b(2), b(1)]})),
+        ("note", "a note that it knew of twice", w.note(NOTE | {"seen": [b(1), b(1)]})),
         ("note", "2**61 statements", w.r_text("a") + w.time([0, 0]) + w.u64s(0, 2**61)),
     ]
 
@@ -231,6 +243,8 @@ def reject_costs() -> list[tuple[str, bytes]]:
     return [
         (why, w.slot(SLOT | {"kdf": KDF | cost}))
         for why, cost in (
+            ("more than 1 GiB", {"memory_kib": (1 << 20) + 1, "passes": 1}),
+            ("more than 2 GiB of memory times passes", {"memory_kib": 1 << 20, "passes": 3}),
             ("more than 4 GiB", {"memory_kib": (4 << 20) + 1}),
             ("65 passes", {"passes": 65}),
             ("65 lanes", {"lanes": 65}),
@@ -325,6 +339,13 @@ def reject_objects() -> list[tuple[str, str, bytes]]:
     frame = w.zstd_stored(plain)
     skippable = b"\x50\x2a\x4d\x18" + w.u32(3) + b"abc"
     length = varint(len(plain))
+    listed = SEGMENT["packs"][0]
+    blobs = listed["contents"]["blobs"]
+    end = 88 + sum(blob["frame"]["sealed"] for blob in blobs) + listed["contents"]["padding"]
+
+    def shorter(behind: int) -> bytes:
+        return w.segment(SEGMENT | {"packs": [listed | {"length": end + behind}]})
+
     for why, sealed in [
         ("an empty catalogue", b""),
         ("a catalogue of form 2", b"\2" + plain),
@@ -339,9 +360,12 @@ def reject_objects() -> list[tuple[str, str, bytes]]:
         ("two frames", b"\1" + length + w.zstd_stored(plain[:9]) + w.zstd_stored(plain[9:])),
         ("a skippable frame behind the frame", b"\1" + length + frame + skippable),
         ("an empty frame behind the frame", b"\1" + length + frame + w.zstd_stored(b"")),
+        ("a catalogue beyond 64 MiB", b"\1" + varint(64 * MIB + 1) + w.zstd_repeated(0, 1000)),
         ("a catalogue beyond 128 MiB", b"\1" + varint(128 * MIB + 1) + w.zstd_repeated(0, 1000)),
         ("a catalogue of 128 MiB in a frame of 128 KiB", b"\1" + varint(128 * MIB) + w.zstd_repeated(0, 128 << 10)),
         ("more superseded segments than bytes", b"\0" + varint(1000)),
+        ("a pack that is shorter than its blobs", b"\0" + shorter(-1)),
+        ("a pack without room for a footer", b"\0" + shorter(24)),
         ("a pack beyond 256 MiB", b"\0\0\1" + b(1) + varint(256 * MIB + 1) + b"\0\0"),
     ]:
         data = segment_object(sealed)

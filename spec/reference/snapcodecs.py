@@ -33,6 +33,13 @@ def difference(data: bytes, length: int, parameters: bytes, bases: bytes) -> byt
     return snapnumbers.decode_difference(element(parameters), data, length, bases)
 
 
+def trend(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
+    """Step 5: differences of numbers from those of the first half of the bases, given those of the second half."""
+    if len(bases) != 2 * length:
+        raise Undecodable("bases of another length")
+    return snapnumbers.decode_difference(element(parameters), data, length, bases[:length], bases[length:])
+
+
 def one_frame(decompressor: zstandard.ZstdDecompressor, data: bytes, length: int, parameters: bytes) -> bytes:
     if parameters:
         raise Undecodable("zstd with parameters")
@@ -62,4 +69,5 @@ DECODERS: dict[int, Callable[[bytes, int, bytes, bytes], bytes]] = {
     2: zstd_prefix,
     3: planes,
     4: difference,
+    5: trend,
 }

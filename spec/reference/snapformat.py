@@ -295,7 +295,7 @@ def read_catalogue(data: bytes) -> Reader:
         return Reader(data[1:])
     need(data[0] == 1, f"a catalogue of unknown form {data[0]}")
     r = Reader(data[1:])
-    length = r.varint(128 * MIB)
+    length = r.varint(64 * MIB)
     plain = zstd_frame(r.take(len(r.data) - r.at), length, b"", b"")
     need(len(plain) == length, "a catalogue of another length than it says")
     return Reader(plain)
@@ -307,7 +307,10 @@ def read_segment(r: Reader) -> tuple[list[bytes], dict[bytes, tuple[int, list[Bl
     packs = {}
     for _ in range(r.varint()):
         id, length = r.id(), r.varint(256 * MIB)
-        packs[id] = length, read_pack_contents(r, id)[0]
+        blobs, end = read_pack_contents(r, id)
+        need(end + 25 <= length, "a pack whose blobs do not fit its length")
+        packs[id] = length, blobs
+    need(sum(len(blobs) for _, blobs in packs.values()) <= 262_144, "a segment of too many blobs")
     r.end()
     return superseded, packs
 

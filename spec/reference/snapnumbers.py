@@ -216,7 +216,7 @@ def decode_planes(element: Element, data: bytes, length: int) -> bytes:
         plain = join(element, float_split(element, coded, count)) + coded.take(length % element.width)
     else:
         need(form == 3 and element.fields != (), "planes of unknown form")
-        plain = decode_fields(element, coded, length, None)
+        plain = decode_fields(element, coded, length, [])
     coded.end()
     return plain
 
@@ -235,29 +235,26 @@ def float_split(element: Element, coded: Coded, count: int) -> Iterator[int]:
         yield x | rest % (1 << low) | (rest >> low & 1) << (element.bits - 1)
 
 
-def decode_fields(element: Element, coded: Coded, length: int, base: bytes | None) -> bytes:
+def decode_fields(element: Element, coded: Coded, length: int, bases: list[bytes]) -> bytes:
     """The fields of blocks (5), and the tail."""
     count, plain, at = length // element.width, bytearray(length // element.width * element.width), 0
     for many, code in element.fields:
         field = ELEMENTS[code]
         size = many * field.width
         how, inner = coded.u8(), coded.string()
-        if how == 0:
-            values = decode_planes(field, inner, count * size)
-        else:
-            need(how == 1 and base is not None, "a field of unknown form")
-            old = (base or b"", element.width)
-            pieces = [old[0][n * old[1] + at : n * old[1] + at + size] for n in range(count)]
-            values = decode_difference(field, inner, count * size, b"".join(pieces))
-        for n in range(count):
-            plain[n * element.width + at : n * element.width + at + size] = values[n * size : (n + 1) * size]
+        need(how <= len(bases), "a field of unknown form")
+        starts = range(at, count * element.width, element.width)
+        old = [b"".join(base[start : start + size] for start in starts) for base in bases[:how]]
+        values = decode_difference(field, inner, count * size, *old) if old else decode_planes(field, inner, count * size)
+        for n, start in enumerate(starts):
+            plain[start : start + size] = values[n * size : (n + 1) * size]
         at += size
     return bytes(plain) + coded.take(length % element.width)
 
 
-def decode_difference(element: Element, data: bytes, length: int, base: bytes) -> bytes:
-    """Float difference (4)."""
-    need(len(base) == length, "a base of another length")
+def decode_difference(element: Element, data: bytes, length: int, base: bytes, older: bytes | None = None) -> bytes:
+    """Float difference, or a trend where there is an older base (4)."""
+    need(len(base) == length and (older is None or len(older) == length), "a base of another length")
     coded, tail = Coded(data), length % element.width
     form = coded.u8()
     if form == 0:
@@ -265,9 +262,9 @@ def decode_difference(element: Element, data: bytes, length: int, base: bytes) -
     elif form == 1:
         plain = base
     elif form == 3 and element.fields:
-        plain = decode_fields(element, coded, length, base)
+        plain = decode_fields(element, coded, length, [base] if older is None else [base, older])
     else:
-        need(form in (2, 4) and not element.fields, "a difference of unknown form")
+        need((form in (2, 4) or form == 5 and older is not None) and not element.fields, "a difference of unknown form")
         old = split(element, base)
         if form == 2:
             new = sparse(element, coded, old)
@@ -276,7 +273,8 @@ def decode_difference(element: Element, data: bytes, length: int, base: bytes) -
             end = len(data) - tail
             need(end >= 1, "a tail that is missing")
             dense_part = Coded(data[1:end])
-            plain = join(element, dense(element, dense_part, old)) + data[end:]
+            going_on = split(element, older) if form == 5 and older is not None else None
+            plain = join(element, dense(element, dense_part, old, going_on)) + data[end:]
             coded.rest()
     coded.end()
     return plain
@@ -290,6 +288,23 @@ def apply(element: Element, old: int, d: int) -> int:
         return (d + (old ^ m) & every) ^ m
     u = (d + (old | sign) & every) ^ m
     return u ^ ((0 if u & sign else every) | sign)
+
+
+def unapply(element: Element, old: int, new: int) -> int:
+    """The difference from the old value to the new one (4.1)."""
+    every, sign = (1 << element.bits) - 1, 1 << (element.bits - 1)
+    m = every if old & sign else 0
+    if element.mantissa is None:
+        return (new ^ m) - (old ^ m) & every
+    return (new ^ ((every if new & sign else 0) | sign) ^ m) - (old | sign) & every
+
+
+def last_move(element: Element, old: int, older: int, share: int) -> tuple[int, int, int]:
+    """Direction, size and expected difference of an element that goes on (4.4)."""
+    moved = -unapply(element, old, older) % (1 << element.bits)
+    away = moved < 1 << (element.bits - 1)
+    u = moved if away else (1 << element.bits) - moved
+    return (1 if away else -1), u, (u >> 2 if share % 2 else 0) + (u >> 1 if share >= 2 else 0)
 
 
 def sparse(element: Element, coded: Coded, old: list[int]) -> list[int]:
@@ -313,8 +328,11 @@ def levels(element: Element, old: list[int]) -> list[int]:
     return [size // 4 if element.width == 1 else size.bit_length() for size in sizes]
 
 
-def dense(element: Element, coded: Coded, old: list[int]) -> list[int]:
-    """Dense differences (4.3)."""
+def dense(element: Element, coded: Coded, old: list[int], older: list[int] | None) -> list[int]:
+    """Dense differences (4.3), or those of elements that go on (4.4)."""
+    share = 0 if older is None else coded.u8()
+    need(share <= 3, "share")
+    moves = [(1, 0, 0)] * len(old) if older is None else [last_move(element, o, z, share) for o, z in zip(old, older)]
     top, first, last, first_length, last_size = coded.u8(), coded.u16(), coded.u8(), coded.u8(), coded.u8()
     last_table, last_symbol = coded.u8(), coded.u8()
     most = ((element.bits - top) << top) * 2 + 1
@@ -333,14 +351,16 @@ def dense(element: Element, coded: Coded, old: list[int]) -> list[int]:
 
     new, recent, length = [], 0, 0
     for start in range(0, len(old), 16):
-        size, added = min(max(length, first_length) - first_length, last_size), 0
-        for o, kind in zip(old[start : start + 16], classes[start : start + 16]):
+        added, part = 0, slice(start, start + 16)
+        for o, kind, (direction, u, expected) in zip(old[part], classes[part], moves[part]):
+            known = length if older is None else u.bit_length()
+            size = min(max(known, first_length) - first_length, last_size)
             s = symbols.next(tables[size * (last + 1) + kind])
             t = (s + 1) // 2
             shift = (t >> top) - 1 if t >= 2 << top else 0
             least = (t % (1 << top) + (1 << top)) << shift if t >= 2 << top else t
             magnitude = least | raw.field(shift)
-            new.append(apply(element, o, magnitude if s % 2 else -magnitude))
+            new.append(apply(element, o, direction * ((magnitude if s % 2 else -magnitude) + expected)))
             weight = min(least >> 26 if element.width == 8 else least, 1 << 26)
             added += weight << (kind if element.mantissa is not None else 0)
         length = recent.bit_length()

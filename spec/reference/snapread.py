@@ -89,7 +89,8 @@ class Repository:
         if name == "key_file":
             return secret and fmt.derive("key file", secret, 32)
         memory, passes, lanes = values["memory_kib"], values["passes"], values["lanes"]
-        need(memory <= 4 << 20 and 0 < passes <= 64 and 0 < lanes <= 64, "Argon2id that would exhaust this machine")
+        sane = memory <= 1 << 20 and 0 < passes <= 64 and 0 < lanes <= 64 and memory * passes <= 2 << 20
+        need(sane, "Argon2id that would exhaust this machine")
         return password and hash_secret_raw(password, values["salt"], passes, memory, lanes, 32, Type.ID, 0x13)
 
     # Finding chunks

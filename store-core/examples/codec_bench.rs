@@ -1,11 +1,13 @@
 //! Share of raw bytes and speed of each numeric codec on two versions of a file of tensors.
 //!
-//! `codec_bench OLD NEW [MiB]` takes safetensors, GGUF or PyTorch files (`.pt`: every stored member counts as f32) and goes over
-//! the tensors until so many MiB (default 64) were coded by each codec. Speeds are plain MB/s of one core, by CPU time.
+//! `codec_bench OLD NEW [MiB] [OLDER]` takes safetensors, GGUF or PyTorch files (`.pt`: every stored member counts as f32) and goes over
+//! the tensors until so many MiB (default 64) were coded by each codec. A speed is plain MB/s of one core, from the fastest round of
+//! each segment: on a machine with other work to do that is what comes nearest to the time that the CPU needs.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use store_core::codec::{BlockKind, Element, estimate, float_diff, planes};
 
@@ -18,81 +20,117 @@ struct Tensor {
     len: usize,
 }
 
+/// A part of a tensor: new bytes, those of the version before, and those of the one before that.
+type Segment<'a> = (Element, &'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let (old_file, new_file) = (fs::read(&args[1]).unwrap(), fs::read(&args[2]).unwrap());
     let least = args.get(3).map_or(64, |mib| mib.parse::<usize>().unwrap()) << 20;
-    let old_tensors: BTreeMap<_, _> = tensors(&old_file).into_iter().map(|t| (t.name.clone(), t)).collect();
-    let mut segments = Vec::new();
+    let older_file = args.get(4).map(|file| fs::read(file).unwrap()).unwrap_or_default();
+    let by_name = |file| tensors(file).into_iter().map(|t| (t.name.clone(), t)).collect::<BTreeMap<_, _>>();
+    let old_tensors = by_name(&old_file);
+    let older_tensors = if older_file.is_empty() { BTreeMap::new() } else { by_name(&older_file) };
+    let mut segments: Vec<Segment<'_>> = Vec::new();
     for tensor in tensors(&new_file) {
-        let old = old_tensors.get(&tensor.name).filter(|old| old.len == tensor.len);
+        let like =
+            |tensors: &BTreeMap<String, Tensor>| Some(tensors.get(&tensor.name)?.at).filter(|_| tensors[&tensor.name].len == tensor.len);
+        let (old, older) = (like(&old_tensors), like(&older_tensors));
         let step = SEGMENT / tensor.element.size() * tensor.element.size();
         for from in (0..tensor.len).step_by(step) {
             let len = step.min(tensor.len - from);
             let new = &new_file[tensor.at + from..][..len];
-            segments.push((tensor.element, new, old.map(|old| &old_file[old.at + from..][..len])));
+            segments.push((
+                tensor.element,
+                new,
+                old.map(|at| &old_file[at + from..][..len]),
+                older.map(|at| &older_file[at + from..][..len]),
+            ));
         }
     }
     let raw: usize = segments.iter().map(|segment| segment.1.len()).sum();
-    let rounds = least.div_ceil(raw.max(1));
+    let rounds = least.div_ceil(raw.max(1)).max(3);
     println!("{} segments, {:.1} MB, {rounds} rounds", segments.len(), raw as f64 / 1e6);
 
-    let mut best = 0;
-    let mut guessed = 0;
-    for &(element, new, old) in &segments {
-        let alone = planes::encode(element, new).len();
-        let difference = old.map_or(usize::MAX, |old| float_diff::encode(element, new, old).len());
-        best += alone.min(difference);
-        if std::env::var_os("EACH").is_some() {
-            println!("{element:?} {}: planes {alone}, difference {difference}", new.len());
-        }
-        let estimate = estimate::estimate(element, new, old);
-        guessed += if estimate.difference.is_some_and(|bits| bits < estimate.planes) { difference } else { alone };
-    }
-    println!("best of both {:.4}, as estimated {:.4}", best as f64 / raw as f64, guessed as f64 / raw as f64);
-
-    type Decode<'a> = &'a dyn Fn(Element, &[u8], &[u8], usize) -> Vec<u8>;
-    type Pair<'a> = (Element, &'a [u8], &'a [u8]);
-    let measure = |name: &str, encode: &dyn Fn(Pair<'_>) -> Vec<u8>, decode: Decode<'_>| {
-        let mut coded = Vec::new();
-        let start = cpu_seconds();
-        for _ in 0..rounds {
-            coded = segments.iter().map(|&(element, new, old)| encode((element, new, old.unwrap_or(new)))).collect();
-        }
-        let encoded = cpu_seconds();
-        for _ in 0..rounds {
-            for (&(element, new, old), coded) in segments.iter().zip(&coded) {
-                assert!(decode(element, coded, old.unwrap_or(new), new.len()) == new);
-            }
-        }
-        let decoded = cpu_seconds();
-        let size: usize = coded.iter().map(Vec::len).sum();
-        let speed = |seconds: f64| (raw * rounds) as f64 / 1e6 / seconds.max(1e-9);
-        println!(
-            "{name:22} {:.4} of raw   encode {:6.0} MB/s   decode {:6.0} MB/s",
-            size as f64 / raw as f64,
-            speed(encoded - start),
-            speed(decoded - encoded)
-        );
-    };
-    measure("planes", &|(e, new, _)| planes::encode(e, new), &|e, coded, _, len| planes::decode(e, coded, len).unwrap());
-    measure("float difference", &|(e, new, old)| float_diff::encode(e, new, old), &|e, coded, old, len| {
-        float_diff::decode(e, coded, old, len).unwrap()
+    measure("planes", &segments, rounds, &|(e, new, ..)| planes::encode(e, new), &|(e, new, ..), coded| {
+        planes::decode(e, coded, new.len()).unwrap()
     });
-    let estimated = |(e, new, old)| format!("{:?}", estimate::estimate(e, new, Some(old))).into_bytes();
-    let start = cpu_seconds();
-    for _ in 0..rounds {
-        segments.iter().for_each(|&(e, new, old)| drop(estimated((e, new, old.unwrap_or(new)))));
+    measure(
+        "float difference",
+        &segments,
+        rounds,
+        &|(e, new, old, _)| float_diff::encode(e, new, old.unwrap_or(new)),
+        &|(e, new, old, _), coded| float_diff::decode(e, coded, old.unwrap_or(new), new.len()).unwrap(),
+    );
+    if args.len() > 4 {
+        measure(
+            "trend",
+            &segments,
+            rounds,
+            &|(e, new, old, older)| float_diff::encode_trend(e, new, old.unwrap_or(new), older.unwrap_or(new)),
+            &|(e, new, old, older), coded| {
+                let bases = [old.unwrap_or(new), older.unwrap_or(new)].concat();
+                float_diff::decode_trend(e, coded, &bases, new.len()).unwrap()
+            },
+        );
     }
-    println!("estimate: {:.0} MB/s", (raw * rounds) as f64 / 1e6 / (cpu_seconds() - start).max(1e-9));
+    measure(
+        "as estimated",
+        &segments,
+        rounds,
+        &|(e, new, old, older)| {
+            let estimate = estimate::estimate(e, new, old, older);
+            match (old, older) {
+                (Some(old), Some(older)) if estimate.goes_on() && estimate.trend < Some(estimate.planes) => {
+                    float_diff::encode_trend(e, new, old, older)
+                }
+                (Some(old), _) if estimate.difference < Some(estimate.planes) => float_diff::encode(e, new, old),
+                _ => planes::encode(e, new),
+            }
+        },
+        &|(_, new, ..), _| new.to_vec(),
+    );
     if std::env::var_os("PEERS").is_some() {
-        let rounds_for_zstd = |level| move |_: Element, bytes: &[u8]| zstd::bulk::compress(bytes, level).unwrap();
-        let (one, three) = (rounds_for_zstd(1), rounds_for_zstd(3));
-        measure("zstd -3", &|(e, new, _)| three(e, new), &|_, coded, _, len| zstd::bulk::decompress(coded, len).unwrap());
-        measure("XOR planes, zstd -1", &|(e, new, old)| one(e, &xor_planes(e, new, old)), &|e, coded, old, len| {
-            join_xor_planes(e, &zstd::bulk::decompress(coded, len).unwrap(), old)
+        measure("zstd -3", &segments, rounds, &|(_, new, ..)| zstd::bulk::compress(new, 3).unwrap(), &|(_, new, ..), coded| {
+            zstd::bulk::decompress(coded, new.len()).unwrap()
         });
+        measure(
+            "XOR planes, zstd -1",
+            &segments,
+            rounds,
+            &|(e, new, old, _)| zstd::bulk::compress(&xor_planes(e, new, old.unwrap_or(new)), 1).unwrap(),
+            &|(e, new, old, _), coded| join_xor_planes(e, &zstd::bulk::decompress(coded, new.len()).unwrap(), old.unwrap_or(new)),
+        );
     }
+}
+
+/// Prints size and speed of a codec; what it decodes must be what it coded.
+fn measure(
+    name: &str,
+    segments: &[Segment<'_>],
+    rounds: usize,
+    encode: &dyn Fn(Segment<'_>) -> Vec<u8>,
+    decode: &dyn Fn(Segment<'_>, &[u8]) -> Vec<u8>,
+) {
+    let (mut raw, mut size) = (0, 0);
+    let (mut encoding, mut decoding) = (Duration::ZERO, Duration::ZERO);
+    for &segment in segments {
+        let timed = |work: &dyn Fn() -> Vec<u8>| {
+            let start = Instant::now();
+            let result = work();
+            (start.elapsed(), result)
+        };
+        let coded = (0..rounds).map(|_| timed(&|| encode(segment))).min().unwrap();
+        let plain = (0..rounds).map(|_| timed(&|| decode(segment, &coded.1))).min().unwrap();
+        assert!(plain.1 == segment.1);
+        raw += segment.1.len();
+        size += coded.1.len();
+        encoding += coded.0;
+        decoding += plain.0;
+    }
+    let speed = |time: Duration| raw as f64 / 1e6 / time.as_secs_f64().max(1e-9);
+    let share = size as f64 / raw as f64;
+    println!("{name:22} {share:.4} of raw   encode {:6.0} MB/s   decode {:6.0} MB/s", speed(encoding), speed(decoding));
 }
 
 fn xor_planes(element: Element, new: &[u8], old: &[u8]) -> Vec<u8> {
@@ -105,12 +143,6 @@ fn join_xor_planes(element: Element, planes: &[u8], old: &[u8]) -> Vec<u8> {
     let size = element.size();
     let count = old.len() / size;
     (0..count * size).map(|i| planes[i % size * count + i / size] ^ old[i]).collect()
-}
-
-/// CPU time of this process.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/schedstat").unwrap();
-    stat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
 fn tensors(file: &[u8]) -> Vec<Tensor> {

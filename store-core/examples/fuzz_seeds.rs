@@ -88,8 +88,8 @@ fn records(seeds: &mut Seeds) {
         previous: Some(SessionId::from_bytes([6; 32])),
         parent: None,
         series: Some("s".into()),
-        tags: vec!["a".into(), "b".into()],
-        refs: vec!["r".into()],
+        tags: ["a".into(), "b".into()].into(),
+        refs: ["r".into()].into(),
         description: None,
         meta: BTreeMap::from([("loss".into(), "0.4".into())]),
         paths: vec![b"/data".to_vec()],
@@ -108,7 +108,7 @@ fn records(seeds: &mut Seeds) {
         Statement::Policy { toml: "keep = 1".into() },
         Statement::Describe { snapshot: id, text: Some("t".into()) },
     ];
-    let note = Note { author: "a".into(), time: TIME, seen: vec![NoteId::from_bytes([9; 32])], statements };
+    let note = Note { author: "a".into(), time: TIME, seen: [NoteId::from_bytes([9; 32])].into(), statements };
     let abort = Outcome::Abort { time: TIME, by: "p".into(), reason: "gone".into() };
     let object = config.seal(&identity, &keys, SALT);
     let bodies = [
@@ -159,7 +159,7 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
     let new: Vec<u8> = old.iter().enumerate().map(|(i, byte)| if i % 37 == 0 { byte ^ 1 } else { *byte }).collect();
     for dtype in [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::I64)] {
         for depth in [0, 7, 8] {
-            let bases = Bases { ids: vec![ChunkId::from_bytes([3; 32])], bytes: old.clone(), depth, aligned: true };
+            let bases = Bases { ids: vec![ChunkId::from_bytes([3; 32])], bytes: old.clone(), depth, aligned: true, ..Bases::default() };
             let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: &new, dtype }, lens(new.len()), Some(&bases), Compression::Auto);
             let frame = frame_bytes(&coded.frame);
             let mut bases_len = Vec::new();

@@ -22,10 +22,37 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The user's name, or number.
+/// The user's name, or number where the system has no name for it.
 pub fn user() -> String {
-    std::env::var("USER").unwrap_or_else(|_| rustix::process::getuid().as_raw().to_string())
+    let named = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| {
+        let number = rustix::process::getuid().as_raw();
+        let users = std::fs::read("/etc/passwd").unwrap_or_default();
+        name_of(&users, number).unwrap_or_else(|| number.to_string())
+    })
+}
+
+/// The name of user `number` in a file of the form of `/etc/passwd`.
+fn name_of(users: &[u8], number: u32) -> Option<String> {
+    String::from_utf8_lossy(users).lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, of) = (fields.next()?, fields.nth(1)?);
+        (!name.is_empty() && of.parse() == Ok(number)).then(|| name.to_owned())
+    })
 }
 
 /// Name and version of the program, as records carry it.
 pub const PROGRAM: &str = concat!("snap ", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_the_name_that_the_system_gives() {
+        let users = b"root:x:0:0:root:/root:/bin/sh\n# a comment\n\nbroken\n\xff:x:7:7::/:\nmaxim:x:1000:1000::/home/maxim:/bin/sh\n";
+        assert_eq!(name_of(users, 0).as_deref(), Some("root"));
+        assert_eq!(name_of(users, 1000).as_deref(), Some("maxim"));
+        assert_eq!((name_of(users, 1), name_of(b"", 0)), (None, None));
+    }
+}

@@ -31,6 +31,8 @@ pub mod index;
 #[cfg(feature = "engine")]
 pub mod monitor;
 #[cfg(feature = "engine")]
+pub mod process;
+#[cfg(feature = "engine")]
 pub mod rng;
 
 // L4: engine

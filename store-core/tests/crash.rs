@@ -86,6 +86,100 @@ fn what_was_reported_survives_pushes_that_are_killed() {
     eprintln!("{kills} pushes killed: {before} before they reported, {after} after; {all} snapshots, all whole");
 }
 
+/// Names and lengths of what is in a folder of the repository.
+fn objects(place: &Place, folder: &str) -> Vec<(PathBuf, u64)> {
+    let root = place.repo.join(folder);
+    let files = tree_at(&root).into_iter();
+    files
+        .filter_map(|(path, thing)| matches!(thing, Thing::File(_)).then(|| (path.clone(), root.join(path).metadata().unwrap().len())))
+        .collect()
+}
+
+#[test]
+fn a_push_takes_up_what_a_killed_one_wrote_and_ends_its_session() {
+    const LEN: u64 = 60_000_000;
+    let folder = rig::quick_folder();
+    let place = Place::below(folder.path());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("file"), Noise::new(77).bytes(LEN as usize)).unwrap();
+    drop(place.init());
+    let mut child = start_child(&place, &data, 1);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while objects(&place, "packs").len() < 4 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    let (ids, _, _) = reported(child);
+    let left = objects(&place, "packs");
+    let bytes = |packs: &[(PathBuf, u64)]| packs.iter().map(|(_, len)| len).sum::<u64>();
+    assert!(ids.is_empty() && left.len() >= 4 && objects(&place, "index").is_empty(), "{left:?}");
+    assert_eq!(objects(&place, "sessions").len(), 1);
+
+    let repo = place.open().unwrap();
+    let report = push_path(&repo, &data).unwrap();
+    let all = objects(&place, "packs");
+    assert!(left.iter().all(|pack| all.contains(pack)));
+    assert!(bytes(&all) < LEN + LEN / 50, "{} bytes were left, {} are there now", bytes(&left), bytes(&all));
+    assert_eq!(objects(&place, "sessions"), []);
+    assert_eq!(objects(&place, "snapshots").len(), 2, "an abort and a snapshot");
+    assert_eq!(repo.snapshots().unwrap().len(), 1);
+    assert_restores(&repo, report.snapshot.unwrap(), &tree_at(&data));
+    assert_whole(&repo);
+}
+
+#[test]
+fn sessions_that_may_be_alive_are_left_alone() {
+    let folder = rig::quick_folder();
+    let place = Place::below(folder.path());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("file"), "x").unwrap();
+    let repo = place.init();
+    // Of this very process, and of a process that is gone and belongs to another installation.
+    let own = repo.begin_session(store_core::format::session::Purpose::Push).unwrap();
+    let other = Place { cache: folder.path().join("other cache"), ..place.clone() };
+    std::fs::write(data.join("large"), Noise::new(3).bytes(20_000_000)).unwrap();
+    let mut child = start_child(&other, &data, 1);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while objects(&place, "sessions").len() < 2 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    let _ = reported(child);
+    push_path(&repo, &data).unwrap();
+    assert_eq!(objects(&place, "sessions").len(), 2);
+    repo.end_session(&own);
+    // The installation itself knows better.
+    push_path(&other.open().unwrap(), &data).unwrap();
+    assert_eq!(objects(&place, "sessions"), []);
+}
+
+#[test]
+fn an_open_repository_sees_what_others_push() {
+    let folder = rig::quick_folder();
+    let place = Place::below(folder.path());
+    let data = folder.path().join("data");
+    let mut noise = Noise::new(5);
+    let repo = place.init();
+    let other = Place { cache: folder.path().join("other cache"), ..place.clone() };
+    for version in 0..3 {
+        change(&data, &mut noise, version);
+        let id = push_path(&other.open().unwrap(), &data).unwrap().snapshot.unwrap();
+        assert_restores(&repo, id, &tree_at(&data));
+        assert_whole(&repo);
+        let again = push_path(&repo, &data).unwrap();
+        assert_eq!(again.new_bytes, 0, "what others pushed is known");
+    }
+    // Segments that vanish make the index anew, under way or not.
+    for (name, _) in objects(&place, "index") {
+        std::fs::remove_file(place.repo.join("index").join(name)).unwrap();
+    }
+    change(&data, &mut noise, 9);
+    let id = push_path(&repo, &data).unwrap().snapshot.unwrap();
+    assert_restores(&repo, id, &tree_at(&data));
+}
+
 /// A repository with two snapshots and an index with tables on disk, and a copy of that index.
 struct Indexed {
     folder: tempfile::TempDir,

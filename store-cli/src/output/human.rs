@@ -104,14 +104,33 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     if value.is_finite() && value < u64::MAX as f64 { Ok(value as u64) } else { Err(refuse()) }
 }
 
-/// What of a name from a repository may be shown on a terminal: control characters, which could move the cursor or recolour the
-/// screen, are shown as escapes.
+/// What of a name, or of a text with names in it, may be shown to people: what could move the cursor, recolour the screen, or turn the
+/// order of the letters around is shown as escapes.
 pub(crate) fn printable(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(acts) {
         return text.into_owned();
     }
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars().map(escaped).collect()
+}
+
+/// The same byte for byte where nothing acts on a terminal, so that a name that is no UTF-8 reaches the next program as it is.
+pub(crate) fn printable_bytes(name: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| shown.extend_from_slice(escaped(c).as_bytes()));
+        shown.extend_from_slice(chunk.invalid());
+    }
+    shown
+}
+
+/// Whether a terminal does something else with it than showing it: control characters, and those that set the direction of text.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn escaped(c: char) -> String {
+    if acts(c) { c.escape_default().to_string() } else { c.to_string() }
 }
 
 #[cfg(test)]
@@ -171,5 +190,7 @@ mod tests {
     fn names_cannot_play_with_the_terminal() {
         assert_eq!(printable(b"a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(printable("tête".as_bytes()), "tête");
+        assert_eq!(printable("a\u{9b}31m \u{202e}b".as_bytes()), "a\\u{9b}31m \\u{202e}b");
+        assert_eq!(printable_bytes(b"a\x1b\xff\xfe\n"), b"a\\u{1b}\xff\xfe\\n");
     }
 }

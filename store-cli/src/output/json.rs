@@ -1,7 +1,7 @@
 //! What `--json` prints, one object a line: the running counts and the result on standard output, warnings and the error that ends the
 //! program on standard error. Names are restic's where it has the thing. Fields are only ever added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -97,8 +97,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) username: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) series: Option<&'a str>,
-    pub(crate) tags: &'a [String],
-    pub(crate) refs: &'a [String],
+    pub(crate) tags: &'a BTreeSet<String>,
+    pub(crate) refs: &'a BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<&'a str>,
     pub(crate) meta: &'a BTreeMap<String, String>,

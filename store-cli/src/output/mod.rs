@@ -44,7 +44,7 @@ impl Ui {
     /// Something that is worth knowing and is no result.
     pub(crate) fn note(self, text: &str) {
         if !self.quiet && !self.json {
-            to_stderr(format_args!("{text}"));
+            to_stderr(format_args!("{}", clean(text)));
         }
     }
 
@@ -53,7 +53,7 @@ impl Ui {
         if self.json {
             json_to_stderr(&Message::Warning { item: &warning.item, message: &warning.message });
         } else {
-            to_stderr(format_args!("{ODD}snap:{ODD:#} {warning}"));
+            to_stderr(format_args!("{ODD}snap:{ODD:#} {}", clean(warning)));
         }
     }
 
@@ -63,9 +63,9 @@ impl Ui {
             json_to_stderr(&Message::ExitError { code: failure.code(), message: &failure.to_string(), hint: failure.next_step() });
             return;
         }
-        to_stderr(format_args!("{BAD}snap:{BAD:#} {failure}"));
+        to_stderr(format_args!("{BAD}snap:{BAD:#} {}", clean(failure)));
         if let Some(next) = failure.next_step() {
-            to_stderr(format_args!("      {next}"));
+            to_stderr(format_args!("      {}", clean(next)));
         }
     }
 }
@@ -85,12 +85,33 @@ impl Out {
         Ok(writeln!(self.0, "{text}")?)
     }
 
-    /// A name from a repository at the end of a line: byte for byte, unless a terminal could be played with.
+    /// A name from a repository at the end of a line; what could act on a terminal is escaped, since what is piped may end on one.
     pub(crate) fn name(&mut self, name: &[u8]) -> Result<()> {
         if io::stdout().is_terminal() {
             return self.line(human::printable(name));
         }
-        self.0.write_all(name)?;
+        self.0.write_all(&human::printable_bytes(name))?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+
+    /// A file's hash and its name as sha256sum prints them, so that it can check them: with a backslash before the line where the name has
+    /// a backslash or ends lines. Other bytes of the name are as they are, unless a terminal would show them.
+    pub(crate) fn checksum(&mut self, hash: &str, name: &[u8]) -> Result<()> {
+        let mut shown = Vec::with_capacity(name.len());
+        for byte in name {
+            match byte {
+                b'\\' => shown.extend_from_slice(b"\\\\"),
+                b'\n' => shown.extend_from_slice(b"\\n"),
+                b'\r' => shown.extend_from_slice(b"\\r"),
+                byte => shown.push(*byte),
+            }
+        }
+        let mark = if shown.len() == name.len() { "" } else { "\\" };
+        if io::stdout().is_terminal() {
+            shown = human::printable(&shown).into_bytes();
+        }
+        write!(self.0, "{mark}{hash}  ")?;
+        self.0.write_all(&shown)?;
         Ok(self.0.write_all(b"\n")?)
     }
 
@@ -108,6 +129,11 @@ impl Write for Out {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// A text that may have names in it.
+fn clean(text: impl std::fmt::Display) -> String {
+    human::printable(text.to_string().as_bytes())
 }
 
 /// Standard error may be gone; there is nobody left to tell.

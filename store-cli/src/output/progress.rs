@@ -108,7 +108,7 @@ impl Monitor for Watch {
 
     fn detail(&self, message: &dyn std::fmt::Display) {
         if self.ui.verbose > 1 && !self.ui.json {
-            self.aside(|| super::to_stderr(format_args!("{message}")));
+            self.aside(|| super::to_stderr(format_args!("{}", super::clean(message))));
         }
     }
 

@@ -116,7 +116,7 @@ fn tensors(context: &Context, repo: &Repo, from: &Side, to: &Side, out: &mut Out
     if context.ui.json {
         for change in &changes {
             out.json(&Message::TensorChange(json::TensorChange {
-                file: "",
+                file: &String::from_utf8_lossy(&change.file),
                 name: &change.name,
                 modifier: sign(change.what),
                 dtype: change.dtype.to_string(),
@@ -128,25 +128,30 @@ fn tensors(context: &Context, repo: &Repo, from: &Side, to: &Side, out: &mut Out
         }
         return Ok(());
     }
-    let columns = [
-        Column::Left(""),
+    // Of two files that were named there is nothing to tell apart.
+    let named = changes.iter().any(|change| !change.file.is_empty());
+    let mut columns = vec![Column::Left("")];
+    columns.extend(named.then_some(Column::Left("file")));
+    columns.extend([
         Column::Left("tensor"),
         Column::Left("type"),
         Column::Left("shape"),
         Column::Right("elements"),
         Column::Right("changed"),
         Column::Right("largest step"),
-    ];
+    ]);
     let rows = changes.iter().map(|change| {
-        vec![
-            sign(change.what).to_string(),
+        let mut row = vec![sign(change.what).to_string()];
+        row.extend(named.then(|| printable(&change.file)));
+        row.extend([
             printable(change.name.as_bytes()),
             change.dtype.to_string(),
             ls::shape(&change.shape),
             change.elements.to_string(),
             share(change.changed_elements, change.elements),
             change.max_abs_diff.map_or_else(String::new, |step| format!("{step:.3e}")),
-        ]
+        ]);
+        row
     });
     Ok(out.write_all(layout(&columns, rows).as_bytes())?)
 }

@@ -6,6 +6,7 @@ use store_core::ops::init::init;
 use super::Context;
 use crate::args::Init;
 use crate::exit::{Outcome, Result};
+use crate::output::human::printable;
 use crate::output::json::Message;
 use crate::{locate, secrets};
 
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context, args: &Init) -> Result {
     } else if context.ui.quiet {
         out.line(report.repo)?;
     } else {
-        out.line(format_args!("{}  repository at {}", report.repo.short(), options.location))?;
+        out.line(format_args!("{}  repository at {}", report.repo.short(), printable(options.location.as_bytes())))?;
     }
     out.done()?;
     Ok(Outcome::Done)

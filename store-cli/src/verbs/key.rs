@@ -42,8 +42,11 @@ pub(super) fn run(context: &Context, args: Key) -> Result {
             context.refuse_dry_run("key passwd")?;
             let (repo, old) = context.open_with()?;
             let replaced = repo.slot_of(&old)?;
-            let label =
-                key::list(&repo)?.into_iter().find(|(id, _)| Some(*id) == replaced).map_or_else(String::new, |(_, info)| info.label);
+            let label = key::list(&repo)?
+                .into_iter()
+                .find(|(id, _)| Some(*id) == replaced)
+                .and_then(|(_, info)| info)
+                .map_or_else(String::new, |info| info.label);
             let id = key::passwd(&repo, &old, &secrets::further(&new, |path| made(context, path))?, &label)?;
             added(context, id)?;
         }
@@ -72,7 +75,7 @@ fn list(context: &Context, repo: &Repo, secrets: &Secrets) -> Result<()> {
     let current = repo.slot_of(secrets)?;
     let mut out = context.ui.out();
     if context.ui.json {
-        for (id, info) in &slots {
+        for (id, info) in slots.iter().filter_map(|(id, info)| Some((id, info.as_ref()?))) {
             let created = rfc3339(info.created, 0);
             let current = current == Some(*id);
             out.json(&Message::Key { id: id.to_string(), label: &info.label, host: &info.host, created, kind: kind(info), current })?;
@@ -80,6 +83,9 @@ fn list(context: &Context, repo: &Repo, secrets: &Secrets) -> Result<()> {
     } else {
         let columns = ["", "id", "created", "host", "opens with", "label"].map(Column::Left);
         let rows = slots.iter().map(|(id, info)| {
+            let Some(info) = info else {
+                return vec![String::new(), id.short(), String::new(), String::new(), "cannot be read".to_owned(), String::new()];
+            };
             vec![
                 if current == Some(*id) { "*" } else { "" }.to_owned(),
                 id.short(),

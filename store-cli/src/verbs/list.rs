@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use store_core::base::ids::SnapshotId;
 use store_core::format::snapshot::Snapshot;
 use store_core::ops::list::{Item, list};
@@ -57,8 +59,8 @@ fn table(items: &[Item], more: bool) -> String {
             local_time(snapshot.time),
             text(snapshot.series.as_deref().unwrap_or_default()),
             text(&snapshot.host),
-            text(&snapshot.tags.join(",")),
-            text(&snapshot.refs.join(",")),
+            text(&joined(&snapshot.tags)),
+            text(&joined(&snapshot.refs)),
             totals.files.to_string(),
             size(totals.bytes),
             size(totals.new_bytes),
@@ -75,6 +77,10 @@ fn table(items: &[Item], more: bool) -> String {
         row
     });
     layout(&columns, rows)
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(",")
 }
 
 fn object(item: &Item) -> json::Snapshot<'_> {

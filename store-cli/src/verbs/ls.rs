@@ -75,11 +75,7 @@ fn print(context: &Context, args: &Ls, repo: &Repo, out: &mut Out, line: &Line<'
         };
     }
     match hash {
-        // As sha256sum prints it, so that it can check it.
-        Some(hash) => {
-            std::io::Write::write_all(out, format!("{hash}  ").as_bytes())?;
-            out.name(&line.path)
-        }
+        Some(hash) => out.checksum(&hash, &line.path),
         None if args.sha256 => Ok(()),
         None => out.name(&line.path),
     }

@@ -68,12 +68,12 @@ impl Context {
         OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression }
     }
 
-    fn open(&self) -> Result<Repo> {
+    fn open(&self) -> Result<Opened> {
         self.open_with().map(|(repo, _)| repo)
     }
 
     /// Opens the repository; a password that was mistyped may be typed again.
-    fn open_with(&self) -> Result<(Repo, Secrets)> {
+    fn open_with(&self) -> Result<(Opened, Secrets)> {
         let options = self.options(locate::existing(&self.settings)?);
         // Whether there is a repository is worth knowing before a password is asked for.
         if !Path::new(&options.location).exists() {
@@ -83,7 +83,7 @@ impl Context {
         loop {
             let offered = secrets::existing(&self.settings)?;
             match Repo::open(&options, &offered.secrets) {
-                Ok(repo) => return Ok((repo, offered.secrets)),
+                Ok(repo) => return Ok((Opened { repo, ui: self.ui }, offered.secrets)),
                 Err(error) if error.kind() == ErrorKind::WrongKey && offered.typed && attempt < ATTEMPTS => {
                     attempt += 1;
                     self.ui.note("That is not the password.");
@@ -96,6 +96,26 @@ impl Context {
     /// A verb that changes something at once has no dry run, and must not act as if it had.
     fn refuse_dry_run(&self, verb: &str) -> Result<()> {
         if self.global.dry_run { Err(Failure::usage(format!("`snap {verb}` has no --dry-run"))) } else { Ok(()) }
+    }
+}
+
+/// An open repository. When the verb ends, well or not, it says what damage was gone on without.
+struct Opened {
+    repo: Repo,
+    ui: Ui,
+}
+
+impl std::ops::Deref for Opened {
+    type Target = Repo;
+
+    fn deref(&self) -> &Repo {
+        &self.repo
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.repo.take_warnings().iter().for_each(|warning| self.ui.warning(warning));
     }
 }
 

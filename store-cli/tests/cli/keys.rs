@@ -54,3 +54,60 @@ fn a_password_comes_from_a_program() {
     let run = place.command(&["--password-command", &format!("echo '{PASSWORD}'"), "list"]).env_remove("SNAP_PASSWORD").output().unwrap();
     assert!(run.status.success());
 }
+
+#[test]
+fn a_damaged_slot_is_named_and_keeps_nobody_from_the_others() {
+    let place = Place::new();
+    place.write("new", "battery staple\n");
+    place.snap(&["key", "add", "--new-password-file", "new", "--label", "second"]).ok();
+    let slots = place.snap(&["key", "list", "--json"]).objects();
+    let own = slots.iter().find(|slot| slot["current"] == true).unwrap()["id"].as_str().unwrap().to_owned();
+    let other = slots.iter().find(|slot| slot["current"] == false).unwrap()["id"].as_str().unwrap().to_owned();
+    let object = place.path(&format!(".snap/keys/{other}"));
+    fs::set_permissions(&object, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&object, b"SNAP, and no more").unwrap();
+    let listed = place.snap(&["key", "list"]);
+    assert!(
+        listed.ok().contains(&other[..8]) && listed.out.contains(&own[..8]) && listed.err.contains(&other),
+        "{}{}",
+        listed.out,
+        listed.err
+    );
+    assert!(place.snap(&["key", "remove", &own]).fails(13).contains("last key slot"));
+    place.snap(&["key", "remove", &other[..8]]).ok();
+    let listed = place.snap(&["key", "list"]);
+    assert_eq!((listed.ok().lines().count(), listed.err.as_str()), (2, ""));
+}
+
+#[test]
+fn a_wrong_password_is_told_soon_however_many_slots_there_are() {
+    let place = Place::new();
+    place.write("new", "battery staple\n");
+    for _ in 0..4 {
+        place.snap(&["key", "add", "--new-password-file", "new"]).ok();
+    }
+    let started = std::time::Instant::now();
+    let run = place.command(&["list"]).env("SNAP_PASSWORD", "wrong").output().unwrap();
+    assert_eq!(run.status.code(), Some(12));
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_cache_is_for_its_owner_alone() {
+    let place = Place::new();
+    place.write("d/a", "a");
+    place.push(&["d"]);
+    let caches: Vec<_> = fs::read_dir(place.home(".cache/snap")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(caches.len(), 1);
+    assert_eq!(fs::metadata(&caches[0]).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_snapshot_says_who_took_it() {
+    let place = Place::new();
+    place.write("d/a", "a");
+    place.push(&["d"]);
+    let name = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
+    let listed = place.snap(&["list", "--json"]).objects();
+    assert_eq!(listed[0]["username"].as_str().unwrap(), String::from_utf8(name).unwrap().trim());
+}

@@ -117,3 +117,80 @@ fn completions_and_man_pages_are_made_without_a_repository() {
     place.snap(&["man", "pages"]).ok();
     assert!(place.path("pages/snap-push.1").exists());
 }
+
+/// A name that recolours the screen, moves the cursor, ends the line, and turns text around.
+const HOSTILE: &str = "a\u{1b}[31m\r\u{9b}2J\n\u{202e}b";
+
+fn acts(text: &str) -> bool {
+    text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}')
+}
+
+#[test]
+fn names_do_not_act_on_a_terminal() {
+    let place = Place::new();
+    place.write(&format!("d/{HOSTILE}"), "abc");
+    place.push(&["d"]);
+    place.write(&format!("d/{HOSTILE}2"), "def");
+    let pushed = place.snap(&["-v", "push", "d", "--series", HOSTILE, "--description", HOSTILE, "--tag", HOSTILE, "--meta", "k=\u{1b}c"]);
+    pushed.ok();
+    let id = place.snap(&["-q", "list", "--series", HOSTILE]).ok().trim().to_owned();
+    for words in [
+        &["ls", id.as_str()][..],
+        &["ls", "-lR", &id],
+        &["list", "-v"],
+        &["diff", &id[..8], "./d"],
+        &["restore", &id, "-t", "out", "-v"],
+        &["restore", &format!("{id}:{HOSTILE}x"), "-t", "out"],
+        &["ls", &format!("{id}:{HOSTILE}x")],
+        &["push", &format!("{HOSTILE}x")],
+        &["-r", &format!("{HOSTILE}x"), "list"],
+    ] {
+        let run = place.snap(words);
+        assert!(!acts(&run.out) && !acts(&run.err), "{words:?}: {:?} {:?}", run.out, run.err);
+    }
+    assert!(!acts(&pushed.err), "{:?}", pushed.err);
+    let named = place.snap(&["ls", &id, "--json"]).objects();
+    assert_eq!(named[0]["name"], HOSTILE, "programs get the name as it is");
+    assert_eq!(place.snap(&["ls", &id]).ok().lines().count(), 2);
+}
+
+#[test]
+fn a_warning_names_a_file_without_acting() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    place.write("d/a", "abc");
+    symlink("x".repeat(200), place.path(&format!("d/{HOSTILE}"))).unwrap();
+    std::os::unix::net::UnixListener::bind(place.path("d/socket")).unwrap();
+    place.snap(&["push", "d", &format!("d/{HOSTILE}gone")]);
+    let run = place.snap(&["push", "d", &format!("d/{HOSTILE}gone")]);
+    assert!(!run.err.is_empty() && !acts(&run.err), "{:?}", run.err);
+}
+
+#[test]
+fn sha256sum_checks_the_lines_of_odd_names() {
+    let place = Place::new();
+    for name in ["a\nb", "a\\b", "a\rb", "plain", "a\u{1b}b"] {
+        place.write(&format!("d/{name}"), name);
+    }
+    place.push(&["d"]);
+    let lines = place.snap(&["ls", "--sha256", "latest"]);
+    place.write("sums", lines.ok());
+    let checked = std::process::Command::new("sha256sum").args(["-c", "../sums"]).current_dir(place.path("d")).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}
+
+#[test]
+fn tensors_are_compared_with_the_names_of_their_files() {
+    let place = Place::new();
+    let file = |value: u8| {
+        let header = br#"{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#;
+        [&(header.len() as u64).to_le_bytes()[..], header, &[value; 8]].concat()
+    };
+    for value in [1, 2] {
+        place.write("d/sub/m.safetensors", file(value));
+        place.push(&["d"]);
+    }
+    let changed = place.snap(&["diff", "latest~1", "latest", "--tensors", "--json"]).objects();
+    assert_eq!(changed[0]["file"], "sub/m.safetensors");
+    assert!(place.snap(&["diff", "latest~1", "latest", "--tensors"]).ok().contains("sub/m.safetensors"));
+}

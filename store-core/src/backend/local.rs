@@ -63,8 +63,8 @@ impl LocalBackend {
     }
 
     fn publish(&self, unfinished: &Path, target: &Path, bytes: &[u8]) -> io::Result<Created> {
-        self.write_unfinished(unfinished, bytes)?;
-        let created = match fs::hard_link(unfinished, target) {
+        self.with_folder(unfinished, || self.write_unfinished(unfinished, bytes))?;
+        let created = match self.with_folder(target, || fs::hard_link(unfinished, target)) {
             Ok(()) => Created::New,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Created::Exists,
             Err(error) => return Err(error),
@@ -72,6 +72,37 @@ impl LocalBackend {
         // Also when another writer created it: its name may not be durable yet, and this writer is about to rely on it.
         sync_folder(target.parent().expect("objects stand in folders"))?;
         Ok(created)
+    }
+
+    /// Does `act` at `path`, and where the folder is missing that should hold it, makes that first. Copies of a repository may lack folders
+    /// that were empty.
+    fn with_folder(&self, path: &Path, act: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.is_there()?;
+                self.make_folder(path.parent().expect("objects stand in folders"))?;
+                act()
+            }
+            done => done,
+        }
+    }
+
+    /// Makes a folder below the root, durably.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let Some(above) = folder.parent().filter(|_| folder != self.root) else { return Ok(()) };
+        self.make_folder(above)?;
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_folder(above),
+        }
+    }
+
+    /// Fails where there is no repository: a folder that is missing with all the others, as on a disk that was unmounted, is not an empty one.
+    fn is_there(&self) -> io::Result<()> {
+        if self.root.join(ObjectPath::Config.to_string()).exists() {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the repository is not there any more: is its disk mounted?"))
     }
 }
 
@@ -121,17 +152,25 @@ impl Backend for LocalBackend {
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
-        let mut found = Vec::new();
         let root = self.root.join(folder.name());
-        list_folder(&root, &mut found).map_err(|source| BackendError { action: "list", object: folder.name().into(), source })?;
-        if folder == Folder::Packs {
-            for first in 0..=255u8 {
-                let below = root.join(format!("{first:02x}"));
-                let listed = list_folder(&below, &mut found);
-                listed.map_err(|source| BackendError { action: "list", object: below.display().to_string(), source })?;
+        let below = (0..=255u8).filter(|_| folder == Folder::Packs).map(|first| root.join(format!("{first:02x}")));
+        let (mut found, mut missing) = (Vec::new(), false);
+        for folder in [root.clone()].into_iter().chain(below) {
+            match list_folder(&folder, &mut found) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing = true,
+                listed => listed.map_err(|source| BackendError { action: "list", object: folder.display().to_string(), source })?,
             }
         }
+        if missing {
+            self.is_there().map_err(|source| BackendError { action: "list", object: root.display().to_string(), source })?;
+        }
         Ok(found)
+    }
+
+    /// An object has its name only once its bytes are durable: it is the name that may not be.
+    fn settle(&self, path: &ObjectPath) -> Result<(), BackendError> {
+        let synced = sync_folder(self.path(path).parent().expect("objects stand in folders"));
+        synced.map_err(|source| BackendError { action: "sync the folder of", object: path.to_string(), source })
     }
 
     /// They are temporary files, and old when their writer is surely gone: after a day.
@@ -172,4 +211,48 @@ fn list_folder(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{PackId, SessionId};
+
+    /// A repository as a copy may be that keeps no empty folders.
+    fn bare(root: &Path) -> LocalBackend {
+        fs::write(root.join("config"), "").unwrap();
+        LocalBackend::at(root)
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let backend = bare(root.path());
+        for folder in Folder::ALL {
+            assert_eq!(backend.list(folder).unwrap(), []);
+        }
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_makes_the_folders_that_it_needs() {
+        let root = tempfile::tempdir().unwrap();
+        let backend = bare(root.path());
+        let (session, pack) = (ObjectPath::Session(SessionId::from_bytes([1; 32])), ObjectPath::Pack(PackId::from_bytes([0xab; 32])));
+        for path in [session, pack] {
+            assert_eq!(backend.create(&path, b"bytes").unwrap(), Created::New);
+            assert_eq!(backend.create(&path, b"bytes").unwrap(), Created::Exists);
+            assert_eq!(backend.read(&path, 10).unwrap(), b"bytes");
+        }
+        assert_eq!(backend.list(Folder::Packs).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn where_no_repository_is_nothing_is_listed_or_made() {
+        let root = tempfile::tempdir().unwrap();
+        let backend = LocalBackend::at(root.path());
+        assert!(backend.list(Folder::Packs).unwrap_err().is_not_found());
+        assert!(backend.create(&ObjectPath::Session(SessionId::from_bytes([1; 32])), b"bytes").is_err());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 }

@@ -85,6 +85,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// All objects of a folder, in no order. Names that are none are left out.
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError>;
 
+    /// Sees to it that an object which a listing showed survives a power failure, though whoever made it may have been killed before
+    /// [`create`](Self::create) returned.
+    fn settle(&self, _path: &ObjectPath) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Removes what writers that are gone left unfinished, if the driver keeps such things. They were never objects.
     fn clean_unfinished(&self) -> Result<(), BackendError> {
         Ok(())

@@ -19,10 +19,10 @@ pub const CODEC_STEPS: usize = 8;
 pub const DEPTH: u8 = 8;
 /// Bytes of one pack.
 pub const PACK_LEN: usize = 256 * MIB;
-/// Blobs in one pack.
+/// Blobs in one pack, and in all packs of one index segment: they bound what a catalogue takes in memory beyond its plain bytes.
 pub const PACK_BLOBS: usize = 1 << 18;
 /// Plain bytes of a pack footer or an index segment, after decompression.
-pub const CATALOG_LEN: usize = 128 * MIB;
+pub const CATALOG_LEN: usize = 64 * MIB;
 /// Bytes of any object that is neither a pack nor an index segment.
 pub const RECORD_LEN: usize = 4 * MIB;
 /// Plain bytes of one Merkle node.

@@ -56,6 +56,7 @@ pub fn decode<T: Decode<()> + Encode>(bytes: &[u8]) -> Result<T, WireError> {
     }
     let (value, used) = bincode::decode_from_slice::<T, _>(bytes, record_config()).map_err(|error| match error {
         bincode::error::DecodeError::UnexpectedEnd { .. } => WireError::Truncated,
+        bincode::error::DecodeError::Other(why) => WireError::Invalid(why),
         _ => WireError::Invalid("not a record of the expected type"),
     })?;
     if used != bytes.len() {

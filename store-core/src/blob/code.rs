@@ -1,5 +1,7 @@
 //! The coding of a blob: which codecs, and back. A choice is made by the estimated cost of a sample; what loses is not used.
 
+use std::borrow::Cow;
+
 use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::codec::{
@@ -16,6 +18,7 @@ mod codes {
     pub(super) const ZSTD_PREFIX: u8 = 2;
     pub(super) const PLANES: u8 = 3;
     pub(super) const DIFFERENCE: u8 = 4;
+    pub(super) const TREND: u8 = 5;
 }
 
 /// Chunks that are to become a blob.
@@ -40,6 +43,21 @@ pub struct Bases {
     pub depth: u8,
     /// Whether base and plain bytes correspond place by place, element by element.
     pub aligned: bool,
+    /// What each of the chunks was before: as many, each as long, or none. Only of aligned bases.
+    pub older: Vec<ChunkId>,
+    /// Their bytes, one after the other.
+    pub older_bytes: Vec<u8>,
+}
+
+impl Bases {
+    /// The bytes of those that a blob refers to.
+    pub fn bytes_of(&self, frame: &Frame) -> Cow<'_, [u8]> {
+        match frame.bases.len() {
+            0 => Cow::Borrowed(&[]),
+            len if len > self.ids.len() => Cow::Owned([&self.bytes[..], &self.older_bytes].concat()),
+            _ => Cow::Borrowed(&self.bytes),
+        }
+    }
 }
 
 /// A coded blob, ready to be sealed.
@@ -63,7 +81,15 @@ pub enum DecodeError {
 struct Coding {
     step: Option<(u8, Vec<u8>)>,
     bytes: Vec<u8>,
-    uses_bases: bool,
+    uses: Uses,
+}
+
+/// Which bases a coding refers to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uses {
+    Nothing,
+    Bases,
+    OlderToo,
 }
 
 /// Codes chunks with the lengths `chunk_lens`. Never larger than stored as it is.
@@ -78,29 +104,30 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
         None => encode_plain(plain.bytes, bases, level),
     });
     let coding = coding.filter(|coding| coding.bytes.len() < plain.bytes.len());
-    let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses_bases: false });
+    let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses: Uses::Nothing });
     let step = coding.step.map(|(code, parameters)| Step { code, input_len: plain.bytes.len() as u32, parameters });
-    let used = bases.filter(|_| coding.uses_bases);
+    let used = bases.filter(|_| coding.uses != Uses::Nothing);
+    let older = used.filter(|_| coding.uses == Uses::OlderToo).map(|bases| &bases.older);
     let frame = Frame {
         kind: plain.kind,
         depth: used.map_or(0, |bases| bases.depth + 1),
         sealed_len: (coding.bytes.len() + TAG_LEN) as u32,
         steps: step.into_iter().collect(),
         chunk_lens,
-        bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
+        bases: used.into_iter().map(|bases| &bases.ids).chain(older).flatten().copied().collect(),
     };
     CodedBlob { frame, bytes: coding.bytes }
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {
-    Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses_bases: false }
+    Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses: Uses::Nothing }
 }
 
 fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
     let alone = || (!looks_incompressible(plain)).then(|| zstd(plain, level));
     let Some(bases) = bases else { return alone() };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
-    let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses_bases: true };
+    let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
     // Clearly worth it: the other way need not be tried.
     if with_bases.bytes.len() < plain.len() / 4 {
         return Some(with_bases);
@@ -119,20 +146,29 @@ fn worth(coded: usize, bases: &Bases) -> usize {
 
 fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32) -> Option<Coding> {
     let aligned = bases.filter(|bases| bases.aligned && bases.bytes.len() == plain.len());
-    let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]));
+    let older = aligned.filter(|bases| bases.older_bytes.len() == plain.len()).map(|bases| &bases.older_bytes[..]);
+    let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]), older);
     let parameters = vec![element.code()];
+    let bytes_of = |bits: u64| (bits / 8) as usize;
+    if let (Some(bases), Some(older), Some(trend)) = (aligned, older, estimate.trend)
+        && estimate.goes_on()
+        && worth(bytes_of(trend), bases) < bytes_of(estimate.planes)
+    {
+        let bytes = float_diff::encode_trend(element, plain, &bases.bytes, older);
+        return Some(Coding { step: Some((codes::TREND, parameters)), bytes, uses: Uses::OlderToo });
+    }
     if let (Some(bases), Some(difference)) = (aligned, estimate.difference)
-        && worth((difference / 8) as usize, bases) < (estimate.planes / 8) as usize
+        && worth(bytes_of(difference), bases) < bytes_of(estimate.planes)
     {
         let bytes = float_diff::encode(element, plain, &bases.bytes);
-        return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses_bases: true });
+        return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
     let repeats = sample_zstd(plain) < (estimate.planes / 8) as usize;
     if repeats {
         return Some(zstd(plain, level));
     }
-    Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses_bases: false })
+    Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses: Uses::Nothing })
 }
 
 /// What zstd at its fastest would make of `plain`, from two pieces of it.
@@ -166,10 +202,21 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             codes::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
             codes::PLANES => planes::decode(element()?, &bytes, len)?,
             codes::DIFFERENCE => float_diff::decode(element()?, &bytes, bases, len)?,
+            codes::TREND => float_diff::decode_trend(element()?, &bytes, bases, len)?,
             unknown => return Err(CodecError::Unknown(unknown).into()),
         };
     }
     if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Truncated.into()) }
+}
+
+/// The chunk that chunk `index` of a blob is coded against, where chunks and bases correspond one to one.
+pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
+    let of_each = match frame.steps.first()?.code {
+        codes::DIFFERENCE => 1,
+        codes::TREND => 2,
+        _ => return None,
+    };
+    frame.bases.get(index).filter(|_| frame.bases.len() == of_each * frame.chunk_lens.len()).copied()
 }
 
 /// What people call the coding of a blob.
@@ -180,6 +227,7 @@ pub fn codec_name(frame: &Frame) -> &'static str {
         Some(codes::ZSTD_PREFIX) => "zstd delta",
         Some(codes::PLANES) => "planes",
         Some(codes::DIFFERENCE) => "difference",
+        Some(codes::TREND) => "trend",
         Some(_) => "unknown",
     }
 }

@@ -3,5 +3,5 @@
 mod code;
 mod group;
 
-pub use code::{Bases, CodedBlob, DecodeError, Plain, codec_name, decode, encode};
+pub use code::{Bases, CodedBlob, DecodeError, Plain, base_of, codec_name, decode, encode};
 pub use group::group_is_full;

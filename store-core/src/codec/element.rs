@@ -32,7 +32,7 @@ pub enum Element {
 /// A block layout of GGUF: its fields in order, each an element kind and a count. Source: `ggml-common.h` of llama.cpp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs, non_camel_case_types)]
+#[allow(missing_docs, non_camel_case_types, reason = "the names are those of the format's own documentation")]
 pub enum BlockKind {
     Q4_0 = 0,
     Q4_1 = 1,
@@ -152,6 +152,8 @@ pub(super) trait Lane:
     /// The low bits of `value`.
     fn of(value: u64) -> Self;
     fn wide(self) -> u64;
+    /// Bits without leading zeros.
+    fn length(self) -> u32;
     /// All ones if the sign bit is set, else zero.
     fn sign_mask(self) -> Self;
     /// The sum, modulo two to the width.
@@ -180,6 +182,10 @@ macro_rules! lane {
             #[inline(always)]
             fn wide(self) -> u64 {
                 u64::from(self)
+            }
+            #[inline(always)]
+            fn length(self) -> u32 {
+                <$unsigned>::BITS - self.leading_zeros()
             }
             #[inline(always)]
             fn sign_mask(self) -> Self {

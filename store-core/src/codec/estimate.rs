@@ -14,27 +14,40 @@ pub struct Estimate {
     pub planes: u64,
     /// By [`float_diff::encode`], where there is a base of the same length.
     pub difference: Option<u64>,
+    /// By [`float_diff::encode_trend`], where there is an older base of the same length, too.
+    pub trend: Option<u64>,
+}
+
+impl Estimate {
+    /// Whether an older base saves anything of what the base alone leaves.
+    pub fn goes_on(&self) -> bool {
+        matches!((self.trend, self.difference), (Some(trend), Some(difference)) if trend < difference)
+    }
 }
 
 /// Estimates what `plain` would cost, from at most 32 KiB of it spread evenly. A base of another length is none.
 ///
 /// The sample is coded as it would be in the whole, but pays for its tables in proportion.
-pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>) -> Estimate {
+pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>, older: Option<&[u8]>) -> Estimate {
     let base = base.filter(|base| base.len() == plain.len());
+    let older = older.filter(|older| older.len() == plain.len());
     if plain.len() <= PIECE * PIECES * 2 {
-        return Estimate {
-            planes: planes::encode(element, plain).len() as u64 * 8,
-            difference: base.map(|base| float_diff::encode(element, plain, base).len() as u64 * 8),
-        };
+        return of_sample(element, plain, base, older, |bytes| bytes as u64 * 8);
+    }
+    if base == Some(plain) {
+        return Estimate { planes: plain.len() as u64 * 8, difference: Some(8), trend: None };
     }
     let sample = gather(element, plain);
     let scale = |bytes: usize| bytes as u64 * 8 * plain.len() as u64 / sample.len().max(1) as u64;
+    let [base, older] = [base, older].map(|base| base.map(|base| gather(element, base)));
+    of_sample(element, &sample, base.as_deref(), older.as_deref(), scale)
+}
+
+fn of_sample(element: Element, plain: &[u8], base: Option<&[u8]>, older: Option<&[u8]>, bits: impl Fn(usize) -> u64) -> Estimate {
     Estimate {
-        planes: scale(planes::encode(element, &sample).len()),
-        difference: base.map(|base| match base == plain {
-            true => 8,
-            false => scale(float_diff::encode(element, &sample, &gather(element, base)).len()),
-        }),
+        planes: bits(planes::encode(element, plain).len()),
+        difference: base.map(|base| bits(float_diff::encode(element, plain, base).len())),
+        trend: base.zip(older).map(|(base, older)| bits(float_diff::encode_trend(element, plain, base, older).len())),
     }
 }
 
@@ -51,26 +64,39 @@ fn gather(element: Element, plain: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::weights;
+    use super::super::testing::{run, weights};
     use super::*;
 
     #[test]
     fn an_estimate_is_within_a_tenth() {
         for element in [Element::F32, Element::Bf16] {
             let (plain, base) = weights(element, 1 << 18, 4);
-            let estimate = estimate(element, &plain, Some(&base));
+            let estimate = estimate(element, &plain, Some(&base), None);
             let near = |bits: u64, bytes: usize| (bits as f64 / (bytes as f64 * 8.0) - 1.0).abs() < 0.1;
             assert!(near(estimate.planes, planes::encode(element, &plain).len()));
             assert!(near(estimate.difference.expect("there is a base"), float_diff::encode(element, &plain, &base).len()));
+            assert!(estimate.trend.is_none());
         }
+    }
+
+    #[test]
+    fn an_older_base_is_taken_where_elements_go_on_as_they_did() {
+        let (older, base, plain) = run(Element::Bf16, 1 << 18, 4);
+        let estimate = estimate(Element::Bf16, &plain, Some(&base), Some(&older));
+        assert!(estimate.goes_on());
+        let bits = float_diff::encode_trend(Element::Bf16, &plain, &base, &older).len() as f64 * 8.0;
+        assert!((estimate.trend.expect("there are two bases") as f64 / bits - 1.0).abs() < 0.1);
+        let (plain, base) = weights(Element::Bf16, 1 << 18, 4);
+        let (other, _) = weights(Element::Bf16, 1 << 18, 5);
+        assert!(!super::estimate(Element::Bf16, &plain, Some(&base), Some(&other)).goes_on());
     }
 
     #[test]
     fn any_length_is_estimated() {
         for len in [0, 1, 33, 70_001] {
             let plain = vec![3; len];
-            assert!(estimate(Element::F64, &plain, Some(&[1, 2])).difference.is_none());
-            assert!(estimate(Element::F64, &plain, Some(&plain)).difference.is_some());
+            assert!(estimate(Element::F64, &plain, Some(&[1, 2]), None).difference.is_none());
+            assert!(estimate(Element::F64, &plain, Some(&plain), None).difference.is_some());
         }
     }
 }

@@ -16,7 +16,7 @@ macro_rules! wide {
                 }
                 if $crate::codec::kernel::has_avx2() {
                     // SAFETY: `on_avx2` is safe code; all that it needs is the CPU features just found.
-                    #[allow(unsafe_code)]
+                    #[allow(unsafe_code, reason = "safe code that is compiled for the CPU features just found")]
                     return unsafe { on_avx2 $(::<$lane $(, $n)?>)? ($($arg),*) };
                 }
             }

@@ -56,6 +56,22 @@ pub(super) fn weights(element: Element, count: usize, seed: u64) -> (Vec<u8>, Ve
     (new, old)
 }
 
+/// Three versions of `count` elements that move on mostly as they did before.
+pub(super) fn run(element: Element, count: usize, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let (_, older) = weights(element, count, seed);
+    let (mut base, mut plain) = (older.clone(), older.clone());
+    let mut noise = Noise(seed ^ 1);
+    let size = element.size();
+    for (base, plain) in base.chunks_exact_mut(size).zip(plain.chunks_exact_mut(size)) {
+        // Steps of the lowest byte, from which no carry goes on.
+        let step = (noise.normal() * 3.0) as i8;
+        let next = (f64::from(step) * 0.7 + noise.normal()) as i8;
+        base[0] = base[0].wrapping_add_signed(step);
+        plain[0] = base[0].wrapping_add_signed(next);
+    }
+    (older, base, plain)
+}
+
 /// Bit patterns that a float codec might trip over, as bytes.
 pub(super) fn odd_floats() -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -1,12 +1,12 @@
 //! Coded bytes that were made once and must be readable for ever: `vectors.txt`, which only ever grows.
 //!
-//! A line is `planes`, element code, plain, coded, or `difference`, element code, base, plain, coded; bytes in hexadecimal.
+//! A line is `planes`, `difference` or `trend`, element code, then none, one or two bases, plain, coded; bytes in hexadecimal.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
-use super::testing::{Noise, odd_floats, weights};
+use super::testing::{Noise, odd_floats, run, weights};
 use super::{BlockKind, Element, float_diff, planes};
 
 const VECTORS: &str = include_str!("vectors.txt");
@@ -31,18 +31,22 @@ fn every_vector_is_decoded() {
             ("difference", [base, plain, coded]) => {
                 assert_eq!(float_diff::decode(element, coded, base, plain.len()).as_ref(), Ok(plain));
             }
+            ("trend", [base, older, plain, coded]) => {
+                let bases = [&base[..], older].concat();
+                assert_eq!(float_diff::decode_trend(element, coded, &bases, plain.len()).as_ref(), Ok(plain));
+            }
             _ => panic!("not a vector: {line}"),
         }
     }
-    let all =
-        BTreeSet::from_iter([0, 1, 2, 3].map(|form| ("planes", form)).into_iter().chain([0, 1, 2, 3, 4].map(|form| ("difference", form))));
+    let forms_of = |name, count: u8| (0..count).map(move |form| (name, form));
+    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(forms_of("trend", 6).filter(|f| f.1 != 4)));
     assert_eq!(forms, all);
 }
 
 /// Prints lines for `vectors.txt`, made by the encoders as they are now.
 #[test]
 #[ignore = "makes new vectors"]
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, reason = "what is printed is to be put into a file")]
 fn print_vectors() {
     let hex = |bytes: &[u8]| {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -77,5 +81,30 @@ fn print_vectors() {
         let code = element.code();
         println!("planes {code} {} {}", hex(&plain), hex(&planes::encode(element, &plain)));
         println!("difference {code} {} {} {}", hex(&base), hex(&plain), hex(&float_diff::encode(element, &plain, &base)));
+    }
+    let zeros = vec![0; 700];
+    let mut spots = zeros.clone();
+    spots[300] = 7;
+    let odd = odd_floats();
+    let turned = |by: usize| [&odd[by..], &odd[..by]].concat();
+    let mut runs = vec![
+        (Element::F32, vec![1, 2, 5], vec![1, 2, 4], vec![1, 2, 3]),
+        (Element::Int8, spots.clone(), zeros.clone(), spots.clone()),
+        (Element::Bf16, odd.clone(), odd.clone(), turned(2)),
+    ];
+    for element in [Element::F64, Element::F32, Element::F16, Element::Bf16, Element::F8E5M2] {
+        runs.push((element, turned(8).repeat(8), odd.repeat(8), turned(16).repeat(8)));
+    }
+    for element in [Element::F64, Element::F32, Element::Bf16, Element::Int16, Element::Int64, Element::Block(BlockKind::Q8_0)] {
+        let count = if matches!(element, Element::Block(_)) { 12 } else { 300 };
+        let (older, base, mut plain) = run(element, count, 31);
+        let mut ends = [base, older];
+        ends.iter_mut().chain([&mut plain]).for_each(|bytes| bytes.push(noise.next() as u8));
+        let [base, older] = ends;
+        runs.push((element, plain, base, older));
+    }
+    for (element, plain, base, older) in runs {
+        let coded = float_diff::encode_trend(element, &plain, &base, &older);
+        println!("trend {} {} {} {} {}", element.code(), hex(&base), hex(&older), hex(&plain), hex(&coded));
     }
 }

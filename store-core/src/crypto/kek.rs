@@ -8,9 +8,11 @@ use crate::format::keyslot::Kdf;
 /// Cost of a new passphrase slot: 64 MiB, two passes, one lane: about a tenth of a second. (RFC 9106 calls 64 MiB the memory-constrained choice.)
 pub const ARGON2_DEFAULT: (u32, u32, u32) = (65_536, 2, 1);
 
-const MAX_MEMORY_KIB: u32 = 4 << 20;
+const MAX_MEMORY_KIB: u32 = 1 << 20;
 const MAX_PASSES: u32 = 64;
 const MAX_LANES: u32 = 64;
+/// Memory times passes in KiB: about two seconds of one core.
+const MAX_WORK_KIB: u64 = 2 << 20;
 
 /// Why no key could be derived.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +39,7 @@ pub enum KekError {
 pub fn kek_from_passphrase(kdf: &Kdf, passphrase: &[u8]) -> Result<Secret, KekError> {
     let Kdf::Argon2id { memory_kib, passes, lanes, salt } = *kdf else { return Err(KekError::OtherKind("a key file")) };
     let cost = || KekError::Cost { memory_kib, passes, lanes };
-    if memory_kib > MAX_MEMORY_KIB || passes > MAX_PASSES || lanes > MAX_LANES {
+    if memory_kib > MAX_MEMORY_KIB || passes > MAX_PASSES || lanes > MAX_LANES || kdf.work_kib() > MAX_WORK_KIB {
         return Err(cost());
     }
     let params = argon2::Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| cost())?;
@@ -100,8 +102,12 @@ mod tests {
 
     #[test]
     fn a_hostile_cost_is_refused_before_it_is_paid() {
-        let kdf = Kdf::Argon2id { memory_kib: u32::MAX, passes: 1, lanes: 1, salt: [0; 32] };
-        assert!(matches!(kek_from_passphrase(&kdf, b"x"), Err(KekError::Cost { .. })));
+        for (memory_kib, passes, lanes) in
+            [(u32::MAX, 1, 1), ((1 << 20) + 1, 1, 1), (1 << 20, 3, 1), (64, 65, 1), (64, 1, 65), (u32::MAX, u32::MAX, u32::MAX)]
+        {
+            let kdf = Kdf::Argon2id { memory_kib, passes, lanes, salt: [0; 32] };
+            assert!(matches!(kek_from_passphrase(&kdf, b"x"), Err(KekError::Cost { .. })), "{memory_kib} {passes} {lanes}");
+        }
         assert!(matches!(kek_from_passphrase(&Kdf::KeyFile, b"x"), Err(KekError::OtherKind(_))));
     }
 }

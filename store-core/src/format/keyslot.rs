@@ -27,6 +27,16 @@ pub enum Kdf {
     KeyFile,
 }
 
+impl Kdf {
+    /// What the derivation costs: memory in KiB times passes over it. A key file costs nothing.
+    pub fn work_kib(&self) -> u64 {
+        match *self {
+            Self::Argon2id { memory_kib, passes, .. } => u64::from(memory_kib) * u64::from(passes),
+            Self::KeyFile => 0,
+        }
+    }
+}
+
 /// What a slot says in the clear.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SlotInfo {

@@ -1,5 +1,7 @@
 //! Notes: what is said of snapshots after the fact (`spec/FORMAT.md`, section 10).
 
+use std::collections::BTreeSet;
+
 use bincode::{Decode, Encode};
 
 use super::record::Time;
@@ -78,8 +80,8 @@ pub struct Note {
     pub author: String,
     /// When, by that host's clock.
     pub time: Time,
-    /// Notes that were known then, ascending.
-    pub seen: Vec<NoteId>,
+    /// Notes that were known then.
+    pub seen: BTreeSet<NoteId>,
     /// What is said.
     pub statements: Vec<Statement>,
 }

@@ -5,6 +5,7 @@ use super::catalogue;
 use super::envelope::{HEADER_LEN, Header, ObjectError, ObjectKind};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::limits;
+use crate::base::units::MIB;
 use crate::base::wire::{Reader, WireError, put_varint};
 use crate::crypto::{ObjectKey, RepoKeys};
 
@@ -36,6 +37,18 @@ pub struct PackContents {
     pub blobs: Vec<BlobEntry>,
 }
 
+/// Bytes that a length or count takes at the most in a catalogue: none is beyond 32 bits.
+const NUMBER: usize = 5;
+
+impl BlobEntry {
+    /// Bytes that it takes at the most, encoded with sketches.
+    fn most_encoded_len(&self) -> usize {
+        let Frame { steps, chunk_lens, bases, .. } = &self.frame;
+        let steps: usize = steps.iter().map(|step| 1 + 2 * NUMBER + step.parameters.len()).sum();
+        3 + 4 * NUMBER + steps + chunk_lens.len() * (NUMBER + ChunkId::LEN + size_of::<Sketch>()) + bases.len() * ChunkId::LEN
+    }
+}
+
 impl PackContents {
     /// Where the blobs start, and behind the last one where they end.
     pub fn offsets(&self) -> impl Iterator<Item = u64> {
@@ -44,6 +57,16 @@ impl PackContents {
             next += u64::from(blob.frame.sealed_len);
             next
         }))
+    }
+
+    /// Where the padding ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.offsets().last().unwrap_or(HEADER_LEN as u64) + u64::from(self.padding)
+    }
+
+    /// Bytes that the contents take at the most, encoded with sketches.
+    pub(crate) fn most_encoded_len(&self) -> usize {
+        2 * NUMBER + self.blobs.iter().map(BlobEntry::most_encoded_len).sum::<usize>()
     }
 
     /// Appends the contents, with or without sketches.
@@ -104,14 +127,19 @@ pub struct PackBuilder {
     key: ObjectKey,
     bytes: Vec<u8>,
     contents: PackContents,
+    /// Bytes that the catalogue of `contents` takes at the most.
+    catalogue: usize,
 }
+
+/// Bytes of catalogue at which a pack of very small chunks is finished, so that an index segment has room for several such packs.
+const MOST_CATALOGUE: usize = 8 * MIB;
 
 impl PackBuilder {
     /// Starts a pack under its own key; `salt` is random.
     pub fn new(keys: &RepoKeys, salt: [u8; 32]) -> Self {
         let key = keys.object(ObjectKind::Pack as u8, 0, &salt);
         let header = Header { kind: ObjectKind::Pack, epoch: 0, clear_len: 0, salt, commitment: key.commitment() }.encode();
-        Self { header, key, bytes: header.to_vec(), contents: PackContents::default() }
+        Self { header, key, bytes: header.to_vec(), contents: PackContents::default(), catalogue: 0 }
     }
 
     /// Bytes so far, without the footer.
@@ -124,10 +152,12 @@ impl PackBuilder {
         self.contents.blobs.is_empty()
     }
 
-    /// Whether one more blob of `coded_len` bytes can be added.
+    /// Whether one more blob of `coded_len` bytes can be added: pack and catalogue stay within what a reader takes.
     pub fn has_room(&self, coded_len: usize) -> bool {
-        // The footer takes what a blob's frame and ids take; a sixteenth of the limit is more than any pack of 64 KiB chunks needs.
-        self.contents.blobs.len() < limits::PACK_BLOBS && self.bytes.len() + coded_len < limits::PACK_LEN - limits::PACK_LEN / 16
+        self.contents.blobs.len() < limits::PACK_BLOBS
+            && self.catalogue < MOST_CATALOGUE
+            // What is left is for footer and padding.
+            && self.bytes.len() + coded_len < limits::PACK_LEN - limits::PACK_LEN / 8
     }
 
     /// Seals `coded` as the next blob. `entry.frame.sealed_len` is set here.
@@ -137,6 +167,7 @@ impl PackBuilder {
         entry.frame.sealed_len = (coded.len() + crate::crypto::TAG_LEN) as u32;
         self.key.seal(ordinal, &blob_bound(&self.header, ordinal, &entry.frame), &mut coded);
         self.bytes.extend_from_slice(&coded);
+        self.catalogue += entry.most_encoded_len();
         self.contents.blobs.push(entry);
     }
 
@@ -217,8 +248,7 @@ impl PackOpener {
         let mut reader = Reader::new(&plain);
         let contents = PackContents::decode(&mut reader)?;
         reader.finish()?;
-        let blobs_end = contents.offsets().last().unwrap_or(HEADER_LEN as u64);
-        if blobs_end + u64::from(contents.padding) + footer_len + TRAILER_LEN as u64 != pack_len {
+        if contents.end() + footer_len + TRAILER_LEN as u64 != pack_len {
             return Err(WireError::Invalid("the footer's blobs do not add up to the pack's length").into());
         }
         Ok(contents)

@@ -1,6 +1,6 @@
 //! Snapshots, and aborts in their place (`spec/FORMAT.md`, section 10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bincode::{Decode, Encode};
 
@@ -48,10 +48,10 @@ pub struct Snapshot {
     pub parent: Option<SnapshotId>,
     /// The line of versions that it continues.
     pub series: Option<String>,
-    /// Labels, ascending.
-    pub tags: Vec<String>,
-    /// Names given to it, ascending.
-    pub refs: Vec<String>,
+    /// Labels.
+    pub tags: BTreeSet<String>,
+    /// Names given to it.
+    pub refs: BTreeSet<String>,
     /// What it is, in words.
     pub description: Option<String>,
     /// What its maker says of it: `loss` = `0.42`.

@@ -46,7 +46,8 @@ impl ChunkIndex for MemoryIndex {
     fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
         let tables = &mut *self.0.write().unwrap_or_else(PoisonError::into_inner);
         for pack in &segment.packs {
-            if tables.numbers.contains_key(&pack.id) {
+            if let Some(known) = tables.numbers.get(&pack.id) {
+                tables.features.extend(features(*known, pack));
                 continue;
             }
             let number = tables.packs.len() as PackNumber;

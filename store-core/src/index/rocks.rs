@@ -270,8 +270,13 @@ impl RocksIndex {
         let (mut chunks, mut sketches, mut value) = (Vec::new(), Vec::new(), Vec::new());
         let mut new = BTreeSet::new();
         for pack in &segment.packs {
-            // Another segment may have told of the same pack; its number stays.
-            if self.number_of(&pack.id)?.is_some() || !new.insert(pack.id) {
+            // Another segment may have told of the same pack; its number stays. That one may have been made from the footer, which has no
+            // sketches.
+            if let Some(known) = self.number_of(&pack.id)? {
+                sketches.extend(features(known, pack));
+                continue;
+            }
+            if !new.insert(pack.id) {
                 continue;
             }
             chunks.extend(locations(next, pack));

@@ -137,11 +137,17 @@ impl<'s, S: NodeSource> EntriesCursor<'s, S> {
         }
         // A root's parent does not exist, so nothing is known of its last name.
         let known_last = level.is_some().then_some(child.last);
-        let (first, last) = match &node {
-            Node::Entries(entries) => (entries.first().map(|e| &e.name), entries.last().map(|e| &e.name)),
-            Node::EntriesInner { children, .. } => (None, children.last().map(|c| &c.last)),
+        let (first, last, entries) = match &node {
+            Node::Entries(entries) => (entries.first().map(|e| &e.name), entries.last().map(|e| &e.name), Some(entries.len() as u64)),
+            Node::EntriesInner { children, .. } => {
+                let below = children.iter().try_fold(0u64, |sum, child| sum.checked_add(child.entries));
+                (None, children.last().map(|c| &c.last), below)
+            }
             _ => return Err(shape("it lists no entries")),
         };
+        if entries.is_none() || (level.is_some() && entries != Some(child.entries)) {
+            return Err(shape("its entries do not add up"));
+        }
         if known_last.is_some_and(|known| Some(&known) != last)
             || first.zip(self.last.as_ref()).is_some_and(|(first, passed)| first <= passed)
         {

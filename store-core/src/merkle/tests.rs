@@ -98,6 +98,21 @@ fn diff_reads_only_what_differs() {
 }
 
 #[test]
+fn an_inner_node_that_miscounts_its_entries_is_refused() {
+    let (keys, nodes) = (keys(), Nodes::default());
+    let root = build(&keys, &nodes, &numbered(5000)).unwrap();
+    let good = nodes.bytes.borrow()[&root].clone();
+    let Node::EntriesInner { level, children } = Node::decode(&good).unwrap() else { panic!("a long list has an inner root") };
+    for wrong in [children[0].entries + 1, children[0].entries - 1, 0, u64::MAX] {
+        let mut children = children.clone();
+        children[0].entries = wrong;
+        nodes.bytes.borrow_mut().insert(root, Node::EntriesInner { level, children }.encode());
+        let mut cursor = EntriesCursor::new(&nodes, Some(root));
+        assert!(matches!(cursor.next(), Err(MerkleError::Shape { why: "its entries do not add up", .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn extents_survive_with_their_holes() {
     let (keys, nodes) = (keys(), Nodes::default());
     for count in [1u32, 5, 127, 128, 129, 5000] {

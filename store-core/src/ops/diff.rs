@@ -88,6 +88,7 @@ type Give<'g> = dyn FnMut(Change) -> Result<(), Error> + 'g;
 /// # Errors
 /// When a side is not there or cannot be read, both are folders, or `give` fails.
 pub fn diff(repo: &Repo, old: &Side, new: &Side, options: &Options, give: &mut Give<'_>) -> Result<Totals, Error> {
+    repo.refresh()?;
     let mut comparer = Comparer { repo, options: *options, totals: Totals::default(), give };
     match (old, new) {
         (Side::Snapshot(old, old_path), Side::Snapshot(new, new_path)) => {

@@ -20,6 +20,7 @@ static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// # Errors
 /// When there is no such path or it is neither file nor directory, something cannot be read, or `out` fails. What was written by then stands.
 pub fn dump(repo: &Repo, item: &Item, path: &[u8], out: &mut dyn Write) -> Result<u64, Error> {
+    repo.refresh()?;
     let entry = repo.find(item, path)?;
     let mut out = Counted { out, written: 0 };
     match &entry.kind {

@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind};
 use crate::format::keyslot::SlotInfo;
 use crate::repo::{Repo, Secrets};
 
-/// All slots with what they say in the clear.
-pub fn list(repo: &Repo) -> Result<Vec<(SlotId, SlotInfo)>, Error> {
+/// All slots with what they say in the clear; `None` for one that cannot be read, which is a warning of the repository's, too.
+pub fn list(repo: &Repo) -> Result<Vec<(SlotId, Option<SlotInfo>)>, Error> {
     repo.slots()
 }
 
@@ -16,16 +16,16 @@ pub fn add(repo: &Repo, secrets: &Secrets, label: &str) -> Result<SlotId, Error>
     repo.add_slot(secrets, label)
 }
 
-/// Removes a slot. The last one stays: without it nobody could open the repository again.
+/// Removes a slot, be it damaged. The last one that can be read stays: without it nobody could open the repository again.
 ///
 /// # Errors
-/// When there is no such slot, or no other one.
+/// When there is no such slot, or no other one that can be read.
 pub fn remove(repo: &Repo, id: SlotId) -> Result<(), Error> {
     let slots = repo.slots()?;
     if !slots.iter().any(|(slot, _)| *slot == id) {
         return Err(Error::new(ErrorKind::Usage, format!("there is no key slot {id}: `snap key list` shows all")));
     }
-    if slots.len() == 1 {
+    if !slots.iter().any(|(slot, info)| *slot != id && info.is_some()) {
         return Err(Error::new(
             ErrorKind::Refused,
             "this is the last key slot, without it the repository cannot be opened: add another one first",

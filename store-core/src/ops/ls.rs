@@ -35,6 +35,7 @@ pub struct Line<'e> {
 /// # Errors
 /// When there is no such path, it cannot be read, or `give` fails.
 pub fn ls(repo: &Repo, item: &Item, options: &Options, give: &mut dyn FnMut(Line<'_>) -> Result<(), Error>) -> Result<(), Error> {
+    repo.refresh()?;
     let entry = repo.find(item, &options.path)?;
     match entry.kind {
         Kind::Directory { entries } => {
@@ -50,6 +51,7 @@ pub fn ls(repo: &Repo, item: &Item, options: &Options, give: &mut dyn FnMut(Line
 /// # Errors
 /// When it is no weights file, no name matches, or it cannot be read.
 pub fn tensors(repo: &Repo, item: &Item, place: &SnapPath) -> Result<Vec<Tensor>, Error> {
+    repo.refresh()?;
     let usage = |message| Error::new(ErrorKind::Usage, message);
     let shown = String::from_utf8_lossy(&place.path);
     let entry = repo.find(item, &place.path)?;

@@ -16,7 +16,7 @@ use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Repo, StoredSnapshot, WrittenCounts};
+use crate::repo::{Adopted, Repo, StoredSnapshot, WrittenCounts};
 use crate::source::{Command, Selection};
 
 /// What is pushed.
@@ -151,6 +151,15 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
         session.iter().for_each(|session| repo.end_session(session));
         error
     };
+    repo.refresh().map_err(ended)?;
+    if let Some(session) = &session {
+        let adopted = repo.adopt(session).map_err(ended)?;
+        if adopted != Adopted::default() {
+            let Adopted { packs, bytes, sessions } = adopted;
+            monitor
+                .detail(&format_args!("took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"));
+        }
+    }
     let snapshots = repo.snapshots().map_err(ended)?;
     let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
     let writer = repo.writer().map_err(ended)?;
@@ -178,8 +187,8 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
                 previous,
                 parent: parent.map(|parent| parent.id),
                 series: options.series,
-                tags: sorted(options.tags),
-                refs: sorted(options.refs),
+                tags: options.tags.into_iter().collect(),
+                refs: options.refs.into_iter().collect(),
                 description: options.description,
                 meta: options.meta,
                 paths,
@@ -286,12 +295,6 @@ fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Er
         },
         _ => None,
     })
-}
-
-fn sorted(mut list: Vec<String>) -> Vec<String> {
-    list.sort_unstable();
-    list.dedup();
-    list
 }
 
 fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {

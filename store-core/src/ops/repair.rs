@@ -5,8 +5,6 @@ use std::collections::HashSet;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId};
 use crate::error::{Error, ErrorKind, chain};
-use crate::format::envelope::HEADER_LEN;
-use crate::format::pack::{PackContents, PackOpener, TRAILER_LEN};
 use crate::format::segment::{PackEntry, Segment};
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::Repo;
@@ -57,8 +55,11 @@ pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, 
         }
         monitor.progress(&Progress { files_done: done as u64, files_total: packs.len() as u64, ..Progress::default() });
         let Some(id) = listed.name.parse::<PackId>().ok().filter(|id| !named.contains(id)) else { continue };
-        match contents(repo, &id, listed.len) {
+        match repo.pack_contents(&id, listed.len) {
             Ok(contents) => {
+                if !segment.has_room(&contents) {
+                    write(repo, &mut segment, trial, &mut report)?;
+                }
                 report.added_packs += 1;
                 report.chunks += contents.blobs.iter().map(|blob| blob.ids.len() as u64).sum::<u64>();
                 segment.packs.push(PackEntry { id, len: listed.len, contents });
@@ -83,16 +84,6 @@ pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, 
     Ok(report)
 }
 
-fn contents(repo: &Repo, id: &PackId, len: u64) -> Result<PackContents, Error> {
-    let path = ObjectPath::Pack(*id);
-    let damaged = |error| Error::with(ErrorKind::Damage, format!("the footer of {path} cannot be read"), error);
-    let opener = PackOpener::new(&repo.keys, &repo.backend.read_range(&path, 0, HEADER_LEN)?).map_err(damaged)?;
-    let end = len.checked_sub(TRAILER_LEN as u64).ok_or_else(|| Error::new(ErrorKind::Damage, format!("{path} is too short")))?;
-    let footer_len = PackOpener::footer_len(&repo.backend.read_range(&path, end, TRAILER_LEN)?, len).map_err(damaged)?;
-    let footer = repo.backend.read_range(&path, end - footer_len as u64, footer_len)?;
-    opener.open_footer(footer, len).map_err(damaged)
-}
-
 fn write(repo: &Repo, segment: &mut Segment, trial: bool, report: &mut Report) -> Result<(), Error> {
     let segment = std::mem::take(segment);
     if segment.packs.is_empty() {
@@ -100,8 +91,7 @@ fn write(repo: &Repo, segment: &mut Segment, trial: bool, report: &mut Report) -
     }
     report.segments += 1;
     if !trial {
-        let (id, object) = segment.seal(&repo.keys, crate::rng::bytes()?);
-        let _ = repo.backend.create(&ObjectPath::Segment(id), &object)?;
+        repo.create_segment(&segment)?;
     }
     Ok(())
 }

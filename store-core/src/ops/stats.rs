@@ -74,6 +74,7 @@ pub struct Report {
 /// # Errors
 /// When a node cannot be read or a chunk is in no pack that is known: half a count would mislead.
 pub fn stats(repo: &Repo, items: &[Item]) -> Result<Report, Error> {
+    repo.refresh()?;
     let mut reached = Reached { repo, nodes: HashMap::new(), chunks: HashMap::new() };
     for (number, item) in items.iter().enumerate() {
         reached.walk(item.snapshot.root, Owner::Only(number as u32), true)?;

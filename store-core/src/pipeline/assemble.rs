@@ -236,7 +236,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), None, &mut |cut| {
+        read_again(&context, &Arc::new(again), &|| None, &mut |cut| {
             self.report();
             self.add_cut(&mut list, cut).map_err(FileError::Repo)
         })?;

@@ -8,7 +8,7 @@ use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::base::units::MIB;
-use crate::blob::Bases;
+use crate::blob::{Bases, base_of};
 use crate::error::Error;
 use crate::format::blob::Frame;
 use crate::format::pack::Sketch;
@@ -31,6 +31,7 @@ struct Found {
     id: ChunkId,
     bytes: Vec<u8>,
     depth: u8,
+    location: Location,
 }
 
 impl BaseFinder<'_> {
@@ -60,7 +61,10 @@ impl BaseFinder<'_> {
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let location = hint.or_else(|| best_base(similar, None, |location| location.len == len));
             let base = location.and_then(|location| self.read_at_depth(known, group, location, Some(len)));
-            found.push(base.map(|base| Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true }));
+            found.push(base.map(|base| {
+                let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
+                Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true, older, older_bytes }
+            }));
         }
         Ok(found)
     }
@@ -109,7 +113,16 @@ impl BaseFinder<'_> {
         let by_name = known.locate(&[id]).ok()?[0]?;
         // A chunk that is about to be written is no base of its neighbours: it could become its own.
         let usable = by_name.depth < limits::DEPTH && !group.ids.contains(&id);
-        usable.then_some(Found { id, bytes, depth: by_name.depth })
+        usable.then_some(Found { id, bytes, depth: by_name.depth, location })
+    }
+
+    /// What a segment that serves as base was itself coded against. To read it costs nothing more: the base cannot be read without it.
+    fn before(&self, known: &KnownChunks, group: &Group, base: &Found) -> Option<(ChunkId, Vec<u8>)> {
+        let frame = self.repo.frame_at(&base.location)?;
+        let id = base_of(&frame, index_of(&frame, base.location.start)?)?;
+        let location = known.locate(&[id]).ok()?[0].filter(|older| older.len == base.location.len && older.depth <= base.depth)?;
+        let (found, bytes) = self.repo.chunk_at(&location).ok()?;
+        (found == id && !group.ids.contains(&id)).then_some((id, bytes))
     }
 
     fn start_of_chain(&self, known: &KnownChunks, from: &Location, len: Option<u32>) -> Option<Location> {
@@ -121,9 +134,8 @@ impl BaseFinder<'_> {
             let frame = self.repo.frame_at(&at)?;
             let index = index_of(&frame, at.start)?;
             // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
-            let index =
-                if frame.bases.len() == frame.chunk_lens.len() { index } else { index * frame.bases.len() / frame.chunk_lens.len() };
-            at = known.locate(&[*frame.bases.get(index)?]).ok()?[0]?;
+            let near = || frame.bases.get(index * frame.bases.len() / frame.chunk_lens.len()).copied();
+            at = known.locate(&[base_of(&frame, index).or_else(near)?]).ok()?[0]?;
         }
         None
     }

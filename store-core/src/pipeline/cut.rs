@@ -134,16 +134,20 @@ impl<'c> PlainCutter<'c> {
     }
 }
 
+/// Gives the tensors of the older version of a file. It costs reads from the repository, so only a file that has tensors itself asks.
+pub(super) type OldVersion<'o> = dyn Fn() -> Option<OldTensors> + 'o;
+
 /// Makes the pieces of an open file, in order.
 pub(super) fn pieces(
     context: &CutContext,
     file: &Arc<OpenFile>,
-    old: Option<&OldTensors>,
+    old: &OldVersion<'_>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
 ) -> Result<(), CutError> {
     let len = file.len();
     let data = file.data_ranges();
     let layout = detect(file).map_err(CutError::Read)?;
+    let old = layout.as_ref().and_then(|_| old());
     let regions = match &layout {
         Some(layout) => regions(layout, len, LEAST_TENSOR),
         None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
@@ -166,7 +170,7 @@ pub(super) fn pieces(
             if is_data {
                 let permit = context.read_ahead.take(part);
                 let starts = (0..part).step_by(step);
-                let hint = |start: usize| old.and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
+                let hint = |start: usize| old.as_ref().and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
                 let hints = starts.map(hint).collect();
                 give(Piece::Segments { offset: here.start, len: part, step, dtype: tensor.dtype, hints, permit })?;
             } else {

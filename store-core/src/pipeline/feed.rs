@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ScopeFifo;
 
 use super::budget::Permit;
-use super::cut::{Cut, CutContext, CutError, PIECE, Piece, PlainCutter, pieces};
+use super::cut::{Cut, CutContext, CutError, OldVersion, PIECE, Piece, PlainCutter, pieces};
 use super::parent::OldTensors;
 use crate::base::units::MIB;
 use crate::error::{Error, chain};
@@ -163,7 +163,7 @@ impl TreeFeeder<'_, '_, '_> {
             Ok(entry) => Ok(entry),
             Err(error) => {
                 // A damaged parent costs reading its files again; it does not stop a push.
-                let message = format!("the parent snapshot cannot be read here, so all is read again: {error}");
+                let message = format!("the parent snapshot cannot be read here, so all is read again: {}", chain(&error));
                 self.parents.iter_mut().for_each(|parent| *parent = None);
                 self.send(Item::Problem(Warning { item: "parent snapshot".into(), message }))?;
                 Ok(None)
@@ -226,8 +226,8 @@ impl TreeFeeder<'_, '_, '_> {
         let path = found.path.to_string_lossy().into_owned();
         let large = LargeFile { name: found.name, path, replaces: old.is_some(), meta, file: Some(Arc::clone(&file)) };
         self.send(Item::Begin(Box::new(large)))?;
-        let old = old.as_ref().and_then(|old| self.feed.old_tensors(old));
-        let given = pieces(&self.feed.context, &file, old.as_ref(), &mut |piece| {
+        let tensors = || old.as_ref().filter(|_| self.feed.delta).and_then(|old| OldTensors::of(self.feed.repo, old));
+        let given = pieces(&self.feed.context, &file, &tensors, &mut |piece| {
             self.feed.spawn(piece, Some(&file)).map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
         });
         if let Err(error) = given {
@@ -248,8 +248,8 @@ impl TreeFeeder<'_, '_, '_> {
         let (sender, receiver) = bounded(1);
         self.feed.scope.spawn_fifo(move |_| {
             let read = |(found, old): (Found, Option<Entry>)| {
-                let tensors = old.as_ref().filter(|_| delta).and_then(|old| OldTensors::of(repo, old));
-                whole_file(&context, found, old.is_some(), tensors.as_ref())
+                let tensors = || old.as_ref().filter(|_| delta).and_then(|old| OldTensors::of(repo, old));
+                whole_file(&context, found, old.is_some(), &tensors)
             };
             // Nobody waits for the result any more when the push has failed.
             let _ = sender.send((files.into_iter().map(read).collect(), permit));
@@ -259,10 +259,6 @@ impl TreeFeeder<'_, '_, '_> {
 }
 
 impl Feed<'_, '_> {
-    fn old_tensors(&self, old: &Entry) -> Option<OldTensors> {
-        if self.delta { OldTensors::of(self.repo, old) } else { None }
-    }
-
     fn spawn(&self, piece: Piece, file: Option<&Arc<OpenFile>>) -> Result<(), Gone> {
         let (context, file) = (Arc::clone(&self.context), file.cloned());
         let (sender, receiver) = bounded(1);
@@ -333,7 +329,7 @@ fn is_unchanged(old: &Entry, meta: &Metadata, size: u64) -> bool {
     old_size == size && then.mtime == meta.mtime && then.ctime == meta.ctime && then.inode == meta.inode
 }
 
-fn whole_file(context: &CutContext, found: Found, replaces: bool, old: Option<&OldTensors>) -> WholeFile {
+fn whole_file(context: &CutContext, found: Found, replaces: bool, old: &OldVersion<'_>) -> WholeFile {
     let mut read = Err(FileError::Unreadable(String::new()));
     for _ in 0..TRIES {
         read = read_whole(context, &found, old);
@@ -344,7 +340,7 @@ fn whole_file(context: &CutContext, found: Found, replaces: bool, old: Option<&O
     WholeFile { path: found.path.to_string_lossy().into_owned(), name: found.name, replaces, read }
 }
 
-fn read_whole(context: &CutContext, found: &Found, old: Option<&OldTensors>) -> Result<(Metadata, Vec<Cut>), FileError> {
+fn read_whole(context: &CutContext, found: &Found, old: &OldVersion<'_>) -> Result<(Metadata, Vec<Cut>), FileError> {
     let file = Arc::new(found.open().map_err(|error| FileError::Unreadable(chain(&error)))?);
     let (meta, incomplete) = file.metadata();
     if let Some(error) = incomplete {
@@ -362,7 +358,7 @@ fn read_whole(context: &CutContext, found: &Found, old: Option<&OldTensors>) -> 
 pub(super) fn read_again(
     context: &CutContext,
     file: &Arc<OpenFile>,
-    old: Option<&OldTensors>,
+    old: &OldVersion<'_>,
     give: &mut dyn FnMut(Cut) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
     // These bytes are counted by the caller: waiting here for what pieces further on hold could last for ever.

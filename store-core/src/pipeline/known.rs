@@ -1,6 +1,6 @@
 //! Which chunks the repository holds already, as far as this session may rely on it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::backend::Folder;
@@ -32,12 +32,14 @@ impl KnownChunks {
     /// Learns which packs exist. To be called after the session was announced: what is seen from then on stays until it ends.
     pub(super) fn new(repo: &Repo) -> Result<Self, Error> {
         let index = repo.index()?;
-        let exist: HashSet<PackId> = repo.backend.list(Folder::Packs)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        let listed = repo.backend.list(Folder::Packs)?;
+        let exist: HashMap<PackId, u64> = listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
         let damage = repo.damage();
         let (mut gone, mut broken, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
         for number in 0.. {
-            let Some((id, _)) = index.pack(number)? else { break };
-            if !exist.contains(&id) {
+            let Some((id, len)) = index.pack(number)? else { break };
+            // One of another length was cut short or overwritten: nothing in it is to be relied on.
+            if exist.get(&id) != Some(&len) {
                 gone.insert(number);
             }
             for part in damage.0.get(&id).into_iter().flatten() {

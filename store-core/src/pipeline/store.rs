@@ -122,6 +122,8 @@ impl CodingShared<'_> {
             for bases in aligned.into_iter().flatten() {
                 joined.ids.extend(bases.ids);
                 joined.bytes.extend(bases.bytes);
+                joined.older.extend(bases.older);
+                joined.older_bytes.extend(bases.older_bytes);
                 joined.depth = joined.depth.max(bases.depth);
             }
             self.code_one(kind, based, sketches_of(true), Some(&joined))?;
@@ -133,8 +135,8 @@ impl CodingShared<'_> {
         let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
         let coded = blob::encode(plain, group.lens, bases, self.compression);
         // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
-        let base_bytes = if coded.frame.bases.is_empty() { &[] } else { bases.map_or(&[][..], |bases| &bases.bytes) };
-        if blob::decode(&coded.frame, coded.bytes.clone(), base_bytes).ok().as_deref() != Some(&group.plain[..]) {
+        let base_bytes = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();
+        if blob::decode(&coded.frame, coded.bytes.clone(), &base_bytes).ok().as_deref() != Some(&group.plain[..]) {
             return Err(Error::new(ErrorKind::Failed, "a blob does not decode to what was coded: is the memory of this machine sound?"));
         }
         self.writer.add(NewBlob { coded, ids: group.ids, sketches })

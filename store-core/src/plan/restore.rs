@@ -36,6 +36,13 @@ pub struct PlannedBlob<'w> {
     pub users: u32,
 }
 
+impl PlannedBlob<'_> {
+    /// Whether it is wanted itself, and needed as a base.
+    pub fn is_wanted_base(&self) -> bool {
+        self.users > 0 && !self.wants.is_empty()
+    }
+}
+
 /// Which blobs are read. A blob is named by its place in `blobs`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan<'w> {
@@ -85,7 +92,7 @@ impl<'w> Plan<'w> {
     }
 
     /// Where to start: the blobs that nothing is coded against, in the order of packs. All others are bases of these, and come when one
-    /// of these needs them: so a base is there for what follows, and for no longer than that.
+    /// of these needs them, if it can be read at all: so a base is there for what follows, and for no longer than that.
     pub fn starts(&self) -> Vec<u32> {
         (0..self.blobs.len() as u32).filter(|number| self.blobs[*number as usize].users == 0).collect()
     }

@@ -72,7 +72,7 @@ impl Repo {
                     _ => Ok(()),
                 };
             }
-            std::fs::create_dir_all(&self.cache_dir)?;
+            self.make_cache_dir()?;
             let mut file = tempfile_beside(&path)?;
             file.1.write_all(record.text().as_bytes())?;
             std::fs::rename(file.0, &path)

@@ -88,7 +88,26 @@ impl Repo {
         Ok(index)
     }
 
+    /// Takes in what others wrote since the index was opened, if it is open. Every operation does so when it begins; whoever reads files or
+    /// chunks without one does it when it must see what is new.
+    pub fn refresh(&self) -> Result<(), Error> {
+        let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = &*opened else { return Ok(()) };
+        match self.catch_up(index) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
+            Err(error) => return Err(error),
+        }
+        // An operation that is under way keeps the old one; the new one then has another slot.
+        *opened = None;
+        *opened = Some(Arc::new(self.current_index()?));
+        Ok(())
+    }
+
     fn current_index(&self) -> Result<RocksIndex, Error> {
+        let unusable = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
+        self.make_cache_dir().map_err(unusable)?;
         let opened = self.index.open()?;
         match self.catch_up(&opened.index) {
             Ok(true) => return Ok(opened.index),

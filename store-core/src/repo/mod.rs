@@ -1,5 +1,6 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
+mod adopt;
 mod damage;
 mod derived;
 mod file;
@@ -13,6 +14,7 @@ mod tree;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use adopt::Adopted;
 pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
@@ -107,6 +109,16 @@ impl Repo {
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }
+    }
+
+    /// Makes the folder of this repository's caches, for its owner alone: they say which chunks there are, and how large.
+    fn make_cache_dir(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.cache_dir)?;
+        if std::fs::metadata(&self.cache_dir)?.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(&self.cache_dir, std::fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(())
     }
 
     /// A chunker with its parameters and its secret table.

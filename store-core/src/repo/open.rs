@@ -14,7 +14,7 @@ use crate::base::limits;
 use crate::clock;
 use crate::codec::Compression;
 use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, SealError, Secret, kek_from_key_file, kek_from_passphrase};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::config::{CONFIG_PATH, Config, Identity};
 use crate::format::envelope::ObjectError;
 use crate::format::keyslot::{Kdf, SlotInfo};
@@ -122,15 +122,22 @@ impl Repo {
         })
     }
 
-    /// All key slots with what they say in the clear.
-    pub fn slots(&self) -> Result<Vec<(SlotId, SlotInfo)>, Error> {
-        slots(&*self.backend)?
-            .into_iter()
-            .map(|(id, object)| match SlotInfo::decode(&object) {
-                Ok(info) => Ok((id, info)),
-                Err(error) => Err(damaged(&ObjectPath::Key(id).to_string(), error)),
-            })
-            .collect()
+    /// All key slots with what they say in the clear; one that cannot be read says nothing, and is a [warning](Self::take_warnings).
+    pub fn slots(&self) -> Result<Vec<(SlotId, Option<SlotInfo>)>, Error> {
+        let decode = |(id, object): (SlotId, Result<Vec<u8>, BackendError>)| {
+            let read = object
+                .map_err(Error::from)
+                .and_then(|object| SlotInfo::decode(&object).map_err(|error| damaged(&ObjectPath::Key(id).to_string(), error)));
+            let why = match read {
+                Ok(info) if info.repo == self.id() => return (id, Some(info)),
+                Ok(_) => "belongs to another repository".to_owned(),
+                Err(error) => chain(&error),
+            };
+            let short = id.short();
+            self.warn(&ObjectPath::Key(id), &format!("{why}: put it back from a copy of the repository, or `snap key remove {short}`"));
+            (id, None)
+        };
+        Ok(slots(&*self.backend)?.into_iter().map(decode).collect())
     }
 
     /// Adds a key slot that `secrets` opens.
@@ -140,8 +147,10 @@ impl Repo {
 
     /// Which slot the given secrets open.
     pub fn slot_of(&self, secrets: &Secrets) -> Result<Option<SlotId>, Error> {
-        for (id, object) in slots(&*self.backend)? {
-            if matches!(open_slot(id, &object, self.id(), secrets), Ok(Some(_))) {
+        for (id, object) in cheapest_first(slots(&*self.backend)?) {
+            if let Ok(object) = object
+                && matches!(open_slot(id, &object, self.id(), secrets), Ok(Some(_)))
+            {
                 return Ok(Some(id));
             }
         }
@@ -154,29 +163,39 @@ fn damaged(object: &str, error: ObjectError) -> Error {
     Error::with(kind, format!("cannot read {object}"), error)
 }
 
-fn slots(backend: &dyn Backend) -> Result<Vec<(SlotId, Vec<u8>)>, Error> {
+/// All key slots, by name, as far as they can be read.
+fn slots(backend: &dyn Backend) -> Result<Vec<(SlotId, Result<Vec<u8>, BackendError>)>, Error> {
     let mut ids: Vec<SlotId> = backend.list(Folder::Keys)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
     ids.sort_unstable();
     let read = |id| match backend.read(&ObjectPath::Key(id), limits::RECORD_LEN) {
-        Ok(object) => Some(Ok((id, object))),
         Err(error) if error.is_not_found() => None,
-        Err(error) => Some(Err(Error::from(error))),
+        object => Some((id, object)),
     };
-    ids.into_iter().filter_map(read).collect()
+    Ok(ids.into_iter().filter_map(read).collect())
+}
+
+/// So that slots which ask for much work, as a hostile one may, keep nobody from the others.
+fn cheapest_first<T: AsRef<[u8]>, E>(mut slots: Vec<(SlotId, Result<T, E>)>) -> Vec<(SlotId, Result<T, E>)> {
+    slots.sort_by_cached_key(|(_, object)| {
+        let info = object.as_ref().ok().and_then(|object| SlotInfo::decode(object.as_ref()).ok());
+        info.map_or(0, |info| info.kdf.work_kib())
+    });
+    slots
 }
 
 fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secret, Error> {
-    let slots = slots(backend)?;
+    let slots = cheapest_first(slots(backend)?);
     if slots.is_empty() {
         return Err(Error::new(ErrorKind::Damage, "the repository has no key slot: restore one below keys/ from a copy of the repository"));
     }
     let mut bad = None;
-    for (id, object) in &slots {
-        match open_slot(*id, object, repo, secrets) {
-            Ok(Some(master)) => return Ok(master),
-            Ok(None) => {}
-            // A damaged slot is no error while another one opens.
-            Err(error) => bad = Some((ObjectPath::Key(*id), error)),
+    // A slot that cannot be read is no error while another one opens.
+    for (id, object) in slots {
+        match object.map(|object| open_slot(id, &object, repo, secrets)) {
+            Ok(Ok(Some(master))) => return Ok(master),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => bad = Some((ObjectPath::Key(id), BadSlot::Object(error))),
+            Err(error) => bad = Some((ObjectPath::Key(id), BadSlot::Backend(error))),
         }
     }
     let message = match (&secrets.passphrase, &secrets.key_file) {
@@ -187,11 +206,20 @@ fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secr
     match bad {
         None => Err(Error::new(ErrorKind::WrongKey, message)),
         // The key fits: it is surely the slot.
-        Some((path, error @ ObjectError::Seal(SealError::Damaged))) => {
+        Some((path, error @ BadSlot::Object(ObjectError::Seal(SealError::Damaged)))) => {
             Err(Error::with(ErrorKind::Damage, format!("{path} is damaged: put it back from a copy of the repository"), error))
         }
         Some((path, error)) => Err(Error::with(ErrorKind::WrongKey, format!("{message}, and {path} cannot be read"), error)),
     }
+}
+
+/// Why a slot cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum BadSlot {
+    #[error(transparent)]
+    Object(ObjectError),
+    #[error(transparent)]
+    Backend(BackendError),
 }
 
 /// The master key, if the slot is one for these secrets and opens with them.

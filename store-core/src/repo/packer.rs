@@ -221,6 +221,9 @@ impl Background {
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
         self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
+        if !self.segment.has_room(&pack.contents) {
+            self.end_segment()?;
+        }
         self.segment.packs.push(PackEntry { id: pack.id, len: pack.bytes.len() as u64, contents: pack.contents });
         if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
     }

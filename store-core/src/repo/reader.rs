@@ -27,7 +27,7 @@ pub enum ReadError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The bytes do not open.
-    #[error("{object}, {len} bytes from {offset}: {source}")]
+    #[error("{object}, {len} bytes from {offset}")]
     Object {
         /// Which pack.
         object: String,
@@ -39,7 +39,7 @@ pub enum ReadError {
         source: ObjectError,
     },
     /// The bytes open and do not decode.
-    #[error("{object}, {len} bytes from {offset}: {source}")]
+    #[error("{object}, {len} bytes from {offset}")]
     Decode {
         /// Which pack.
         object: String,

@@ -8,9 +8,9 @@ use crate::base::wire;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectKind, Place, seal_object};
-use crate::format::record::Extra;
 use crate::format::session::{Purpose, Session};
 use crate::format::snapshot::{Outcome, Snapshot};
+use crate::process;
 use crate::rng;
 
 /// A session that has not ended.
@@ -46,7 +46,7 @@ impl Repo {
             pid: std::process::id(),
             program: clock::PROGRAM.into(),
             purpose,
-            extra: Extra::new(),
+            extra: process::marks(),
         };
         let _ = self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
         Ok(SessionHandle { id })
@@ -74,7 +74,7 @@ impl Repo {
         let _ = self.backend.delete(&ObjectPath::Session(session.id));
     }
 
-    fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {
+    pub(super) fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {
         if body.len() > limits::RECORD_LEN / 2 {
             return Err(Error::new(ErrorKind::Usage, format!("{path} would have {} bytes: use less metadata", body.len())));
         }
@@ -98,7 +98,7 @@ impl Repo {
             return Ok(id);
         }
         let id = WriterId::from_bytes(rng::bytes()?);
-        std::fs::create_dir_all(&self.cache_dir).map_err(failed)?;
+        self.make_cache_dir().map_err(failed)?;
         std::fs::write(&file, format!("{id}\n")).map_err(failed)?;
         Ok(id)
     }

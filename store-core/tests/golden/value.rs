@@ -208,8 +208,8 @@ pub(crate) fn snapshot(value: &Value) -> Snapshot {
         previous: option(&value["previous"], snapshot_id),
         parent: option(&value["parent"], snapshot_id),
         series: option(&value["series"], string),
-        tags: all(&value["tags"], string),
-        refs: all(&value["refs"], string),
+        tags: all(&value["tags"], string).into_iter().collect(),
+        refs: all(&value["refs"], string).into_iter().collect(),
         description: option(&value["description"], string),
         meta: value["meta"].as_object().unwrap().iter().map(|(key, value)| (key.clone(), string(value))).collect(),
         paths: all(&value["paths"], hex),
@@ -228,7 +228,7 @@ pub(crate) fn note(value: &Value) -> Note {
     Note {
         author: string(&value["author"]),
         time: time(&value["time"]),
-        seen: all(&value["seen"], |id| NoteId::from_bytes(array(id))),
+        seen: all(&value["seen"], |id| NoteId::from_bytes(array(id))).into_iter().collect(),
         statements: all(&value["statements"], statement),
     }
 }

@@ -19,14 +19,13 @@ pub(super) const LOWEST: u32 = 1 << 15;
 ///
 /// Source: R. Alverson, "Integer division using reciprocals", 1991.
 pub(super) struct EncodeSteps {
-    pub(super) reciprocals: Vec<u32>,
-    /// Frequency (13 bits), bias (13 bits), shift behind the multiplication (4 bits).
-    pub(super) fields: Vec<u32>,
+    /// From the lowest bit: reciprocal (32 bits), frequency (13 bits), bias (13 bits), shift behind the multiplication (4 bits).
+    pub(super) entries: Vec<u64>,
 }
 
 impl EncodeSteps {
     fn new(tables: &[Freqs]) -> Self {
-        let mut steps = Self { reciprocals: vec![0; tables.len() * 256], fields: vec![0; tables.len() * 256] };
+        let mut steps = Self { entries: vec![0; tables.len() * 256] };
         for (i, table) in tables.iter().enumerate() {
             let mut start = 0;
             for (symbol, &freq) in table.get().iter().enumerate().filter(|&(_, &freq)| freq > 0) {
@@ -38,8 +37,7 @@ impl EncodeSteps {
                     let shift = (freq - 1).ilog2() + 1;
                     (((1u64 << (shift + 31)).div_ceil(u64::from(freq))) as u32, start, shift - 1)
                 };
-                steps.reciprocals[i << 8 | symbol] = reciprocal;
-                steps.fields[i << 8 | symbol] = freq | bias << 13 | shift << 26;
+                steps.entries[i << 8 | symbol] = u64::from(reciprocal) | u64::from(freq | bias << 13 | shift << 26) << 32;
                 start += freq;
             }
         }
@@ -90,13 +88,14 @@ impl Encoder {
     #[inline(always)]
     fn put(&mut self, lane: usize, steps: &EncodeSteps, slot: usize, words: &mut [u16]) {
         let mut x = self.states[lane];
-        let (reciprocal, fields) = (steps.reciprocals[slot], steps.fields[slot]);
+        let entry = steps.entries[slot];
+        let (reciprocal, fields) = (entry & u64::from(u32::MAX), (entry >> 32) as u32);
         let freq = fields & 0x1fff;
         let spill = u32::from(x >> (31 - SCALE_BITS) >= freq);
         words[self.at.wrapping_sub(1)] = x as u16;
         self.at = self.at.wrapping_sub(spill as usize);
         x >>= spill << 4;
-        let quotient = ((u64::from(x) * u64::from(reciprocal)) >> 32) as u32 >> (fields >> 26);
+        let quotient = (u64::from(x).wrapping_mul(reciprocal) >> 32) as u32 >> (fields >> 26);
         self.states[lane] = x.wrapping_add(fields >> 13 & 0x1fff).wrapping_add(quotient.wrapping_mul(SCALE - freq));
     }
 }
@@ -294,7 +293,7 @@ fn blocks_of_one(slots: &[u32; SCALE as usize], decoder: &mut RansDecoder<'_>, o
         }
         if super::super::kernel::has_avx2() {
             // SAFETY: the CPU has the features that were just looked for.
-            #[allow(unsafe_code)]
+            #[allow(unsafe_code, reason = "safe code that is compiled for the CPU features just found")]
             return unsafe { on_avx2(slots, decoder, out) };
         }
     }

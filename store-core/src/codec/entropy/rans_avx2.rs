@@ -2,7 +2,7 @@
 //! permutations.
 //!
 //! Equal to the portable ones by test, on good streams and on malformed ones.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "vector instructions, and loads whose bounds are argued once for a whole loop")]
 
 use std::arch::x86_64::*;
 
@@ -54,10 +54,12 @@ static GATHER: [u64; 256] = {
     table
 };
 
-/// Codes eight symbols; returns the new states, and the low words of the states that spilled, in the last places, with their number.
+/// Codes eight symbols, given the entries of those at even and of those at odd places; returns the new states, and the low words of the
+/// states that spilled, in the last places, with their number.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn encode_step(x: __m256i, reciprocals: __m256i, fields: __m256i) -> (__m256i, __m128i, usize) {
+fn encode_step(x: __m256i, evens: __m256i, odds: __m256i) -> (__m256i, __m128i, usize) {
+    let fields = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(evens), odds);
     let freq = _mm256_and_si256(fields, _mm256_set1_epi32(0x1fff));
     let bias = _mm256_and_si256(_mm256_srli_epi32::<13>(fields), _mm256_set1_epi32(0x1fff));
     let shift = _mm256_srli_epi32::<26>(fields);
@@ -68,8 +70,9 @@ fn encode_step(x: __m256i, reciprocals: __m256i, fields: __m256i) -> (__m256i, _
     let words = _mm256_and_si256(_mm256_permutevar8x32_epi32(x, places), _mm256_set1_epi32(0xffff));
     let words = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
     let x = _mm256_blendv_epi8(_mm256_srli_epi32::<16>(x), x, keep);
-    let even = _mm256_srli_epi64::<32>(_mm256_mul_epu32(x, reciprocals));
-    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(x), _mm256_srli_epi64::<32>(reciprocals));
+    // The reciprocals are the low halves of the entries, which is what a multiplication takes.
+    let even = _mm256_srli_epi64::<32>(_mm256_mul_epu32(x, evens));
+    let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(x), odds);
     let quotient = _mm256_srlv_epi32(_mm256_blend_epi32::<0b1010_1010>(even, odd), shift);
     let complement = _mm256_sub_epi32(_mm256_set1_epi32(SCALE as i32), freq);
     let x = _mm256_add_epi32(_mm256_add_epi32(x, bias), _mm256_mullo_epi32(quotient, complement));
@@ -79,12 +82,12 @@ fn encode_step(x: __m256i, reciprocals: __m256i, fields: __m256i) -> (__m256i, _
 /// [`encode_blocks_portable`](super::rans::encode_blocks_portable) with AVX2.
 pub(super) fn encode_blocks(encoder: &mut Encoder, steps: &EncodeSteps, symbols: &[u8], contexts: &[u8], words: &mut [u16]) {
     assert!(super::super::kernel::has_avx2() && encoder.at <= words.len() && encoder.at >= symbols.len() + LANES);
-    assert!(steps.reciprocals.len() == steps.fields.len() && steps.fields.len() >= 256);
+    assert!((256..=1 << 16).contains(&steps.entries.len()));
     // SAFETY: the CPU has AVX2; the lengths are as `blocks` needs them.
     unsafe { blocks(encoder, steps, symbols, contexts, words) }
 
     /// # Safety
-    /// Before `encoder.at` there is a word for each symbol and sixteen more; `steps` are of one length, not less than 256.
+    /// Before `encoder.at` there is a word for each symbol and sixteen more; there are between 256 and 65,536 entries.
     #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
     unsafe fn blocks(encoder: &mut Encoder, steps: &EncodeSteps, symbols: &[u8], contexts: &[u8], words: &mut [u16]) {
         // SAFETY: all loads and stores of states, symbols and contexts are of whole arrays. Slots are at most the last one. Each step
@@ -93,25 +96,26 @@ pub(super) fn encode_blocks(encoder: &mut Encoder, steps: &EncodeSteps, symbols:
             let states = encoder.states.as_mut_ptr().cast::<__m256i>();
             let (mut low, mut high) = (_mm256_loadu_si256(states), _mm256_loadu_si256(states.add(1)));
             let mut at = encoder.at;
-            let last = _mm256_set1_epi32(steps.fields.len() as i32 - 1);
-            let (reciprocals, fields) = (steps.reciprocals.as_ptr().cast(), steps.fields.as_ptr().cast());
+            let last = _mm256_set1_epi16((steps.entries.len() - 1) as i16);
+            let entries = steps.entries.as_ptr();
             let words = words.as_mut_ptr();
             let (symbols, contexts) = (symbols.as_chunks::<LANES>().0, contexts.as_chunks::<LANES>().0);
             let none = [0; LANES];
             for (i, symbols) in symbols.iter().enumerate().rev() {
-                let symbols = _mm_loadu_si128(symbols.as_ptr().cast());
-                let contexts = _mm_loadu_si128(contexts.get(i).unwrap_or(&none).as_ptr().cast());
-                let first = _mm256_or_si256(_mm256_cvtepu8_epi32(symbols), _mm256_slli_epi32::<8>(_mm256_cvtepu8_epi32(contexts)));
-                let (symbols, contexts) = (_mm_srli_si128::<8>(symbols), _mm_srli_si128::<8>(contexts));
-                let second = _mm256_or_si256(_mm256_cvtepu8_epi32(symbols), _mm256_slli_epi32::<8>(_mm256_cvtepu8_epi32(contexts)));
-                for (state, slots) in [(&mut high, second), (&mut low, first)] {
-                    let slots = _mm256_min_epu32(slots, last);
-                    let reciprocal = _mm256_i32gather_epi32::<4>(reciprocals, slots);
-                    let field = _mm256_i32gather_epi32::<4>(fields, slots);
-                    let (next, spilled, count) = encode_step(*state, reciprocal, field);
+                let symbols = _mm256_cvtepu8_epi16(_mm_loadu_si128(symbols.as_ptr().cast()));
+                let contexts = _mm256_cvtepu8_epi16(_mm_loadu_si128(contexts.get(i).unwrap_or(&none).as_ptr().cast()));
+                let mut slots = [0u16; LANES];
+                let clamped = _mm256_min_epu16(_mm256_or_si256(symbols, _mm256_slli_epi16::<8>(contexts)), last);
+                _mm256_storeu_si256(slots.as_mut_ptr().cast(), clamped);
+                // Sixteen plain loads: on many CPUs a gather costs more.
+                let entry = |lane: usize| *entries.add(usize::from(slots[lane])) as i64;
+                for (state, lane) in [(&mut high, 8), (&mut low, 0)] {
+                    let evens = _mm256_set_epi64x(entry(lane + 6), entry(lane + 4), entry(lane + 2), entry(lane));
+                    let odds = _mm256_set_epi64x(entry(lane + 7), entry(lane + 5), entry(lane + 3), entry(lane + 1));
+                    let (next, spilled, count) = encode_step(*state, evens, odds);
                     *state = next;
                     _mm_storeu_si128(words.add(at).sub(8).cast(), spilled);
-                    at -= count;
+                    at = at.wrapping_sub(count);
                 }
             }
             _mm256_storeu_si256(states, low);
@@ -132,7 +136,11 @@ unsafe fn step(states: &mut __m256i, slots: *const i32, contexts: __m256i, windo
         let x = *states;
         let low = _mm256_and_si256(x, _mm256_set1_epi32(SCALE as i32 - 1));
         let index = _mm256_or_si256(low, _mm256_slli_epi32::<{ SCALE_BITS as i32 }>(contexts));
-        let entries = _mm256_i32gather_epi32::<4>(slots, index);
+        let mut places = [0u32; 8];
+        _mm256_storeu_si256(places.as_mut_ptr().cast(), index);
+        // Eight plain loads: on many CPUs a gather costs more.
+        let entry = |lane: usize| *slots.add(places[lane] as usize);
+        let entries = _mm256_set_epi32(entry(7), entry(6), entry(5), entry(4), entry(3), entry(2), entry(1), entry(0));
         let freq = _mm256_and_si256(_mm256_srli_epi32::<8>(entries), _mm256_set1_epi32(SCALE as i32 - 1));
         let freq = _mm256_add_epi32(freq, _mm256_set1_epi32(1));
         let x = _mm256_mullo_epi32(freq, _mm256_srli_epi32::<{ SCALE_BITS as i32 }>(x));
@@ -201,19 +209,15 @@ impl<'a> Blocks<'a> for Avx2Blocks<'a> {
 
     #[inline(always)]
     fn weigh(weights: &[u32; 256], symbols: &[u8; LANES], classes: &[u8; LANES]) -> u64 {
-        // SAFETY: AVX2 as of the type; symbols are below 256, as many as there are weights.
+        // SAFETY: AVX2 as of the type; the load is of a whole array.
         unsafe {
-            let mut symbols = _mm_loadu_si128(symbols.as_ptr().cast());
             let mut classes = _mm_loadu_si128(classes.as_ptr().cast());
             let mut sum = _mm256_setzero_si256();
-            for _ in 0..2 {
-                let weights = _mm256_i32gather_epi32::<4>(weights.as_ptr().cast(), _mm256_cvtepu8_epi32(symbols));
-                let low = _mm256_cvtepu32_epi64(_mm256_castsi256_si128(weights));
-                let high = _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(weights));
-                sum = _mm256_add_epi64(sum, _mm256_sllv_epi64(low, _mm256_cvtepu8_epi64(classes)));
-                sum = _mm256_add_epi64(sum, _mm256_sllv_epi64(high, _mm256_cvtepu8_epi64(_mm_srli_si128::<4>(classes))));
-                symbols = _mm_srli_si128::<8>(symbols);
-                classes = _mm_srli_si128::<8>(classes);
+            for symbols in symbols.as_chunks::<4>().0 {
+                let weight = |lane: usize| i64::from(weights[usize::from(symbols[lane])]);
+                let weights = _mm256_set_epi64x(weight(3), weight(2), weight(1), weight(0));
+                sum = _mm256_add_epi64(sum, _mm256_sllv_epi64(weights, _mm256_cvtepu8_epi64(classes)));
+                classes = _mm_srli_si128::<4>(classes);
             }
             let half = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
             (_mm_cvtsi128_si64(half) as u64).wrapping_add(_mm_extract_epi64::<1>(half) as u64)

@@ -3,6 +3,9 @@
 //! The bits of old and new element are taken as ordered integers and subtracted, counted away from zero. The difference becomes a
 //! symbol, entropy-coded in the context of the old exponent and of how large the differences just before were, and raw bits below it.
 //! What is equal, or nearly everywhere equal, has forms of its own. Integers are differenced as they are; blocks by field.
+//!
+//! Weights in training go on moving as they did, more or less: where there are two older versions, the last difference of an element tells the
+//! direction and the size of the next one ([`encode_trend`]).
 
 mod context;
 mod dense;
@@ -21,6 +24,8 @@ const EQUAL: u8 = 1;
 const SPARSE: u8 = 2;
 /// First byte of coded bytes: the differences of all elements follow.
 const DENSE: u8 = 4;
+/// First byte of coded bytes: the differences of all elements given an older base follow.
+const TREND: u8 = 5;
 
 /// With at most one element in this many changed, places are listed.
 const SPARSE_BELOW: usize = 512;
@@ -33,34 +38,55 @@ const FEWEST: usize = 16;
 /// # Panics
 /// If the lengths differ.
 pub fn encode(element: Element, plain: &[u8], base: &[u8]) -> Vec<u8> {
+    encode_against(element, plain, base, None)
+}
+
+/// Codes `plain` given `base` and `older`, what the base itself was before; like [`encode`] otherwise.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn encode_trend(element: Element, plain: &[u8], base: &[u8], older: &[u8]) -> Vec<u8> {
+    assert_eq!(plain.len(), older.len(), "a base is as long as what it is the base of");
+    encode_against(element, plain, base, Some(older))
+}
+
+fn encode_against(element: Element, plain: &[u8], base: &[u8], older: Option<&[u8]>) -> Vec<u8> {
     assert_eq!(plain.len(), base.len(), "a base is as long as what it is the base of");
     if plain == base {
         return vec![EQUAL];
     }
     let (whole, tail) = plain.split_at(plain.len() - plain.len() % element.size());
-    let base = &base[..whole.len()];
+    let bases = Bases { base: &base[..whole.len()], older: older.map(|older| &older[..whole.len()]) };
     let mut out = Vec::with_capacity(plain.len() / 4 + 256);
     match element {
         Element::Block(kind) => {
             out.push(FIELDS);
-            blocks::encode(kind, whole, Some(base), &mut out);
+            blocks::encode(kind, whole, Some(bases), &mut out);
         }
-        _ => with_lane!(element, encode_lanes(element, whole, base, &mut out)),
+        _ => with_lane!(element, encode_lanes(element, whole, bases, &mut out)),
     }
     out.extend_from_slice(tail);
     if out.len() <= plain.len() { out } else { stored(plain) }
 }
 
-fn encode_lanes<L: Lane>(element: Element, whole: &[u8], base: &[u8], out: &mut Vec<u8>) {
+/// What whole elements are coded against: as many bytes each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bases<'a> {
+    pub(super) base: &'a [u8],
+    /// What the base was before.
+    pub(super) older: Option<&'a [u8]>,
+}
+
+fn encode_lanes<L: Lane>(element: Element, whole: &[u8], bases: Bases<'_>, out: &mut Vec<u8>) {
     let count = whole.len() / L::BYTES;
     if count >= FEWEST {
-        let changed = changed::<L>(whole, base);
+        let changed = changed::<L>(whole, bases.base);
         if changed <= count / SPARSE_BELOW {
             out.push(SPARSE);
-            return sparse::encode::<L>(element, whole, base, out);
+            return sparse::encode::<L>(element, whole, bases.base, out);
         }
-        out.push(DENSE);
-        return dense::encode::<L>(element, whole, base, out);
+        out.push(if bases.older.is_some() { TREND } else { DENSE });
+        return dense::encode::<L>(element, whole, bases.base, bases.older, out);
     }
     // Made too long on purpose: the caller stores.
     out.resize(whole.len() + 2, STORED);
@@ -93,29 +119,47 @@ pub fn decode(element: Element, bytes: &[u8], base: &[u8], plain_len: usize) -> 
     if base.len() != plain_len {
         return Err(CodecError::BaseLength);
     }
+    decode_against(element, bytes, Bases { base, older: None }, plain_len)
+}
+
+/// The `plain_len` bytes that [`encode_trend`] coded; `bases` are the base and, behind it, the older one. Allocates as [`decode`] does.
+///
+/// # Errors
+/// [`CodecError::BaseLength`] if the bases are not twice as long; whatever no encoder writes is refused.
+pub fn decode_trend(element: Element, bytes: &[u8], bases: &[u8], plain_len: usize) -> Result<Vec<u8>, CodecError> {
+    let (base, older) = bases.split_at_checked(plain_len).ok_or(CodecError::BaseLength)?;
+    if older.len() != plain_len {
+        return Err(CodecError::BaseLength);
+    }
+    decode_against(element, bytes, Bases { base, older: Some(older) }, plain_len)
+}
+
+fn decode_against(element: Element, bytes: &[u8], bases: Bases<'_>, plain_len: usize) -> Result<Vec<u8>, CodecError> {
     let (&form, body) = bytes.split_first().ok_or(CodecError::Truncated)?;
     match form {
         STORED if body.len() < plain_len => return Err(CodecError::Truncated),
         STORED if body.len() == plain_len => return Ok(body.to_vec()),
-        EQUAL if body.is_empty() => return Ok(base.to_vec()),
+        EQUAL if body.is_empty() => return Ok(bases.base.to_vec()),
         STORED | EQUAL => return Err(CodecError::Trailing),
         _ => {}
     }
     let tail_len = plain_len % element.size();
     let (coded, tail) = body.split_at_checked(body.len().wrapping_sub(tail_len)).ok_or(CodecError::Truncated)?;
-    let base = &base[..plain_len - tail_len];
+    let whole = plain_len - tail_len;
+    let bases = Bases { base: &bases.base[..whole], older: bases.older.map(|older| &older[..whole]) };
     let mut plain = match (form, element) {
         (FIELDS, Element::Block(kind)) => {
             let mut reader = Reader::new(coded);
-            let plain = blocks::decode(kind, &mut reader, Some(base), base.len())?;
+            let plain = blocks::decode(kind, &mut reader, Some(bases), whole)?;
             reader.finish()?;
             plain
         }
-        (SPARSE | DENSE, Element::Block(_)) | (FIELDS, _) => {
+        (SPARSE | DENSE | TREND, Element::Block(_)) | (FIELDS, _) => {
             return Err(CodecError::Malformed("a form that the element does not have"));
         }
-        (SPARSE, _) => with_lane!(element, decode_sparse(element, coded, base))?,
-        (DENSE, _) => with_lane!(element, decode_dense(element, coded, base))?,
+        (SPARSE, _) => with_lane!(element, decode_sparse(element, coded, bases.base))?,
+        (DENSE, _) => with_lane!(element, decode_dense(element, coded, bases.base, None))?,
+        (TREND, _) if bases.older.is_some() => with_lane!(element, decode_dense(element, coded, bases.base, bases.older))?,
         _ => return Err(CodecError::Malformed("an unknown form")),
     };
     plain.extend_from_slice(tail);
@@ -126,8 +170,8 @@ fn decode_sparse<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result
     sparse::decode::<L>(element, coded, base)
 }
 
-fn decode_dense<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result<Vec<u8>, CodecError> {
-    dense::decode::<L>(element, coded, base)
+fn decode_dense<L: Lane>(element: Element, coded: &[u8], base: &[u8], older: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
+    dense::decode::<L>(element, coded, base, older)
 }
 
 #[cfg(test)]

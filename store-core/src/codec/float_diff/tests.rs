@@ -1,12 +1,21 @@
 use proptest::prelude::*;
 
-use super::super::testing::{Noise, any_bytes, any_element, elements, odd_floats, weights};
+use super::super::BlockKind;
+use super::super::testing::{Noise, any_bytes, any_element, elements, odd_floats, run, weights};
 use super::*;
 
 fn survives(element: Element, plain: &[u8], base: &[u8]) -> Vec<u8> {
     let coded = encode(element, plain, base);
     assert!(coded.len() <= plain.len() + 1, "{element:?}: {} bytes of {}", coded.len(), plain.len());
     assert_eq!(decode(element, &coded, base, plain.len()).as_deref(), Ok(plain), "{element:?}");
+    coded
+}
+
+fn trend_survives(element: Element, plain: &[u8], base: &[u8], older: &[u8]) -> Vec<u8> {
+    let coded = encode_trend(element, plain, base, older);
+    assert!(coded.len() <= plain.len() + 1, "{element:?}: {} bytes of {}", coded.len(), plain.len());
+    let bases = [base, older].concat();
+    assert_eq!(decode_trend(element, &coded, &bases, plain.len()).as_deref(), Ok(plain), "{element:?}");
     coded
 }
 
@@ -17,6 +26,16 @@ proptest! {
         base.resize(plain.len(), 0x3f);
         survives(element, &plain, &base);
         survives(element, &plain, &plain);
+    }
+
+    #[test]
+    fn any_three_versions_come_back(element in any_element(), plain in any_bytes(4000), base in any_bytes(4000), older in any_bytes(4000)) {
+        let (mut base, mut older) = (base, older);
+        base.resize(plain.len(), 0x3f);
+        older.resize(plain.len(), 0xbf);
+        trend_survives(element, &plain, &base, &older);
+        trend_survives(element, &plain, &base, &plain);
+        trend_survives(element, &plain, &base, &base);
     }
 
     #[test]
@@ -32,13 +51,16 @@ proptest! {
     }
 
     #[test]
-    fn any_coded_bytes_are_decoded_or_refused(element in any_element(), bytes in any_bytes(600), form in 0u8..6, base in any_bytes(5000)) {
+    fn any_coded_bytes_are_decoded_or_refused(element in any_element(), bytes in any_bytes(600), form in 0u8..7, base in any_bytes(5000)) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
             *first = form;
         }
         if let Ok(plain) = decode(element, &bytes, &base, base.len()) {
             prop_assert_eq!(plain.len(), base.len());
+        }
+        if let Ok(plain) = decode_trend(element, &bytes, &base, base.len() / 2) {
+            prop_assert_eq!(plain.len(), base.len() / 2);
         }
     }
 
@@ -55,6 +77,21 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn damaged_trends_are_decoded_or_refused(element in any_element(), seed: u64, at: prop::sample::Index, to: u8, cut: prop::sample::Index) {
+        let (older, base, plain) = run(element, 3000, seed);
+        let mut coded = encode_trend(element, &plain, &base, &older);
+        let bases = [base, older].concat();
+        let place = at.index(coded.len().min(300));
+        coded[place] ^= to;
+        if let Ok(other) = decode_trend(element, &coded, &bases, plain.len()) {
+            prop_assert_eq!(other.len(), plain.len());
+        }
+        prop_assert!(decode_trend(element, &coded[..cut.index(coded.len())], &bases, plain.len()).is_err());
+    }
+}
+
 #[test]
 fn every_length_and_element_comes_back() {
     let mut noise = Noise(3);
@@ -63,15 +100,41 @@ fn every_length_and_element_comes_back() {
             let plain: Vec<u8> = (0..len).map(|_| noise.next() as u8 & 0x8f).collect();
             let base: Vec<u8> = plain.iter().map(|x| x ^ (noise.next() & noise.next() & noise.next()) as u8).collect();
             survives(element, &plain, &base);
+            let older: Vec<u8> = base.iter().map(|x| x.wrapping_add(noise.next() as u8 & 3)).collect();
+            trend_survives(element, &plain, &base, &older);
         }
         let odd = odd_floats().repeat(50);
         let mut turned = odd.clone();
         turned.rotate_left(8);
         survives(element, &odd, &turned);
+        let mut twice = turned.clone();
+        twice.rotate_left(2);
+        trend_survives(element, &odd, &turned, &twice);
         let (plain, base) = weights(element, 40_000, 5);
         survives(element, &plain, &base);
         survives(element, &base, &plain);
+        let (older, base, plain) = run(element, 40_000, 5);
+        trend_survives(element, &plain, &base, &older);
     }
+}
+
+#[test]
+fn elements_that_go_on_as_before_cost_less_given_two_bases() {
+    for element in [Element::F64, Element::F32, Element::Bf16, Element::Int8, Element::Block(BlockKind::Q8_0)] {
+        let (older, base, plain) = run(element, 1 << 16, 1);
+        let (alone, both) = (survives(element, &plain, &base).len(), trend_survives(element, &plain, &base, &older).len());
+        assert!(both * 100 < alone * if matches!(element, Element::Block(_)) { 101 } else { 90 }, "{element:?}: {both} of {alone}");
+    }
+}
+
+#[test]
+fn an_older_base_is_asked_for_where_it_was_used() {
+    let (older, base, plain) = run(Element::Bf16, 5000, 1);
+    let coded = encode_trend(Element::Bf16, &plain, &base, &older);
+    assert!(decode(Element::Bf16, &coded, &base, plain.len()).is_err());
+    assert_eq!(decode_trend(Element::Bf16, &coded, &base, plain.len()), Err(CodecError::BaseLength));
+    let alone = encode(Element::Bf16, &plain, &base);
+    assert_eq!(decode_trend(Element::Bf16, &alone, &[base, older].concat(), plain.len()).as_ref(), Ok(&plain));
 }
 
 #[test]

@@ -33,6 +33,15 @@ pub(super) struct Tokens {
     top: u32,
 }
 
+/// A difference in its parts.
+pub(super) struct SplitDifference<L> {
+    pub(super) symbol: u8,
+    pub(super) raw: L,
+    pub(super) raw_len: u32,
+    /// About the magnitude, as the recent magnitude counts it.
+    pub(super) weight: u32,
+}
+
 impl Tokens {
     /// What serves these elements: the wider symbols are, the larger differences must be to be worth it.
     pub(super) fn choose<L: Lane>(float: bool, new: &[u8], old: &[u8]) -> Self {
@@ -60,6 +69,11 @@ impl Tokens {
         (code <= 3 && code as u32 + 1 < bits && tokens.alphabet(bits) <= 256).then_some(tokens)
     }
 
+    /// What serves differences from where elements were expected to move.
+    pub(super) fn of_moves<L: Lane>() -> Self {
+        Self { top: if L::BITS == 64 { 1 } else { 2 } }
+    }
+
     pub(super) fn code(self) -> u8 {
         self.top as u8
     }
@@ -69,21 +83,51 @@ impl Tokens {
         ((bits - self.top) as usize) * 2 * (1 << self.top) + 1
     }
 
-    /// Symbol and raw bits of a difference, and how many raw bits.
+    /// Splits a difference.
     #[inline(always)]
-    pub(super) fn split<L: Lane>(self, difference: L) -> (u8, u64, u32) {
+    pub(super) fn split<L: Lane>(self, difference: L) -> SplitDifference<L> {
         let negative = difference.sign_mask();
-        let magnitude = (difference ^ negative).minus(negative).wide();
+        let lane = (difference ^ negative).minus(negative);
+        let positive = u64::from(lane != L::of(0)) & !negative.wide() & 1;
+        let magnitude = lane.wide();
         // Narrow where it can be: that lets several elements be split at once.
-        let length = if L::BITS <= 32 { u32::BITS - (magnitude as u32).leading_zeros() } else { u64::BITS - magnitude.leading_zeros() };
-        let raw = length.saturating_sub(self.top + 1) & (L::BITS - 1);
-        let token = if L::BITS <= 32 {
-            u64::from((raw << self.top).wrapping_add(magnitude as u32 >> raw))
+        if L::BITS <= 32 {
+            let magnitude = magnitude as u32;
+            let raw_len = (u32::BITS - magnitude.leading_zeros()).saturating_sub(self.top + 1) & 31;
+            let token = (raw_len << (self.top & 3)).wrapping_add(magnitude >> raw_len);
+            let start = magnitude & (u32::MAX << raw_len);
+            SplitDifference {
+                symbol: (token * 2).wrapping_sub(positive as u32) as u8,
+                raw: L::of(u64::from(magnitude & !(u32::MAX << raw_len))),
+                raw_len,
+                weight: start.min(1 << 26),
+            }
         } else {
-            (u64::from(raw) << self.top).wrapping_add(magnitude >> raw)
-        };
-        let positive = u64::from(magnitude != 0) & !negative.wide();
-        ((token * 2).wrapping_sub(positive & 1) as u8, magnitude & !(u64::MAX << raw), raw)
+            let raw_len = (u64::BITS - magnitude.leading_zeros()).saturating_sub(self.top + 1) & 63;
+            let token = (u64::from(raw_len) << self.top).wrapping_add(magnitude >> raw_len);
+            let start = magnitude & (u64::MAX << raw_len);
+            SplitDifference {
+                symbol: token.wrapping_mul(2).wrapping_sub(positive) as u8,
+                raw: L::of(magnitude & !(u64::MAX << raw_len)),
+                raw_len,
+                weight: (start >> 26).min(1 << 26) as u32,
+            }
+        }
+    }
+
+    /// The magnitude that a symbol of the alphabet stands for when its raw bits are zero, and how many raw bits it has.
+    #[inline(always)]
+    pub(super) fn magnitude<L: Lane>(self, symbol: u8) -> (L, u32) {
+        let top = self.top & 3;
+        let token = (u32::from(symbol) + 1) >> 1;
+        let raw_len = (token >> top).saturating_sub(1) & (L::BITS - 1);
+        let below = token & !(u32::MAX << top);
+        let above = if token >> top == 0 { 0 } else { 1 << top };
+        if L::BITS <= 32 {
+            (L::of(u64::from((below | above) << (raw_len & 31))), raw_len)
+        } else {
+            (L::of(u64::from(below | above) << raw_len), raw_len)
+        }
     }
 
     /// The difference that a symbol stands for when its raw bits are zero, and how many raw bits it has.
@@ -101,6 +145,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
+    use super::super::context::weights;
     use super::*;
     use proptest::prelude::*;
 
@@ -109,12 +154,15 @@ mod tests {
             let d = difference(float, new, old);
             assert_eq!(apply(float, d, old), new);
             for tokens in (0..4).filter_map(|code| Tokens::from_code(code, L::BITS)) {
-                let (symbol, bits, len) = tokens.split(d);
-                assert!(usize::from(symbol) < tokens.alphabet(L::BITS));
-                let (start, raw) = tokens.of_symbol(symbol);
-                assert_eq!(raw, len);
+                let split = tokens.split(d);
+                assert!(usize::from(split.symbol) < tokens.alphabet(L::BITS));
+                let (start, raw) = tokens.of_symbol(split.symbol);
+                assert_eq!(raw, split.raw_len);
+                let bits = split.raw.wide();
                 let signed = if start < 0 { start - i128::from(bits) } else { start + i128::from(bits) };
                 assert_eq!(L::of(signed as u64), d);
+                assert_eq!(tokens.magnitude::<L>(split.symbol), (L::of(start.unsigned_abs() as u64), raw));
+                assert_eq!(split.weight, weights(tokens, L::BITS)[usize::from(split.symbol)]);
             }
         }
     }

@@ -89,6 +89,7 @@ pub struct Report {
 /// # Errors
 /// When the repository cannot be read at all, or the monitor interrupts. Damage is in the report.
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    repo.refresh()?;
     // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
     let mut checker = Checker {

@@ -53,6 +53,7 @@ pub fn tensors(repo: &Repo, old: &Side, new: &Side) -> Result<Vec<TensorChange>,
     if matches!((old, new), (Side::Folder(_), Side::Folder(_))) {
         return Err(two_folders());
     }
+    repo.refresh()?;
     let mut changes = Vec::new();
     if is_file(repo, old)? && is_file(repo, new)? {
         let (old, new) = (open(repo, old, b"")?, open(repo, new, b"")?);

@@ -174,7 +174,7 @@ mod tests {
             previous: None,
             parent: None,
             series: series.map(Into::into),
-            tags: vec!["a".into(), "b".into()],
+            tags: ["a".into(), "b".into()].into(),
             refs: refs.iter().map(|name| (*name).into()).collect(),
             description: None,
             meta: loss.map(|loss| ("loss".into(), loss.into())).into_iter().collect(),

@@ -101,6 +101,7 @@ pub struct Report {
 /// # Errors
 /// When nothing can be read or written at all. What concerns single entries is a warning and is counted in `failed`.
 pub fn restore(repo: &Repo, stored: &StoredSnapshot, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    repo.refresh()?;
     let started = Instant::now();
     let start = repo.find(stored, &options.path)?;
     let target_was_there = options.target.exists();

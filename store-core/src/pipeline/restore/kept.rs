@@ -90,6 +90,11 @@ impl KeptBlobs {
         }
     }
 
+    /// Whether anybody had the turn to decode it.
+    pub(super) fn has_begun(&self, blob: u32) -> bool {
+        self.state().blobs[blob as usize].begun
+    }
+
     /// One that is coded against the blob is done.
     pub(super) fn used(&self, blob: u32) {
         let state = &mut *self.state();

@@ -51,16 +51,28 @@ impl<'b> BlobRunner<'b> {
         };
         self.context.repo.pool.install(|| {
             self.plan.starts().into_par_iter().try_for_each(|number| {
-                if self.context.monitor.interrupted() {
-                    let message = "interrupted: some files are not restored, restore again to go on";
-                    return Err(Error::new(ErrorKind::Interrupted, message));
-                }
+                self.interrupted()?;
                 let blob = &self.plan.blobs[number as usize];
                 let read = self.decode(target, blob);
                 self.write(target, blob, read.as_ref());
+                Ok::<(), Error>(())
+            })?;
+            // What is wanted of bases that nobody asked for, since what is coded against them is damaged.
+            let left = |number: &u32| self.plan.blobs[*number as usize].is_wanted_base() && !self.kept.has_begun(*number);
+            (0..self.plan.blobs.len() as u32).into_par_iter().filter(left).try_for_each(|number| {
+                self.interrupted()?;
+                // Why it fails is told by the files that want it.
+                let _ = self.base(target, number);
                 Ok(())
             })
         })
+    }
+
+    fn interrupted(&self) -> Result<(), Error> {
+        if !self.context.monitor.interrupted() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Interrupted, "interrupted: some files are not restored, restore again to go on"))
     }
 
     fn place(&self, key: BlobKey) -> Result<Option<BlobPlace>, Error> {

@@ -1,0 +1,134 @@
+//! What a push that was cut off left behind: packs that no index segment names, and its session (`spec/PROTOCOL.md`, section 3).
+
+use std::collections::HashSet;
+
+use super::Repo;
+use crate::backend::{Folder, Listed, ObjectPath};
+use crate::base::ids::{PackId, SegmentId, SessionId};
+use crate::base::limits;
+use crate::base::wire;
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::envelope::{HEADER_LEN, ObjectKind, Place, Sealed};
+use crate::format::pack::{PackContents, PackOpener, TRAILER_LEN};
+use crate::format::segment::{PackEntry, Segment};
+use crate::format::session::Session;
+use crate::format::snapshot::Outcome;
+use crate::index::ChunkIndex as _;
+use crate::process;
+use crate::repo::SessionHandle;
+use crate::rng;
+
+/// What was taken up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Adopted {
+    /// Packs that are in an index segment now.
+    pub(crate) packs: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Sessions that were ended for processes that are gone.
+    pub(crate) sessions: u64,
+}
+
+impl Repo {
+    /// Takes up what killed pushes left: names their packs in index segments, and ends their sessions as far as they are of this
+    /// installation and their processes are surely gone. To be called within `session`.
+    ///
+    /// A pack whose footer cannot be read stays as it is: nobody relies on it. While segments or packs are missing nothing is adopted:
+    /// that is what `repair index` is for.
+    pub(crate) fn adopt(&self, session: &SessionHandle) -> Result<Adopted, Error> {
+        let mut adopted = Adopted { sessions: self.end_dead_sessions(session)?, ..Adopted::default() };
+        let index = self.index()?;
+        if self.index.is_incomplete() {
+            return Ok(adopted);
+        }
+        let listed = self.backend.list(Folder::Packs)?;
+        let known: HashSet<PackId> = index.packs()?.into_iter().collect();
+        let mut segment = Segment::default();
+        for Listed { name, len } in listed {
+            let Some(id) = name.parse::<PackId>().ok().filter(|id| !known.contains(id)) else { continue };
+            let contents = match self.pack_contents(&id, len) {
+                Ok(contents) => contents,
+                Err(error) if error.kind() == ErrorKind::Damage => continue,
+                Err(error) => return Err(error),
+            };
+            // Whoever wrote it may have been killed before its name was durable.
+            self.backend.settle(&ObjectPath::Pack(id))?;
+            if !segment.has_room(&contents) {
+                self.write_segment(std::mem::take(&mut segment))?;
+            }
+            segment.packs.push(PackEntry { id, len, contents });
+            adopted.packs += 1;
+            adopted.bytes += len;
+        }
+        self.write_segment(segment)?;
+        Ok(adopted)
+    }
+
+    /// What the footer of a pack of `len` bytes says.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Damage`] when it says nothing that can be read.
+    pub(crate) fn pack_contents(&self, id: &PackId, len: u64) -> Result<PackContents, Error> {
+        let path = ObjectPath::Pack(*id);
+        let damaged = |error| Error::with(ErrorKind::Damage, format!("the footer of {path} cannot be read"), error);
+        let least = (HEADER_LEN + TRAILER_LEN) as u64;
+        if len < least {
+            return Err(Error::new(ErrorKind::Damage, format!("{path} is too short")));
+        }
+        let opener = PackOpener::new(&self.keys, &self.backend.read_range(&path, 0, HEADER_LEN)?).map_err(damaged)?;
+        let end = len - TRAILER_LEN as u64;
+        let footer_len = PackOpener::footer_len(&self.backend.read_range(&path, end, TRAILER_LEN)?, len).map_err(damaged)?;
+        let footer = self.backend.read_range(&path, end - footer_len as u64, footer_len)?;
+        opener.open_footer(footer, len).map_err(damaged)
+    }
+
+    /// Writes an index segment, unless it is empty, and takes it in.
+    fn write_segment(&self, segment: Segment) -> Result<(), Error> {
+        if segment.packs.is_empty() {
+            return Ok(());
+        }
+        let id = self.create_segment(&segment)?;
+        Ok(self.index()?.apply(Some(&id), &segment)?)
+    }
+
+    /// Writes an index segment.
+    pub(crate) fn create_segment(&self, segment: &Segment) -> Result<SegmentId, Error> {
+        let (id, object) = segment.seal(&self.keys, rng::bytes()?);
+        // Segments are named by their bytes: one that exists is this one.
+        let _ = self.backend.create(&ObjectPath::Segment(id), &object)?;
+        Ok(id)
+    }
+
+    /// Ends the sessions of this installation whose processes are gone: with an abort, unless they have an outcome.
+    fn end_dead_sessions(&self, own: &SessionHandle) -> Result<u64, Error> {
+        let (writer, host) = (self.writer()?, clock::host());
+        let mut ended = 0;
+        for listed in self.backend.list(Folder::Sessions)? {
+            let Some(id) = listed.name.parse::<SessionId>().ok().filter(|id| *id != own.id()) else { continue };
+            // What cannot be read is a finding of a check, and may be anybody's.
+            let Some(session) = self.read_session(&id) else { continue };
+            if session.writer != writer || session.host != host || !process::has_ended(session.pid, &session.extra) {
+                continue;
+            }
+            let abort = Outcome::Abort {
+                time: clock::now(),
+                by: format!("{}, process {} of {host}", clock::PROGRAM, std::process::id()),
+                reason: format!("process {} of {host} ended without an outcome", session.pid),
+            };
+            // Where there is an outcome already, the session says no more.
+            let _ = self.create_record(&ObjectPath::Outcome(id), ObjectKind::Outcome, wire::encode(&abort))?;
+            self.backend.delete(&ObjectPath::Session(id))?;
+            ended += 1;
+        }
+        Ok(ended)
+    }
+
+    fn read_session(&self, id: &SessionId) -> Option<Session> {
+        let path = ObjectPath::Session(*id);
+        let object = self.backend.read(&path, limits::RECORD_LEN).ok()?;
+        let sealed = Sealed::parse(&object, ObjectKind::Session).ok()?;
+        let key = self.keys.object(ObjectKind::Session as u8, sealed.header.epoch, &sealed.header.salt);
+        wire::decode(&sealed.open(&key, Place::Path(&path.to_string())).ok()?).ok()
+    }
+}
