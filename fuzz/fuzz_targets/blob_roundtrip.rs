@@ -45,7 +45,10 @@ fuzz_target!(|data: &[u8]| {
     if lens.len() > limits::BLOB_CHUNKS {
         return;
     }
-    let bases = Bases { ids: vec![ChunkId::from_bytes([1; 32])], bytes: old, depth: depth % 10, aligned: choice & 8 == 0 };
+    let aligned = choice & 8 == 0;
+    let older_bytes = if aligned && choice & 16 != 0 { old.iter().map(|byte| byte.wrapping_sub(choice >> 5)).collect() } else { Vec::new() };
+    let older = if older_bytes.is_empty() { Vec::new() } else { vec![ChunkId::from_bytes([2; 32])] };
+    let bases = Bases { ids: vec![ChunkId::from_bytes([1; 32])], bytes: old, depth: depth % 10, aligned, older, older_bytes };
     let bases = (!bases.bytes.is_empty()).then_some(&bases);
     let dtype = DTYPES[usize::from(*dtype) % DTYPES.len()];
     let coded = blob::encode(Plain { kind, bytes: &plain, dtype }, lens, bases, compression);
@@ -55,6 +58,6 @@ fuzz_target!(|data: &[u8]| {
     let mut reader = Reader::new(&bytes);
     assert_eq!(Frame::decode(&mut reader).as_ref(), Ok(&coded.frame));
     reader.finish().expect("a frame ends where it ends");
-    let bases = bases.filter(|_| !coded.frame.bases.is_empty()).map_or(&[][..], |bases| &bases.bytes);
-    assert!(blob::decode(&coded.frame, coded.bytes, bases).as_deref() == Ok(&plain[..]));
+    let bases = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();
+    assert!(blob::decode(&coded.frame, coded.bytes, &bases).as_deref() == Ok(&plain[..]));
 });

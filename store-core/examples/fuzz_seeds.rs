@@ -172,6 +172,7 @@ fn blobs(seeds: &mut Seeds) -> PackContents {
     seeds.put("blob_roundtrip", [&[0, 10, 0, 0, 0, 0][..], &noise(200)].concat());
     seeds.put("blob_roundtrip", [&[4, 0, 0, 3, 1, 0][..], &old[..600], &new[..600]].concat());
     seeds.put("blob_roundtrip", [&[4, 0, 1, 1, 3, 2][..], &old[..600], &new[..600]].concat());
+    seeds.put("blob_roundtrip", [&[4 | 16 | 32, 0, 0, 3, 1, 0][..], &old[..600], &new[..600]].concat());
     blobs[0].sketches = vec![[1, 2, 3, 4, 5, 6, 7, 8]; 2];
     PackContents { padding: 0, blobs }
 }
@@ -298,6 +299,11 @@ fn data(seeds: &mut Seeds) {
         // The target splits in the middle: a base, then what is coded against it.
         let base = &old[..coded.len().min(old.len())];
         seeds.put("codec_float_diff", [&[code][..], base, &coded].concat());
+        // It splits in thirds as well: two bases, and what is coded against them.
+        let older: Vec<u8> = old.iter().map(|byte| byte.wrapping_sub(1)).collect();
+        let coded = float_diff::encode_trend(element, &new, &old, &older);
+        let part = coded.len().min(old.len());
+        seeds.put("codec_float_diff", [&[code][..], &old[..part], &older[..part], &coded].concat());
     }
 }
 

@@ -89,3 +89,35 @@ fn a_second_push_reads_nothing_and_stores_nothing() {
     assert_eq!(second.parent, first.snapshot);
     assert_eq!(repo.snapshots().unwrap().len(), 2);
 }
+
+/// A safetensors file of one bf16 tensor.
+fn tensor_file(values: &[f32]) -> Vec<u8> {
+    let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{}],"data_offsets":[0,{}]}}}}"#, values.len(), values.len() * 2);
+    let data = values.iter().flat_map(|x| ((x.to_bits() + 0x8000) >> 16).to_le_bytes()[..2].to_vec());
+    (header.len() as u64).to_le_bytes().into_iter().chain(header.into_bytes()).chain(data).collect()
+}
+
+#[test]
+fn weights_that_go_on_as_before_cost_less_the_second_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let (repo, _) = Repo::init(&options(folder.path()), &secrets(), "test").unwrap();
+    // About normally distributed.
+    let normal = |i: u32| (0..6u32).map(|k| blake3_like(blake3_like(i * 6 + k) ^ i) as f32 / u32::MAX as f32).sum::<f32>() - 3.0;
+    let count = 300_000;
+    let mut stored = Vec::new();
+    let mut files = Vec::new();
+    for version in 0..4 {
+        let moved = |i: u32| normal(i) * 0.02 + version as f32 * normal(i + count) * 2e-4;
+        files.push(tensor_file(&(0..count).map(moved).collect::<Vec<_>>()));
+        std::fs::write(data.join("model.safetensors"), &files[version]).unwrap();
+        stored.push(push_path(&repo, &data).stored_bytes);
+    }
+    assert!(stored[1] * 2 < stored[0] && stored[2] * 4 < stored[1] * 3 && stored[3] * 4 < stored[1] * 3, "{stored:?}");
+    drop(repo);
+    let repo = Repo::open(&options(folder.path()), &secrets()).unwrap();
+    let target = folder.path().join("target");
+    restore_latest(&repo, &target);
+    assert!(std::fs::read(target.join("model.safetensors")).unwrap() == files[3]);
+}

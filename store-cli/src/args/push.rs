@@ -10,6 +10,7 @@ use clap::Args;
   snap push ./checkpoint --ref v017 --meta-file ./checkpoint/trainer_state.json -e '*.tmp'
   pg_dump app | snap push - --stdin-filename app.sql --series app
   snap push --stdin-from-command --stdin-filename app.sql -- pg_dump app
+  snap push --command app.sql='pg_dump app' --command roles.sql='pg_dumpall --roles-only' --series app
 
 A single folder is the root of its snapshot; of several paths, each has its last name there.")]
 pub(crate) struct Push {
@@ -69,7 +70,7 @@ pub(crate) struct Push {
     /// Stay on the file systems of the given paths
     #[arg(short = 'x', long, help_heading = "What is left out")]
     pub(crate) one_file_system: bool,
-    /// Keep what this file lists, a path a line; `-` is standard input
+    /// Keep what this file lists, a path or a pattern like *.bin a line; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "What is kept")]
     pub(crate) files_from: Vec<PathBuf>,
 
@@ -79,8 +80,11 @@ pub(crate) struct Push {
     /// Run the words after `--` and keep what they print; if they fail, no snapshot is made
     #[arg(long, help_heading = "What is kept", conflicts_with = "files_from")]
     pub(crate) stdin_from_command: bool,
+    /// Run this and keep what it prints as NAME; split like a shell does, run without one. Given again: several files of one snapshot
+    #[arg(long, value_name = "NAME=CMD", help_heading = "What is kept", conflicts_with_all = ["files_from", "stdin_from_command", "paths"])]
+    pub(crate) command: Vec<String>,
     /// Keep standard input, as `-` does
-    #[arg(long, hide = true, conflicts_with = "stdin_from_command")]
+    #[arg(long, hide = true, conflicts_with_all = ["stdin_from_command", "command"])]
     pub(crate) stdin: bool,
 
     /// Store new chunks whole, not as differences from similar ones
@@ -92,6 +96,15 @@ pub(crate) struct Push {
     /// Compare with this snapshot [default: the last of the same series, or of the same paths]
     #[arg(long, value_name = "SNAP", help_heading = "How", conflicts_with = "force")]
     pub(crate) parent: Option<String>,
+    /// Look at the tensors of this snapshot first for those at the same path that new ones can be stored as differences from
+    #[arg(long, value_name = "SNAP", help_heading = "How", conflicts_with = "no_delta")]
+    pub(crate) base: Option<String>,
+    /// Make no snapshot unless a file matches this; given again: and one matches that
+    #[arg(long, value_name = "PATTERN", help_heading = "How")]
+    pub(crate) require: Vec<String>,
+    /// Read what was written once more, and compare it, before there is a snapshot
+    #[arg(long, help_heading = "How")]
+    pub(crate) verify: bool,
     /// Read every file again
     #[arg(short = 'f', long, help_heading = "How")]
     pub(crate) force: bool,

@@ -8,7 +8,7 @@ use store_core::ops::ErrorKind;
 use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
 use store_core::repo::Repo;
-use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, parse_list};
+use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, expand, parse_list};
 
 use super::{Context, words};
 use crate::args::Push;
@@ -35,6 +35,9 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
     if let Some(parent) = &args.parent {
         let same_series = Filter { series: options.series.clone(), ..Filter::default() };
         options.parent = Parent::Is(resolve(&repo, parent, &same_series)?.id);
+    }
+    if let Some(base) = &args.base {
+        options.base = Some(resolve(&repo, base, &Filter::default())?.id);
     }
     let dry_run = options.dry_run;
     let watch = Watch::new(context.ui);
@@ -133,6 +136,9 @@ fn options(context: &Context, args: &Push) -> Result<Options> {
         host: args.host.clone().or_else(|| keys().find_map(|keys| keys.host.clone())),
         time: moment,
         parent: if args.force { Parent::None } else { Parent::Auto },
+        base: None,
+        require: args.require.clone(),
+        verify: args.verify,
         skip_if_unchanged: any(context, args.skip_if_unchanged, |keys| keys.skip_if_unchanged),
         no_delta: args.no_delta,
         dry_run: context.global.dry_run,
@@ -153,7 +159,10 @@ fn source(args: &Push) -> Result<Source> {
                 Failure::usage("--stdin-from-command needs a program after `--`").hint("snap push --stdin-from-command -- pg_dump app")
             );
         }
-        return Ok(Source::Command { name: name(), argv: args.paths.clone() });
+        return Ok(Source::Commands(vec![(name(), args.paths.clone())]));
+    }
+    if !args.command.is_empty() {
+        return args.command.iter().map(|text| command(text)).collect::<Result<_>>().map(Source::Commands);
     }
     let is_stdin = |path: &OsString| path == "-";
     if args.stdin || args.paths.iter().any(is_stdin) {
@@ -172,7 +181,7 @@ fn source(args: &Push) -> Result<Source> {
         let mut bytes = Vec::new();
         if list.as_os_str() == "-" { io::stdin().read_to_end(&mut bytes).map(drop) } else { fs::read(list).map(|all| bytes = all) }
             .map_err(fail)?;
-        listed.extend(parse_list(&bytes, false));
+        listed.extend(parse_list(&bytes, false).iter().flat_map(|path| expand(path)));
     }
     if args.paths.is_empty() && args.files_from.is_empty() {
         return Err(Failure::usage("nothing to push: name a file or a folder, or `-` for standard input"));
@@ -183,6 +192,17 @@ fn source(args: &Push) -> Result<Source> {
         excludes: Excludes::default(),
         one_file_system: false,
     }))
+}
+
+/// `NAME=CMD`, as a name and the words of a command.
+fn command(text: &str) -> Result<(String, Vec<OsString>)> {
+    let refuse = |why: &str| Failure::usage(format!("--command: '{text}' {why}"));
+    let (name, words) = text.split_once('=').ok_or_else(|| refuse("is not NAME=CMD"))?;
+    let words = shell_words::split(words).map_err(|_| refuse("has a quote that is not closed"))?;
+    if name.is_empty() || words.is_empty() {
+        return Err(refuse("is not NAME=CMD"));
+    }
+    Ok((name.to_owned(), words.into_iter().map(OsString::from).collect()))
 }
 
 /// What is left out: what was asked for, and the repository itself with its cache, should they lie in what is pushed.
@@ -362,7 +382,7 @@ mod tests {
         assert!(source(&Push::default()).is_err());
         assert!(source(&Push { stdin_from_command: true, ..Push::default() }).is_err());
         let command = Push { stdin_from_command: true, paths: paths(&["echo", "-"]), ..Push::default() };
-        assert!(matches!(source(&command), Ok(Source::Command { argv, .. }) if argv.len() == 2));
+        assert!(matches!(source(&command), Ok(Source::Commands(commands)) if commands[0].1.len() == 2));
         assert!(source(&Push { paths: paths(&["x"]), stdin_filename: Some("y".into()), ..Push::default() }).is_err());
     }
 

@@ -4,10 +4,19 @@ mod tar;
 
 use std::io::{self, Write};
 
+use rayon::prelude::*;
+
 use super::list::Item;
+use crate::base::units::MIB;
 use crate::error::{Error, ErrorKind};
-use crate::format::entry::{Entry, Kind};
+use crate::format::entry::{Content, Entry, Kind};
 use crate::repo::{Part, Repo, StoredFile};
+
+/// Entries that wait for being written to a tar, and the bytes of a file that waits with its content.
+const AHEAD: usize = 1024;
+const SMALL: u64 = MIB as u64;
+/// Entries that one thread reads in a row.
+const RUN: usize = 64;
 
 /// Zeros that stand for holes.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -33,7 +42,13 @@ pub fn dump(repo: &Repo, item: &Item, path: &[u8], out: &mut dyn Write) -> Resul
             if entry.meta.inode != 0 {
                 tar.entry(b".", &entry, |_| Ok(()))?;
             }
-            repo.walk(&[], *entries, true, &mut |path, entry| tar.entry(path, entry, |out| file(repo, entry, out)))?;
+            let mut ahead = Ahead { repo, waiting: Vec::new(), bytes: 0 };
+            repo.walk(&[], *entries, true, &mut |path, entry| {
+                ahead.waiting.push((path.to_vec(), entry.clone()));
+                ahead.bytes += small(entry).unwrap_or(0);
+                if ahead.waiting.len() < AHEAD && ahead.bytes < repo.memory.read_ahead { Ok(()) } else { ahead.write(&mut tar) }
+            })?;
+            ahead.write(&mut tar)?;
             tar.finish()?;
         }
         _ => {
@@ -43,6 +58,48 @@ pub fn dump(repo: &Repo, item: &Item, path: &[u8], out: &mut dyn Write) -> Resul
     }
     out.flush().map_err(unwritten)?;
     Ok(out.written)
+}
+
+/// Entries whose small files are read at once, on all cores, before they are written one after the other.
+struct Ahead<'r> {
+    repo: &'r Repo,
+    waiting: Vec<(Vec<u8>, Entry)>,
+    bytes: usize,
+}
+
+impl Ahead<'_> {
+    fn write(&mut self, tar: &mut tar::TarWriter<'_>) -> Result<(), Error> {
+        let (repo, waiting) = (self.repo, std::mem::take(&mut self.waiting));
+        self.bytes = 0;
+        // Neighbours share blobs: a thread takes many in a row.
+        let read = |(_, entry): &(Vec<u8>, Entry)| small(entry).map(|len| whole(repo, entry, len)).transpose();
+        let contents: Vec<_> = repo.pool.install(|| waiting.par_iter().with_min_len(RUN).map(read).collect());
+        for ((path, entry), content) in waiting.iter().zip(contents) {
+            // What cannot be read ends the dump where it would stand.
+            let content = content?;
+            tar.entry(path, entry, |out| match content {
+                Some(bytes) => out.write_all(&bytes).map_err(unwritten),
+                None => file(repo, entry, out),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The length of a file that is small enough to be read ahead as a whole.
+fn small(entry: &Entry) -> Option<usize> {
+    match &entry.kind {
+        Kind::File { size, content: Content::Inline(_) } if *size <= SMALL => Some(*size as usize),
+        _ => None,
+    }
+}
+
+fn whole(repo: &Repo, entry: &Entry, len: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; len];
+    if let Some(mut file) = StoredFile::new(repo, entry) {
+        file.read_at(0, &mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn file(repo: &Repo, entry: &Entry, out: &mut dyn Write) -> Result<(), Error> {

@@ -1,5 +1,8 @@
 //! `push`: makes a snapshot.
 
+mod streams;
+mod verify;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
@@ -9,15 +12,15 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{NodeId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::format::entry::{Kind, Metadata, Timestamp};
+use crate::format::entry::Kind;
 use crate::format::record::{Extra, Time};
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Adopted, Repo, StoredSnapshot, WrittenCounts};
-use crate::source::{Command, Selection};
+use crate::repo::{Adopted, Repo, StoredSnapshot, Written, WrittenCounts};
+use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
 pub enum Source {
@@ -30,13 +33,9 @@ pub enum Source {
         /// The bytes.
         reader: Box<dyn Read + Send>,
     },
-    /// What a program writes to its standard output, as the file `name`. Unless it ends well, there is no snapshot.
-    Command {
-        /// Path inside the snapshot.
-        name: String,
-        /// The program and its arguments.
-        argv: Vec<OsString>,
-    },
+    /// What programs write to their standard outputs, each as the file of this path inside the snapshot. They run one after the other.
+    /// Unless all end well, there is no snapshot.
+    Commands(Vec<(String, Vec<OsString>)>),
 }
 
 /// What unchanged files are told by.
@@ -71,6 +70,12 @@ pub struct Options {
     pub time: Option<Time>,
     /// What unchanged files are told by.
     pub parent: Parent,
+    /// A snapshot whose tensors are looked at first for bases of those at the same path.
+    pub base: Option<SnapshotId>,
+    /// Patterns, as of excludes: unless something other than a directory matches each of them, by its path in the snapshot, there is no snapshot.
+    pub require: Vec<String>,
+    /// Reads all that was written once more before there is a snapshot.
+    pub verify: bool,
     /// Makes no snapshot when the tree is the parent's.
     pub skip_if_unchanged: bool,
     /// Stores new chunks whole, not as differences from similar ones.
@@ -92,6 +97,9 @@ impl Options {
             host: None,
             time: None,
             parent: Parent::Auto,
+            base: None,
+            require: Vec::new(),
+            verify: false,
             skip_if_unchanged: false,
             no_delta: false,
             dry_run: false,
@@ -139,12 +147,13 @@ pub struct Report {
 /// Makes a snapshot of `options.source`. When it returns one, that snapshot survives a power failure.
 ///
 /// # Errors
-/// When the repository cannot be written, the source as a whole cannot be read, or the monitor interrupts. Single files that cannot be read
-/// are warnings and are counted.
+/// When the repository cannot be written, the source as a whole cannot be read, a command fails, nothing matches what is required, what was
+/// written reads back differently, or the monitor interrupts. Single files that cannot be read are warnings and are counted.
 pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let started = Instant::now();
     let host = options.host.clone().unwrap_or_else(clock::host);
     let paths = recorded_paths(&options.source);
+    let require = options.require.iter().map(|pattern| requirement(pattern)).collect::<Result<Vec<_>, _>>()?;
     // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
     let session = if options.dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
     let ended = |error| {
@@ -164,11 +173,20 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
     let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
     let writer = repo.writer().map_err(ended)?;
     let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
-    let root = parent.map(|parent| root_directory(repo, &parent.snapshot)).transpose().map_err(ended)?.flatten();
+    let root = parent.and_then(|parent| root_directory(repo, &parent.snapshot));
+    let base = options.base.map(|id| named(&snapshots, id)).transpose().map_err(ended)?;
+    let base = base.and_then(|base| root_directory(repo, &base.snapshot));
     let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
-    let how = How { trial: options.dry_run, delta: !options.no_delta };
-    let result = run(repo, &options.parent, options.source, root, how, expected, monitor);
-    let (assembled, written) = result.map_err(ended)?;
+    let how = How { trial: options.dry_run, delta: !options.no_delta, require: &require };
+    let against = Against { parent: root, base, force: options.parent == Parent::None };
+    let (assembled, Written { counts: written, packs }) = run(repo, options.source, against, how, expected, monitor).map_err(ended)?;
+    if let Some(unmet) = assembled.unmet.first() {
+        let message = format!("nothing that was pushed matches '{}', which is required: there is no snapshot", options.require[*unmet]);
+        return Err(ended(Error::new(ErrorKind::Failed, message)));
+    }
+    if options.verify {
+        verify::packs(repo, &packs, monitor).map_err(ended)?;
+    }
     let unchanged = parent.is_some_and(|parent| parent.snapshot.root == assembled.root);
     let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
     let mut report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
@@ -208,48 +226,37 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
     Ok(report)
 }
 
-fn run(
-    repo: &Repo,
-    parent: &Parent,
-    source: Source,
-    root: Option<NodeId>,
-    how: How,
-    expected: Totals,
-    monitor: &dyn Monitor,
-) -> Result<(Assembled, WrittenCounts), Error> {
-    match source {
-        Source::Paths(selection) => {
-            let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
-            pipeline::run(repo, Input::Tree { walk, parent: root, force: *parent == Parent::None }, how, expected, monitor)
-        }
-        Source::Reader { name, mut reader } => stream(repo, name, &mut *reader, how, expected, monitor),
-        Source::Command { name, argv } => {
-            let failed = |error| Error::with(ErrorKind::Failed, "the command failed, so there is no snapshot", error);
-            let mut command = Command::start(&argv).map_err(failed)?;
-            let done = stream(repo, name, &mut command, how, expected, monitor)?;
-            command.finish().map_err(failed)?;
-            Ok(done)
-        }
-    }
+/// What a tree is compared with.
+struct Against {
+    parent: Option<NodeId>,
+    base: Option<NodeId>,
+    force: bool,
 }
 
-fn stream(
+fn run(
     repo: &Repo,
-    name: String,
-    reader: &mut (dyn Read + Send),
-    how: How,
+    source: Source,
+    against: Against,
+    how: How<'_>,
     expected: Totals,
     monitor: &dyn Monitor,
-) -> Result<(Assembled, WrittenCounts), Error> {
-    let names = name.split('/').filter(|name| !name.is_empty());
-    if names.clone().next().is_none() || names.clone().any(|name| !crate::format::entry::Entry::is_name(name.as_bytes())) {
-        return Err(Error::new(ErrorKind::Usage, format!("'{name}' cannot be a path in a snapshot: use --stdin-filename")));
-    }
-    let now = clock::now();
-    let now = Timestamp { seconds: now.seconds, nanos: now.nanos };
-    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let meta = Metadata { mode: 0o644, uid, gid, mtime: now, ctime: now, inode: 0, device: 0, links: 1, xattrs: Vec::new() };
-    pipeline::run(repo, Input::Stream { path: name.into_bytes(), meta, reader }, how, expected, monitor)
+) -> Result<(Assembled, Written), Error> {
+    let input = match source {
+        Source::Paths(selection) => {
+            let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
+            Input::Tree { walk: Box::new(walk), parent: against.parent, base: against.base, force: against.force }
+        }
+        Source::Reader { name, reader } => streams::input(vec![(name, reader)])?,
+        Source::Commands(commands) => streams::input(streams::of_commands(commands))?,
+    };
+    pipeline::run(repo, input, how, expected, monitor)
+}
+
+/// Compiles a pattern that something must match.
+fn requirement(pattern: &str) -> Result<Excludes, Error> {
+    let mut builder = ExcludeBuilder::new();
+    let compiled = builder.glob(pattern, Case::Sensitive, "--require").and_then(|()| builder.build());
+    compiled.map_err(|error| Error::with(ErrorKind::Usage, "cannot tell what is required", error))
 }
 
 fn recorded_paths(source: &Source) -> Vec<Vec<u8>> {
@@ -260,7 +267,8 @@ fn recorded_paths(source: &Source) -> Vec<Vec<u8>> {
             paths.sort_unstable();
             paths
         }
-        Source::Reader { name, .. } | Source::Command { name, .. } => vec![name.clone().into_bytes()],
+        Source::Reader { name, .. } => vec![name.clone().into_bytes()],
+        Source::Commands(commands) => commands.iter().map(|(name, _)| name.clone().into_bytes()).collect(),
     }
 }
 
@@ -271,10 +279,7 @@ fn choose_parent<'s>(
     paths: &[Vec<u8>],
 ) -> Result<Option<&'s StoredSnapshot>, Error> {
     match options.parent {
-        Parent::Is(id) => match snapshots.iter().find(|stored| stored.id == id) {
-            Some(stored) => Ok(Some(stored)),
-            None => Err(Error::new(ErrorKind::Usage, format!("there is no snapshot {id} to compare with"))),
-        },
+        Parent::Is(id) => named(snapshots, id).map(Some),
         Parent::Auto | Parent::None => Ok(snapshots.iter().rev().find(|stored| {
             let snapshot = &stored.snapshot;
             match &options.series {
@@ -285,16 +290,17 @@ fn choose_parent<'s>(
     }
 }
 
-/// The directory that a snapshot's paths gave. A parent that cannot be read costs time, no more.
-fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Result<Option<NodeId>, Error> {
-    let root = EntriesCursor::new(repo, Some(snapshot.root)).next();
-    Ok(match root {
-        Ok(Some(entry)) => match entry.kind {
-            Kind::Directory { entries } => entries,
-            _ => None,
-        },
+fn named(snapshots: &[StoredSnapshot], id: SnapshotId) -> Result<&StoredSnapshot, Error> {
+    let found = snapshots.iter().find(|stored| stored.id == id);
+    found.ok_or_else(|| Error::new(ErrorKind::Usage, format!("there is no snapshot {id} to compare with")))
+}
+
+/// The directory that a snapshot's paths gave. One that cannot be read costs time, no more.
+fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Option<NodeId> {
+    match EntriesCursor::new(repo, Some(snapshot.root)).next().ok()??.kind {
+        Kind::Directory { entries } => entries,
         _ => None,
-    })
+    }
 }
 
 fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {

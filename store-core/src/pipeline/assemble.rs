@@ -1,5 +1,8 @@
 //! The assembler: takes items in order, builds the lists of files and directories, and has new chunks stored.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
@@ -15,7 +18,7 @@ use crate::format::snapshot::Totals;
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::WrittenCounts;
-use crate::source::OpenFile;
+use crate::source::{Excludes, OpenFile};
 
 /// How files compare with the parent snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct FileCounts {
 }
 
 /// What came out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Assembled {
     /// The snapshot's root.
     pub root: NodeId,
@@ -43,6 +46,8 @@ pub struct Assembled {
     pub known_chunks: u64,
     /// Bytes of files that were read.
     pub read_bytes: u64,
+    /// Which of the required patterns nothing matches, by their place.
+    pub unmet: Vec<usize>,
 }
 
 struct Directory {
@@ -75,6 +80,8 @@ pub(super) struct Assembler<'a, 's, 'scope> {
     /// Bytes of the file that is being assembled, and the most that was ever told: counts only grow, though a file may be read again.
     partial: u64,
     told: u64,
+    /// Patterns that nothing matched yet, each with its place.
+    unmet: Vec<(usize, &'a Excludes)>,
 }
 
 impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
@@ -85,6 +92,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         monitor: &'a dyn Monitor,
         written: &'a dyn Fn() -> WrittenCounts,
         expected: Totals,
+        require: &'a [Excludes],
     ) -> Self {
         let (totals, files) = (Totals::default(), FileCounts::default());
         Self {
@@ -102,6 +110,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             root: None,
             partial: 0,
             told: 0,
+            unmet: require.iter().enumerate().collect(),
         }
     }
 
@@ -149,7 +158,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let root = self.root.ok_or_else(|| Error::new(ErrorKind::Failed, "the walk ended before its root did"))?;
         self.store.finish()?;
         let (totals, files) = (self.totals, self.files);
-        Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes })
+        let unmet = self.unmet.into_iter().map(|(place, _)| place).collect();
+        Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes, unmet })
     }
 
     fn report(&mut self) {
@@ -301,7 +311,17 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         root.map(Content::List).ok_or_else(|| Error::new(ErrorKind::Failed, "a long list has no root"))
     }
 
+    /// Crosses off the patterns that an entry matches by its path in the snapshot.
+    fn cross_off(&mut self, name: &[u8]) {
+        let above = self.directories.iter().skip(1).map(|directory| directory.name.as_slice());
+        let path = [b"/", &above.chain([name]).collect::<Vec<_>>().join(&b'/')[..]].concat();
+        self.unmet.retain(|(_, pattern)| !pattern.matches(Path::new(OsStr::from_bytes(&path))));
+    }
+
     fn push(&mut self, entry: &Entry) -> Result<(), Error> {
+        if !self.unmet.is_empty() && !matches!(entry.kind, Kind::Directory { .. }) {
+            self.cross_off(&entry.name);
+        }
         let (keys, store) = (self.keys, &mut self.store);
         let directory = self.directories.last_mut().ok_or_else(|| Error::new(ErrorKind::Failed, "an entry outside of any directory"))?;
         directory.entries.push(keys, entry, &mut |id, bytes: Vec<u8>| store.node(id, &bytes))

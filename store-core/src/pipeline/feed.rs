@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ScopeFifo;
 
+use super::Stream;
 use super::budget::Permit;
 use super::cut::{Cut, CutContext, CutError, OldVersion, PIECE, Piece, PlainCutter, pieces};
 use super::parent::OldTensors;
+use crate::base::ids::NodeId;
 use crate::base::units::MIB;
 use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
@@ -99,22 +101,49 @@ struct Gone;
 type Parent<'f> = Option<EntriesCursor<'f, Repo>>;
 
 struct Batch {
-    files: Vec<(Found, Option<Entry>)>,
+    files: Vec<(Found, Older)>,
     bytes: u64,
 }
 
-/// Walks a tree. `parent` is the directory that the same paths gave in the parent snapshot.
-pub(super) fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<crate::base::ids::NodeId>) {
+/// What older snapshots have in place of a file.
+struct Older {
+    /// The snapshot that bases are taken from.
+    base: Option<Entry>,
+    /// The parent.
+    replaced: Option<Entry>,
+}
+
+impl Older {
+    fn tensors(&self, repo: &Repo, delta: bool) -> Option<OldTensors> {
+        if !delta {
+            return None;
+        }
+        [&self.base, &self.replaced].into_iter().flatten().find_map(|old| OldTensors::of(repo, old))
+    }
+}
+
+fn entries_of(directory: Option<Entry>) -> Option<NodeId> {
+    match directory?.kind {
+        Kind::Directory { entries } => entries,
+        _ => None,
+    }
+}
+
+/// Walks a tree. `parent` is the directory that the same paths gave in the parent snapshot, `base` that of another one.
+pub(super) fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<NodeId>, base: Option<NodeId>) {
+    let batch = Batch { files: Vec::new(), bytes: 0 };
     // A closed channel ends the walk: the assembler has failed and says why.
-    let _ = TreeFeeder { feed, parents: Vec::new(), batch: Batch { files: Vec::new(), bytes: 0 }, root: parent }.run(walk);
+    let _ = TreeFeeder { feed, parents: Vec::new(), bases: Vec::new(), batch, roots: (parent, base) }.run(walk);
 }
 
 struct TreeFeeder<'f, 'g, 'scope> {
     feed: &'f Feed<'g, 'scope>,
     /// For each open directory, what the parent snapshot has there.
     parents: Vec<Parent<'scope>>,
+    /// The same for the snapshot that bases are taken from.
+    bases: Vec<Parent<'scope>>,
     batch: Batch,
-    root: Option<crate::base::ids::NodeId>,
+    roots: (Option<NodeId>, Option<NodeId>),
 }
 
 impl TreeFeeder<'_, '_, '_> {
@@ -125,6 +154,7 @@ impl TreeFeeder<'_, '_, '_> {
                 Event::Leave => {
                     self.flush()?;
                     self.parents.pop();
+                    self.bases.pop();
                     self.send(Item::Leave)?;
                 }
                 Event::Entry(found) => self.entry(found)?,
@@ -143,15 +173,14 @@ impl TreeFeeder<'_, '_, '_> {
 
     fn enter(&mut self, found: Found) -> Result<(), Gone> {
         self.flush()?;
-        let root = if self.parents.is_empty() {
-            self.root.take()
+        let (parent, base) = if self.parents.is_empty() {
+            std::mem::take(&mut self.roots)
         } else {
-            match self.in_parent(&found.name)? {
-                Some(Entry { kind: Kind::Directory { entries }, .. }) => entries,
-                _ => None,
-            }
+            (entries_of(self.in_parent(&found.name)?), entries_of(self.in_base(&found.name)))
         };
-        self.parents.push(root.map(|root| EntriesCursor::new(self.feed.repo, Some(root))));
+        let cursor = |root: Option<NodeId>| root.map(|root| EntriesCursor::new(self.feed.repo, Some(root)));
+        self.parents.push(cursor(parent));
+        self.bases.push(cursor(base));
         let meta = (!found.is_virtual()).then_some(found.meta);
         self.send(Item::Enter { name: found.name, meta })
     }
@@ -171,11 +200,22 @@ impl TreeFeeder<'_, '_, '_> {
         }
     }
 
+    /// What the snapshot that bases are taken from has under this name. Where it cannot be read there are no bases.
+    fn in_base(&mut self, name: &[u8]) -> Option<Entry> {
+        let Some(Some(cursor)) = self.bases.last_mut() else { return None };
+        match cursor.find(name) {
+            Ok(entry) => entry,
+            Err(_) => {
+                self.bases.iter_mut().for_each(|base| *base = None);
+                None
+            }
+        }
+    }
+
     fn entry(&mut self, found: Found) -> Result<(), Gone> {
         let old = self.in_parent(&found.name)?;
-        let kind = match &found.what {
+        let kind = match found.what {
             What::File { size, .. } => {
-                let size = *size;
                 if let Some(old) = old.as_ref().filter(|old| self.is_taken_over(old, &found.meta, size)) {
                     let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
                     return self.ready(entry, true);
@@ -183,11 +223,7 @@ impl TreeFeeder<'_, '_, '_> {
                 return self.file(found, size, old);
             }
             What::Directory => return Ok(()),
-            What::Symlink { target } => Kind::Symlink { target: target.clone() },
-            What::Fifo => Kind::Fifo,
-            What::CharDevice { rdev } => Kind::CharDevice { rdev: *rdev },
-            What::BlockDevice { rdev } => Kind::BlockDevice { rdev: *rdev },
-            What::Socket => Kind::Socket,
+            What::Other(kind) => kind,
         };
         let entry = Entry { name: found.name, kind, meta: found.meta };
         let same = old.is_some_and(|old| old == entry);
@@ -210,7 +246,8 @@ impl TreeFeeder<'_, '_, '_> {
             if self.batch.files.len() >= BATCH_FILES || self.batch.bytes + size > BATCH_BYTES {
                 self.flush()?;
             }
-            self.batch.files.push((found, old));
+            let older = self.older(&found.name, old);
+            self.batch.files.push((found, older));
             self.batch.bytes += size;
             return Ok(());
         }
@@ -224,9 +261,10 @@ impl TreeFeeder<'_, '_, '_> {
             self.send(Item::Problem(problem(&error)))?;
         }
         let path = found.path.to_string_lossy().into_owned();
-        let large = LargeFile { name: found.name, path, replaces: old.is_some(), meta, file: Some(Arc::clone(&file)) };
+        let older = self.older(&found.name, old);
+        let large = LargeFile { name: found.name, path, replaces: older.replaced.is_some(), meta, file: Some(Arc::clone(&file)) };
         self.send(Item::Begin(Box::new(large)))?;
-        let tensors = || old.as_ref().filter(|_| self.feed.delta).and_then(|old| OldTensors::of(self.feed.repo, old));
+        let tensors = || older.tensors(self.feed.repo, self.feed.delta);
         let given = pieces(&self.feed.context, &file, &tensors, &mut |piece| {
             self.feed.spawn(piece, Some(&file)).map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
         });
@@ -238,6 +276,10 @@ impl TreeFeeder<'_, '_, '_> {
         self.send(Item::End)
     }
 
+    fn older(&mut self, name: &[u8], replaced: Option<Entry>) -> Older {
+        Older { base: self.in_base(name), replaced }
+    }
+
     fn flush(&mut self) -> Result<(), Gone> {
         if self.batch.files.is_empty() {
             return Ok(());
@@ -247,10 +289,8 @@ impl TreeFeeder<'_, '_, '_> {
         let (context, repo, delta) = (Arc::clone(&self.feed.context), self.feed.repo, self.feed.delta);
         let (sender, receiver) = bounded(1);
         self.feed.scope.spawn_fifo(move |_| {
-            let read = |(found, old): (Found, Option<Entry>)| {
-                let tensors = || old.as_ref().filter(|_| delta).and_then(|old| OldTensors::of(repo, old));
-                whole_file(&context, found, old.is_some(), &tensors)
-            };
+            let read =
+                |(found, older): (Found, Older)| whole_file(&context, found, older.replaced.is_some(), &|| older.tensors(repo, delta));
             // Nobody waits for the result any more when the push has failed.
             let _ = sender.send((files.into_iter().map(read).collect(), permit));
         });
@@ -269,43 +309,51 @@ impl Feed<'_, '_> {
     }
 }
 
-/// Reads a stream as the one file `path` of a snapshot. `meta` gives each part of the path its metadata.
-pub(super) fn feed_stream(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) {
-    let _ = stream_items(feed, path, meta, stream);
+/// Reads streams, one after the other, as the files of a snapshot. `meta` is that of each.
+pub(super) fn feed_streams(feed: &Feed<'_, '_>, mut streams: Vec<Stream<'_>>, meta: &Metadata) {
+    streams.sort_by(|a, b| a.names.cmp(&b.names));
+    let _ = stream_items(feed, streams, meta);
 }
 
-fn stream_items(feed: &Feed<'_, '_>, path: &[u8], meta: &Metadata, stream: &mut dyn Read) -> Result<(), Gone> {
+fn stream_items(feed: &Feed<'_, '_>, streams: Vec<Stream<'_>>, meta: &Metadata) -> Result<(), Gone> {
     let send = |item| feed.items.send(item).map_err(|_| Gone);
-    let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
-    let name = names.pop().unwrap_or(b"stdin");
     send(Item::Enter { name: Vec::new(), meta: None })?;
-    for folder in &names {
-        send(Item::Enter { name: folder.to_vec(), meta: None })?;
+    let mut open: Vec<Vec<u8>> = Vec::new();
+    for Stream { mut names, mut reader } in streams {
+        let path = String::from_utf8_lossy(&names.join(&b'/')).into_owned();
+        let name = names.pop().unwrap_or_else(|| b"stdin".to_vec());
+        let shared = open.iter().zip(&names).take_while(|(open, wanted)| open == wanted).count();
+        open.drain(shared..).try_for_each(|_| send(Item::Leave))?;
+        for folder in names.drain(shared..) {
+            send(Item::Enter { name: folder.clone(), meta: None })?;
+            open.push(folder);
+        }
+        send(Item::Begin(Box::new(LargeFile { name, path, replaces: false, meta: meta.clone(), file: None })))?;
+        stream_pieces(feed, &mut *reader)?;
+        send(Item::End)?;
     }
-    let path = String::from_utf8_lossy(path).into_owned();
-    send(Item::Begin(Box::new(LargeFile { name: name.to_vec(), path, replaces: false, meta: meta.clone(), file: None })))?;
+    (0..=open.len()).try_for_each(|_| send(Item::Leave))
+}
+
+fn stream_pieces(feed: &Feed<'_, '_>, stream: &mut dyn Read) -> Result<(), Gone> {
     let mut cutter = PlainCutter::new(&feed.context);
     loop {
-        let next = cutter.next(PIECE, |buffer| fill(stream, buffer));
-        match next {
+        match cutter.next(PIECE, |buffer| fill(stream, buffer)) {
             Ok((piece, last)) => {
                 if let Some(piece) = piece {
                     feed.spawn(piece, None)?;
                 }
                 if last {
-                    break;
+                    return Ok(());
                 }
             }
             Err(error) => {
                 let (sender, receiver) = bounded(1);
                 let _ = sender.send(Err(CutError::Read(error)));
-                send(Item::Piece(receiver))?;
-                break;
+                return feed.items.send(Item::Piece(receiver)).map_err(|_| Gone);
             }
         }
     }
-    send(Item::End)?;
-    (0..=names.len()).try_for_each(|_| send(Item::Leave))
 }
 
 /// Reads until the buffer is full or the stream ends.

@@ -26,7 +26,7 @@ use assemble::Assembler;
 use base::BaseFinder;
 use budget::Budget;
 use cut::CutContext;
-use feed::{Feed, feed_stream, feed_tree};
+use feed::{Feed, feed_streams, feed_tree};
 use known::KnownChunks;
 use store::{BlobStore, CodingShared};
 
@@ -35,9 +35,9 @@ use crate::error::{Error, ErrorKind};
 use crate::format::entry::Metadata;
 use crate::format::snapshot::Totals;
 use crate::monitor::Monitor;
-use crate::repo::{PackWriter, Repo, WrittenCounts};
+use crate::repo::{PackWriter, Repo, Written};
 use crate::sketch::Sketcher;
-use crate::source::Walk;
+use crate::source::{Excludes, Walk};
 
 /// How many items may wait between the feeder and the assembler.
 const ITEMS: usize = 512;
@@ -47,35 +47,45 @@ pub enum Input<'r> {
     /// A tree of files. `parent` is the directory that the same paths gave in an earlier snapshot; with `force` unchanged files are read, too.
     Tree {
         /// What to walk.
-        walk: Walk,
+        walk: Box<Walk>,
         /// The directory of the parent snapshot.
         parent: Option<NodeId>,
+        /// The directory of another snapshot, whose tensors are looked at first for bases of those at the same path.
+        base: Option<NodeId>,
         /// Whether files are read that look unchanged.
         force: bool,
     },
-    /// One stream of bytes.
-    Stream {
-        /// Its path in the snapshot.
-        path: Vec<u8>,
-        /// What is recorded as its metadata.
+    /// Streams of bytes, each read to its end before the next one, in the order of their paths. Half of one is no snapshot.
+    Streams {
+        /// The streams. No path is there twice, and none is a folder of another.
+        streams: Vec<Stream<'r>>,
+        /// What is recorded as their metadata.
         meta: Metadata,
-        /// The bytes.
-        reader: &'r mut (dyn std::io::Read + Send),
     },
 }
 
+/// A stream of bytes that becomes a file.
+pub struct Stream<'r> {
+    /// The names of its path in the snapshot; at least one.
+    pub names: Vec<Vec<u8>>,
+    /// The bytes.
+    pub reader: Box<dyn std::io::Read + Send + 'r>,
+}
+
 /// How it goes through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct How {
+#[derive(Debug, Clone, Copy)]
+pub struct How<'h> {
     /// Writes nothing.
     pub trial: bool,
     /// Codes new chunks against similar ones that are held.
     pub delta: bool,
+    /// Patterns each of which something other than a directory is expected to match.
+    pub require: &'h [Excludes],
 }
 
 /// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
 /// `expected` is a guess at what there will be, for progress.
-pub fn run(repo: &Repo, input: Input<'_>, how: How, expected: Totals, monitor: &dyn Monitor) -> Result<(Assembled, WrittenCounts), Error> {
+pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monitor: &dyn Monitor) -> Result<(Assembled, Written), Error> {
     let context = Arc::new(CutContext {
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
@@ -97,12 +107,12 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How, expected: Totals, monitor: &
             let force = matches!(input, Input::Tree { force: true, .. }) || context.known.is_incomplete();
             let feed = Feed { repo, scope, context: Arc::clone(&context), items, force, delta };
             let started = std::thread::Builder::new().name("snap-feed".into()).spawn_scoped(threads, move || match input {
-                Input::Tree { walk, parent, .. } => feed_tree(&feed, walk, parent),
-                Input::Stream { path, meta, reader } => feed_stream(&feed, &path, &meta, reader),
+                Input::Tree { walk, parent, base, .. } => feed_tree(&feed, *walk, parent, base),
+                Input::Streams { streams, meta } => feed_streams(&feed, streams, &meta),
             });
             started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
             let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), repo.config.blob_len as usize);
-            Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, expected).run(&received)
+            Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, expected, how.require).run(&received)
         })
     })?;
     coding.check()?;

@@ -19,7 +19,7 @@ pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
-pub use packer::{NewBlob, PackWriter, WrittenCounts};
+pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
 pub(crate) use reader::Decoded;
 pub use reader::ReadError;
 pub use session::SessionHandle;

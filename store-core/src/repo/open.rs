@@ -124,7 +124,7 @@ impl Repo {
 
     /// All key slots with what they say in the clear; one that cannot be read says nothing, and is a [warning](Self::take_warnings).
     pub fn slots(&self) -> Result<Vec<(SlotId, Option<SlotInfo>)>, Error> {
-        let decode = |(id, object): (SlotId, Result<Vec<u8>, BackendError>)| {
+        let decode = |(id, object): SlotObject| {
             let read = object
                 .map_err(Error::from)
                 .and_then(|object| SlotInfo::decode(&object).map_err(|error| damaged(&ObjectPath::Key(id).to_string(), error)));
@@ -163,8 +163,11 @@ fn damaged(object: &str, error: ObjectError) -> Error {
     Error::with(kind, format!("cannot read {object}"), error)
 }
 
-/// All key slots, by name, as far as they can be read.
-fn slots(backend: &dyn Backend) -> Result<Vec<(SlotId, Result<Vec<u8>, BackendError>)>, Error> {
+/// A key slot as it stands in the repository, if it can be read.
+type SlotObject = (SlotId, Result<Vec<u8>, BackendError>);
+
+/// All key slots, by name.
+fn slots(backend: &dyn Backend) -> Result<Vec<SlotObject>, Error> {
     let mut ids: Vec<SlotId> = backend.list(Folder::Keys)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
     ids.sort_unstable();
     let read = |id| match backend.read(&ObjectPath::Key(id), limits::RECORD_LEN) {
@@ -175,9 +178,9 @@ fn slots(backend: &dyn Backend) -> Result<Vec<(SlotId, Result<Vec<u8>, BackendEr
 }
 
 /// So that slots which ask for much work, as a hostile one may, keep nobody from the others.
-fn cheapest_first<T: AsRef<[u8]>, E>(mut slots: Vec<(SlotId, Result<T, E>)>) -> Vec<(SlotId, Result<T, E>)> {
+fn cheapest_first(mut slots: Vec<SlotObject>) -> Vec<SlotObject> {
     slots.sort_by_cached_key(|(_, object)| {
-        let info = object.as_ref().ok().and_then(|object| SlotInfo::decode(object.as_ref()).ok());
+        let info = object.as_ref().ok().and_then(|object| SlotInfo::decode(object).ok());
         info.map_or(0, |info| info.kdf.work_kib())
     });
     slots

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::Repo;
 use crate::backend::{Backend, Created, ObjectPath};
-use crate::base::ids::ChunkId;
+use crate::base::ids::{ChunkId, PackId};
 use crate::base::units::MIB;
 use crate::blob::CodedBlob;
 use crate::crypto::RepoKeys;
@@ -44,12 +44,22 @@ pub struct WrittenCounts {
     pub bytes: u64,
 }
 
+/// What was written, pack by pack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// In sum.
+    pub counts: WrittenCounts,
+    /// The packs with their lengths in bytes.
+    pub packs: Vec<(PackId, u64)>,
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     written_bytes: AtomicU64,
     written_packs: AtomicU64,
     /// Chunks that are on their way and not in the index yet.
     pending: Mutex<HashSet<ChunkId>>,
+    packs: Mutex<Vec<(PackId, u64)>>,
     failure: Mutex<Option<Error>>,
 }
 
@@ -143,7 +153,7 @@ impl PackWriter {
     }
 
     /// Writes what is left. When it returns, all that was added is durable and in index segments.
-    pub fn finish(mut self) -> Result<WrittenCounts, Error> {
+    pub fn finish(mut self) -> Result<Written, Error> {
         if let Some(pack) = lock(&self.open).take() {
             self.hand_over(pack)?;
         }
@@ -153,7 +163,7 @@ impl PackWriter {
         }
         match lock(&self.shared.failure).take() {
             Some(error) => Err(error),
-            None => Ok(self.counts()),
+            None => Ok(Written { counts: self.counts(), packs: std::mem::take(&mut *lock(&self.shared.packs)) }),
         }
     }
 }
@@ -221,6 +231,7 @@ impl Background {
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
         self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.packs).push((pack.id, pack.bytes.len() as u64));
         if !self.segment.has_room(&pack.contents) {
             self.end_segment()?;
         }

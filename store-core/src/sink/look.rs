@@ -87,6 +87,6 @@ impl Target {
 }
 
 fn standing(stat: &rustix::fs::Stat, form: Form) -> Standing {
-    let mtime = Timestamp { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 };
+    let mtime = Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 };
     Standing { form, mtime, mode: stat.st_mode & 0o7777 }
 }

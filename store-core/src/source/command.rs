@@ -84,6 +84,43 @@ impl Read for Command {
     }
 }
 
+/// What a program writes to its standard output. It is started by the first read, and unless it ends well the last read fails.
+#[derive(Debug)]
+pub struct CommandOutput {
+    words: Vec<OsString>,
+    running: Option<Command>,
+    ended: bool,
+}
+
+impl CommandOutput {
+    /// The output of the program `words[0]` with the other words as its arguments.
+    pub fn of(words: Vec<OsString>) -> Self {
+        Self { words, running: None, ended: false }
+    }
+}
+
+impl Read for CommandOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let failed = |error: CommandError| io::Error::other(crate::error::chain(&error));
+        if self.ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => Command::start(&self.words).map_err(failed)?,
+        };
+        let read = running.read(buffer);
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                running.finish().map_err(failed)?;
+            }
+            _ => self.running = Some(running),
+        }
+        read
+    }
+}
+
 impl Drop for Command {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -117,6 +154,17 @@ mod tests {
         let mut text = String::new();
         command.read_to_string(&mut text).unwrap();
         assert!(matches!(command.finish(), Err(CommandError::Failed { status, .. }) if status.code() == Some(3)));
+    }
+
+    #[test]
+    fn an_output_ends_well_only_if_its_program_does() {
+        let read = |script: &str| {
+            let mut text = String::new();
+            CommandOutput::of(["sh", "-c", script].map(OsString::from).to_vec()).read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read("echo one; echo two").unwrap(), "one\ntwo\n");
+        assert!(read("echo half; exit 3").unwrap_err().to_string().contains('3'));
+        assert!(CommandOutput::of(vec!["no-such-program-here".into()]).read(&mut [0]).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::error::SourceError;
 use crate::base::limits;
-use crate::format::entry::{Metadata, Timestamp};
+use crate::format::entry::{Kind, Metadata, Timestamp};
 use crate::linux::{proc_path, xattrs};
 
 /// What an entry is, before its content was read.
@@ -22,25 +22,8 @@ pub enum What {
     },
     /// A directory.
     Directory,
-    /// A symbolic link.
-    Symlink {
-        /// What it points to, byte for byte.
-        target: Vec<u8>,
-    },
-    /// A named pipe.
-    Fifo,
-    /// A character device.
-    CharDevice {
-        /// `st_rdev`.
-        rdev: u64,
-    },
-    /// A block device.
-    BlockDevice {
-        /// `st_rdev`.
-        rdev: u64,
-    },
-    /// A socket.
-    Socket,
+    /// What has no content to be read: links, pipes, devices, sockets, as a snapshot keeps them.
+    Other(Kind),
 }
 
 /// Looks at an entry of an opened folder without following it, nor mounting what an automounter would put there.
@@ -64,12 +47,12 @@ pub(super) fn what(folder: impl AsFd, name: &[u8], path: &Path, stat: &Stat) -> 
             if target.len() > limits::LINK_LEN {
                 return Err(SourceError::TooLarge { what: "it points to a longer path", path: path.to_path_buf() });
             }
-            What::Symlink { target }
+            What::Other(Kind::Symlink { target })
         }
-        FileType::Fifo => What::Fifo,
-        FileType::CharacterDevice => What::CharDevice { rdev: stat.st_rdev as u64 },
-        FileType::BlockDevice => What::BlockDevice { rdev: stat.st_rdev as u64 },
-        FileType::Socket => What::Socket,
+        FileType::Fifo => What::Other(Kind::Fifo),
+        FileType::CharacterDevice => What::Other(Kind::CharDevice { rdev: stat.st_rdev as u64 }),
+        FileType::BlockDevice => What::Other(Kind::BlockDevice { rdev: stat.st_rdev as u64 }),
+        FileType::Socket => What::Other(Kind::Socket),
         FileType::Unknown => {
             let source = std::io::Error::from(std::io::ErrorKind::Unsupported);
             return Err(SourceError::Unreadable { action: "tell the kind of", path: path.to_path_buf(), source });

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::*;
+use crate::format::entry::Kind;
 use crate::source::{Case, ExcludeBuilder, Selection};
 
 /// The events of a walk, one word each: `>name` enters, `<` leaves, `!` is a problem.
@@ -206,8 +207,8 @@ fn metadata_are_what_the_file_system_says() {
     let [f, g, l, p] = &found[..] else { panic!("{found:?}") };
     assert_eq!((f.meta.mode, f.meta.links, f.meta.mtime), (0o4751, 2, Timestamp { seconds: -86_400, nanos: 5 }));
     assert_eq!((f.meta.inode, f.meta.device), (g.meta.inode, g.meta.device));
-    assert_eq!(l.what, What::Symlink { target: b"to\nnowhere".to_vec() });
-    assert_eq!((&p.what, p.meta.mode), (&What::Fifo, 0o400));
+    assert_eq!(l.what, What::Other(Kind::Symlink { target: b"to\nnowhere".to_vec() }));
+    assert_eq!((&p.what, p.meta.mode), (&What::Other(Kind::Fifo), 0o400));
     assert_eq!(f.open().unwrap().metadata().0, f.meta);
     if with_attributes {
         assert_eq!(f.meta.xattrs, [(b"user.a".to_vec(), Vec::new()), (b"user.z".to_vec(), vec![7; 3000])]);

@@ -155,7 +155,7 @@ impl Checker<'_> {
 
     fn finish(mut self, seen: &Seen) -> Result<Report, Error> {
         let all_walked = self.all_walked;
-        let spare: Vec<PackId> = self.defects.frames().filter_map(|pack| self.is_spare(&pack, seen).then_some(pack)).collect();
+        let spare: Vec<PackId> = self.defects.frames().filter(|pack| self.is_spare(pack, seen)).collect();
         let is_note = |pack: Option<&PackId>, hits: usize| match pack {
             Some(pack) => hits == 0 && all_walked && spare.contains(pack),
             None => hits == 0 && all_walked,

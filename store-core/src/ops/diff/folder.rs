@@ -243,11 +243,7 @@ fn live(found: &Found) -> Entry {
     let kind = match &found.what {
         Live::File { size, .. } => Kind::File { size: *size, content: Content::Inline(Vec::new()) },
         Live::Directory => Kind::Directory { entries: None },
-        Live::Symlink { target } => Kind::Symlink { target: target.clone() },
-        Live::Fifo => Kind::Fifo,
-        Live::CharDevice { rdev } => Kind::CharDevice { rdev: *rdev },
-        Live::BlockDevice { rdev } => Kind::BlockDevice { rdev: *rdev },
-        Live::Socket => Kind::Socket,
+        Live::Other(kind) => kind.clone(),
     };
     let name = if found.name.is_empty() { found.path.as_os_str().as_bytes().to_vec() } else { found.name.clone() };
     Entry { name, kind, meta: found.meta.clone() }

@@ -67,7 +67,7 @@ fn name_tables(map: &Map, sizes: &[u8], classes: &mut [u8]) {
     let mut places = [0u16; STRIP];
     for (classes, sizes) in classes.chunks_mut(STRIP).zip(sizes.chunks(STRIP)) {
         for ((place, &class), &size) in places.iter_mut().zip(&*classes).zip(sizes) {
-            *place = (u16::from(size) & (SIZES as u16 - 1)) * CLASSES as u16 | u16::from(class) & (CLASSES as u16 - 1);
+            *place = (u16::from(size) & (SIZES as u16 - 1)) * CLASSES as u16 + (u16::from(class) & (CLASSES as u16 - 1));
         }
         for (class, &place) in classes.iter_mut().zip(&places) {
             *class = map[usize::from(place) & (SIZES * CLASSES - 1)];
