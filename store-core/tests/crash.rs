@@ -86,34 +86,45 @@ fn what_was_reported_survives_pushes_that_are_killed() {
     eprintln!("{kills} pushes killed: {before} before they reported, {after} after; {all} snapshots, all whole");
 }
 
-/// Names and lengths of what is in a folder of the repository.
+/// Names and lengths of what is in a folder of the repository. Nothing is read: a process that is to be killed in time goes on meanwhile.
 fn objects(place: &Place, folder: &str) -> Vec<(PathBuf, u64)> {
-    let root = place.repo.join(folder);
-    let files = tree_at(&root).into_iter();
-    files
-        .filter_map(|(path, thing)| matches!(thing, Thing::File(_)).then(|| (path.clone(), root.join(path).metadata().unwrap().len())))
-        .collect()
+    let (mut found, mut open) = (Vec::new(), vec![place.repo.join(folder)]);
+    while let Some(folder) = open.pop() {
+        for item in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match item.metadata().unwrap() {
+                meta if meta.is_dir() => open.push(item.path()),
+                meta => found.push((item.path(), meta.len())),
+            }
+        }
+    }
+    found
 }
 
 #[test]
 fn a_push_takes_up_what_a_killed_one_wrote_and_ends_its_session() {
     const LEN: u64 = 60_000_000;
     let folder = rig::quick_folder();
-    let place = Place::below(folder.path());
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::write(data.join("file"), Noise::new(77).bytes(LEN as usize)).unwrap();
-    drop(place.init());
-    let mut child = start_child(&place, &data, 1);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while objects(&place, "packs").len() < 4 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    let (ids, _, _) = reported(child);
+    // On a busy machine a push may end before it is killed: then another one is, elsewhere.
+    let killed = (0..10).map(|attempt| {
+        let place = Place::below(&folder.path().join(attempt.to_string()));
+        std::fs::create_dir_all(place.repo.parent().unwrap()).unwrap();
+        drop(place.init());
+        let mut child = start_child(&place, &data, 1);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while objects(&place, "packs").len() < 2 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        let _ = reported(child);
+        place
+    });
+    let place = killed.into_iter().find(|place| objects(place, "index").is_empty()).expect("a push is killed before it writes a segment");
     let left = objects(&place, "packs");
     let bytes = |packs: &[(PathBuf, u64)]| packs.iter().map(|(_, len)| len).sum::<u64>();
-    assert!(ids.is_empty() && left.len() >= 4 && objects(&place, "index").is_empty(), "{left:?}");
+    assert!(left.len() >= 2 && objects(&place, "snapshots").is_empty(), "{left:?}");
     assert_eq!(objects(&place, "sessions").len(), 1);
 
     let repo = place.open().unwrap();
