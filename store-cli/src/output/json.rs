@@ -47,6 +47,7 @@ pub(crate) enum Message<'a> {
     Change(Change<'a>),
     TensorChange(TensorChange<'a>),
     Finding(Finding<'a>),
+    Note(Finding<'a>),
     Key {
         id: String,
         label: &'a str,
@@ -272,9 +273,11 @@ pub(crate) struct Restored {
     pub(crate) total_bytes: u64,
     pub(crate) bytes_restored: u64,
     pub(crate) bytes_skipped: u64,
+    pub(crate) files_skipped: u64,
     pub(crate) files_deleted: u64,
     pub(crate) files_failed: u64,
     pub(crate) blobs_read: u64,
+    pub(crate) blobs_decoded: u64,
     pub(crate) bytes_read: u64,
     pub(crate) total_duration: f64,
     pub(crate) dry_run: bool,
@@ -294,6 +297,7 @@ pub(crate) struct Compared {
 #[derive(Debug, Serialize)]
 pub(crate) struct Checked {
     pub(crate) num_errors: u64,
+    pub(crate) num_notes: u64,
     pub(crate) snapshots: u64,
     pub(crate) packs: u64,
     pub(crate) packs_unlisted: u64,

@@ -32,6 +32,13 @@ pub(super) fn run(context: &Context, args: &Check) -> Result {
             out.line(line(finding))?;
         }
     }
+    for note in &report.notes {
+        if context.ui.json {
+            out.json(&Message::Note(object(note)))?;
+        } else if !context.ui.quiet {
+            out.line(format_args!("note: {}; no snapshot needs what is lost there, or another pack has it", line(note)))?;
+        }
+    }
     if context.ui.json {
         out.json(&Message::Checked(summary(&report)))?;
     } else if !context.ui.quiet {
@@ -81,6 +88,7 @@ fn object(finding: &Finding) -> json::Finding<'_> {
 fn summary(report: &Report) -> json::Checked {
     json::Checked {
         num_errors: report.findings.len() as u64,
+        num_notes: report.notes.len() as u64,
         snapshots: report.snapshots,
         packs: report.packs,
         packs_unlisted: report.unlisted_packs,

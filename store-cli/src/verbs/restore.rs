@@ -53,6 +53,9 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         out.line(line(&item, &report, dry_run))?;
         if args.plan {
             out.line(format_args!("reads {} in {}", size(report.read_bytes), count(report.blobs, "blob")))?;
+        } else if context.ui.verbose > 0 && !dry_run {
+            let (read, blobs) = (size(report.read_bytes), count(report.blobs, "blob"));
+            out.line(format_args!("read {read} in {blobs}, decoded {} times", report.decoded))?;
         }
     }
     out.done()?;
@@ -79,6 +82,9 @@ fn line(item: &Item, report: &Report, dry_run: bool) -> String {
     if report.kept_bytes > 0 {
         parts.push(format!("right already {}", size(report.kept_bytes)));
     }
+    if report.skipped > 0 {
+        parts.push(format!("left as it was {}", report.skipped));
+    }
     if report.deleted > 0 {
         parts.push(format!("deleted {}", report.deleted));
     }
@@ -98,9 +104,11 @@ fn summary(item: &Item, report: &Report, dry_run: bool) -> Restored {
         total_bytes: report.bytes,
         bytes_restored: report.written_bytes,
         bytes_skipped: report.kept_bytes,
+        files_skipped: report.skipped,
         files_deleted: report.deleted,
         files_failed: report.failed,
         blobs_read: report.blobs,
+        blobs_decoded: report.decoded,
         bytes_read: report.read_bytes,
         total_duration: report.duration.as_secs_f64(),
         dry_run,

@@ -5,6 +5,7 @@
 mod bench;
 mod codes;
 mod harness;
+mod heal;
 mod interrupt;
 mod keys;
 mod notices;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, in_order, locations};
 use crate::base::ids::{ChunkId, PackId, SegmentId};
 use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
@@ -11,6 +11,8 @@ use crate::format::segment::Segment;
 #[derive(Debug, Default)]
 struct Tables {
     chunks: HashMap<ChunkId, Location>,
+    /// Of chunks with several places, those that `chunks` does not give.
+    copies: HashMap<ChunkId, Vec<Location>>,
     blobs: BTreeMap<(PackNumber, u32), BlobPlace>,
     packs: Vec<(PackId, u64)>,
     numbers: HashMap<PackId, PackNumber>,
@@ -26,6 +28,11 @@ impl ChunkIndex for MemoryIndex {
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Ok(ids.iter().map(|id| tables.chunks.get(id).copied()).collect())
+    }
+
+    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(in_order(tables.chunks.get(id).into_iter().chain(tables.copies.get(id).into_iter().flatten()).copied().collect()))
     }
 
     fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
@@ -47,10 +54,10 @@ impl ChunkIndex for MemoryIndex {
             tables.packs.push((pack.id, pack.len));
             tables.numbers.insert(pack.id, number);
             for (id, location) in locations(number, pack) {
-                let copy = tables.chunks.entry(id).or_insert(location);
-                if location.depth < copy.depth {
-                    *copy = location;
-                }
+                let Some(held) = tables.chunks.insert(id, location) else { continue };
+                let (best, other) = if location.depth < held.depth { (location, held) } else { (held, location) };
+                tables.chunks.insert(id, best);
+                tables.copies.entry(id).or_default().push(other);
             }
             tables.features.extend(features(number, pack));
             for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {

@@ -63,6 +63,9 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// Where these chunks (or nodes) are; in the same order.
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError>;
 
+    /// Every place where this chunk (or node) is, the least depth first: [`find`](Self::find) gives one of them.
+    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError>;
+
     /// One blob.
     fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError>;
 
@@ -87,6 +90,13 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
 
     /// Makes what was taken in survive the process.
     fn flush(&self) -> Result<(), IndexError>;
+}
+
+/// Puts the places of one chunk in the order in which they are tried, each once.
+fn in_order(mut copies: Vec<Location>) -> Vec<Location> {
+    copies.sort_unstable_by_key(|copy| (copy.depth, copy.pack, copy.ordinal, copy.start));
+    copies.dedup();
+    copies
 }
 
 /// The locations that a pack gives: for each chunk, its blob and its place there.

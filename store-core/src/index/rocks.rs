@@ -7,10 +7,10 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+    Direction, ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, in_order, locations};
 use crate::base::ids::{ChunkId, PackId, SegmentId};
 use crate::base::units::MIB;
 use crate::base::wire::Reader;
@@ -19,16 +19,17 @@ use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
 
 const CHUNKS: &str = "chunks";
+const COPIES: &str = "copies";
 const BLOBS: &str = "blobs";
 const PACKS: &str = "packs";
 const NUMBERS: &str = "pack-numbers";
 const SEGMENTS: &str = "segments";
 const SKETCHES: &str = "sketches";
 const META: &str = "meta";
-const FAMILIES: [&str; 7] = [CHUNKS, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, META];
+const FAMILIES: [&str; 8] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
-const LAYOUT: &[u8] = b"snap chunk index 2";
+const LAYOUT: &[u8] = b"snap chunk index 3";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
 /// A file in the folder that says: damage was found while it was read.
 const DAMAGED: &str = "damaged";
@@ -151,6 +152,13 @@ fn blob_key(pack: PackNumber, ordinal: u32) -> [u8; 8] {
     (u64::from(pack) << 32 | u64::from(ordinal)).to_be_bytes()
 }
 
+fn copy_key(id: &ChunkId, location: &Location) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..32].copy_from_slice(id.as_bytes());
+    key[32..].copy_from_slice(&blob_key(location.pack, location.ordinal));
+    key
+}
+
 fn location_value(location: &Location) -> [u8; 17] {
     let mut value = [location.depth; 17];
     for (field, out) in [location.pack, location.ordinal, location.start, location.len].iter().zip(value.chunks_exact_mut(4)) {
@@ -177,6 +185,10 @@ fn read_blob(value: &[u8], pack: PackId) -> Result<BlobPlace, IndexError> {
 impl ChunkIndex for RocksIndex {
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
         self.watch(self.find_now(ids))
+    }
+
+    fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
+        self.watch(self.copies_now(id))
     }
 
     fn blob(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
@@ -225,6 +237,18 @@ impl RocksIndex {
         Ok(found)
     }
 
+    fn copies_now(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
+        let mut found: Vec<Location> = self.find_now(std::slice::from_ref(id))?.into_iter().flatten().collect();
+        for item in self.db.iterator_cf(self.family(COPIES), IteratorMode::From(id.as_bytes(), Direction::Forward)) {
+            let (key, value) = item.map_err(failure)?;
+            if !key.starts_with(id.as_bytes()) {
+                break;
+            }
+            found.push(read_location(&value)?);
+        }
+        Ok(in_order(found))
+    }
+
     fn blob_now(&self, pack: PackNumber, ordinal: u32) -> Result<Option<BlobPlace>, IndexError> {
         let Some((id, _)) = self.pack_now(pack)? else { return Ok(None) };
         let value = self.db.get_pinned_cf(self.family(BLOBS), blob_key(pack, ordinal)).map_err(failure)?;
@@ -269,11 +293,23 @@ impl RocksIndex {
         }
         // In order of their names, which is the order that they are kept in; of several copies the one of least depth.
         chunks.sort_unstable_by_key(|(id, location)| (*id, location.depth));
-        chunks.dedup_by_key(|(id, _)| *id);
+        let mut copies = Vec::new();
+        chunks.dedup_by(|later, first| {
+            let again = later.0 == first.0;
+            copies.extend(again.then_some(*later));
+            again
+        });
         let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
         let held = self.find_now(&ids)?;
-        for ((id, location), _) in chunks.iter().zip(held).filter(|((_, new), held)| held.is_none_or(|held| new.depth < held.depth)) {
-            batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(location));
+        for ((id, location), held) in chunks.into_iter().zip(held) {
+            let best = held.is_none_or(|held| location.depth < held.depth);
+            if best {
+                batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(&location));
+            }
+            copies.extend(held.map(|held| (id, if best { held } else { location })));
+        }
+        for (id, location) in &copies {
+            batch.put_cf(self.family(COPIES), copy_key(id, location), location_value(location));
         }
         // The last chunk with a feature stays, and that is the latest version of what it is part of.
         sketches.sort_by_key(|(key, _)| *key);

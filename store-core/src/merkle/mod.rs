@@ -9,4 +9,4 @@ mod tests;
 
 pub use build::{Emit, EntriesBuilder, ExtentsBuilder};
 pub use cursor::{EntriesCursor, EntriesHead, ExtentsCursor, MerkleError, NodeSource};
-pub use diff::{EntryPair, diff_entries};
+pub use diff::{EntriesDiff, EntryPair, diff_entries};

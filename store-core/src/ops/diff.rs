@@ -11,7 +11,7 @@ use crate::base::ids::NodeId;
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, Extent, Kind};
-use crate::merkle::diff_entries;
+use crate::merkle::EntriesDiff;
 use crate::repo::{Placed, Repo, StoredFile, clean};
 
 pub use tensors::{TensorChange, tensors};
@@ -120,42 +120,50 @@ impl Comparer<'_> {
             if self.options.metadata && metadata_differ(old, new) {
                 self.change(b".", What::Metadata, Some(old), Some(new))?;
             }
-            return self.lists(*old_list, *new_list, &mut Vec::new(), 0);
+            return self.lists(*old_list, *new_list);
         }
-        self.both(path, old, new, 0)
+        self.both(path, old, new)
     }
 
-    fn lists(&mut self, old: Option<NodeId>, new: Option<NodeId>, path: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
-        if old == new {
-            return Ok(());
-        }
-        if depth >= limits::TREE_DEPTH {
-            return Err(Error::new(ErrorKind::Damage, "directories lie within each other deeper than any writer makes them"));
-        }
-        let above = path.len();
-        diff_entries(self.repo, old, new, &mut |pair| {
+    /// What is in two directories, level by level.
+    fn lists(&mut self, old: Option<NodeId>, new: Option<NodeId>) -> Result<(), Error> {
+        let mut path = Vec::new();
+        let mut levels = vec![(0, EntriesDiff::new(self.repo, old, new))];
+        while let Some((len, level)) = levels.last_mut() {
+            path.truncate(*len);
+            let Some(pair) = level.next()? else {
+                levels.pop();
+                continue;
+            };
             let name = pair.old.as_ref().or(pair.new.as_ref()).map(|entry| &entry.name[..]).unwrap_or_default();
-            if above > 0 {
+            if !path.is_empty() {
                 path.push(b'/');
             }
             path.extend_from_slice(name);
             match (&pair.old, &pair.new) {
-                (Some(old), Some(new)) => self.both(path, old, new, depth)?,
-                (Some(old), None) => self.one(path, old, What::Removed)?,
-                (None, Some(new)) => self.one(path, new, What::Added)?,
+                (Some(old), Some(new)) => {
+                    self.both(&path, old, new)?;
+                    let (Kind::Directory { entries: old }, Kind::Directory { entries: new }) = (&old.kind, &new.kind) else { continue };
+                    if old == new {
+                        continue;
+                    }
+                    if levels.len() >= limits::TREE_DEPTH {
+                        return Err(Error::new(ErrorKind::Damage, "directories lie within each other deeper than any writer makes them"));
+                    }
+                    levels.push((path.len(), EntriesDiff::new(self.repo, *old, *new)));
+                }
+                (Some(old), None) => self.one(&path, old, What::Removed)?,
+                (None, Some(new)) => self.one(&path, new, What::Added)?,
                 (None, None) => {}
             }
-            path.truncate(above);
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
-    fn both(&mut self, path: &[u8], old: &Entry, new: &Entry, depth: usize) -> Result<(), Error> {
+    /// An entry that both have; of two directories not what is in them.
+    fn both(&mut self, path: &[u8], old: &Entry, new: &Entry) -> Result<(), Error> {
         match (&old.kind, &new.kind) {
-            (Kind::Directory { entries: old_list }, Kind::Directory { entries: new_list }) => {
-                self.metadata(path, old, new)?;
-                self.lists(*old_list, *new_list, &mut path.to_vec(), depth + 1)
-            }
+            (Kind::Directory { .. }, Kind::Directory { .. }) => self.metadata(path, old, new),
             (Kind::File { .. }, Kind::File { .. }) => {
                 if same_bytes(self.repo, old, new)? {
                     self.metadata(path, old, new)

@@ -87,6 +87,9 @@ pub(super) struct Assembler<'a, 's, 'scope> {
     /// What came compressed.
     compressed: BTreeMap<Compressed, Notice>,
     root: Option<NodeId>,
+    /// Bytes of the file that is being assembled, and the most that was ever told: counts only grow, though a file may be read again.
+    partial: u64,
+    told: u64,
     /// Patterns that nothing matched yet, each with its place.
     unmet: Vec<(usize, &'a Excludes)>,
 }
@@ -116,6 +119,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             read_bytes: 0,
             compressed: BTreeMap::new(),
             root: None,
+            partial: 0,
+            told: 0,
             unmet: require.iter().enumerate().collect(),
         }
     }
@@ -136,7 +141,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                 Item::Ready(entry, same) => self.ready(*entry, same)?,
                 Item::Batch(files) => {
                     let (files, permit) = files.recv().map_err(|_| worker_gone())?;
-                    files.into_iter().try_for_each(|file| self.whole(file))?;
+                    for file in files {
+                        self.whole(file)?;
+                        self.report();
+                    }
                     drop(permit);
                 }
                 Item::Begin(file) => {
@@ -169,13 +177,14 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes, unmet })
     }
 
-    fn report(&self) {
+    fn report(&mut self) {
+        self.told = self.told.max(self.totals.bytes + self.partial);
         let (totals, written) = (&self.totals, (self.written)());
         self.monitor.progress(&Progress {
             files_done: totals.files,
             files_total: self.expected.files.max(totals.files),
-            bytes_done: totals.bytes,
-            bytes_total: self.expected.bytes.max(totals.bytes),
+            bytes_done: self.told,
+            bytes_total: self.expected.bytes.max(self.told),
             new_bytes: self.store.counts.bytes,
             stored_bytes: written.bytes,
         });
@@ -253,7 +262,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), &|| None, &mut |cut| self.add_cut(&mut list, cut).map_err(FileError::Repo))?;
+        read_again(&context, &Arc::new(again), &|| None, &mut |cut| {
+            self.report();
+            self.add_cut(&mut list, cut).map_err(FileError::Repo)
+        })?;
         Ok((list, meta))
     }
 
@@ -266,6 +278,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
             notice.bytes += size;
         }
         let content = self.end_list(list)?;
+        self.partial = 0;
         self.totals.files += 1;
         self.totals.bytes += size;
         if replaces {
@@ -301,6 +314,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
 
     fn add_extent(&mut self, list: &mut FileList, extent: Extent) -> Result<(), Error> {
         list.size += extent.len();
+        self.partial = list.size;
         let (keys, store) = (self.keys, &mut self.store);
         let mut emit = |id, bytes: Vec<u8>| store.node(id, &bytes);
         match &mut list.long {

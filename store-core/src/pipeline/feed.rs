@@ -192,7 +192,7 @@ impl TreeFeeder<'_, '_, '_> {
             Ok(entry) => Ok(entry),
             Err(error) => {
                 // A damaged parent costs reading its files again; it does not stop a push.
-                let message = format!("the parent snapshot cannot be read here, so all is read again: {error}");
+                let message = format!("the parent snapshot cannot be read here, so all is read again: {}", chain(&error));
                 self.parents.iter_mut().for_each(|parent| *parent = None);
                 self.send(Item::Problem(Warning { item: "parent snapshot".into(), message }))?;
                 Ok(None)
@@ -216,7 +216,7 @@ impl TreeFeeder<'_, '_, '_> {
         let old = self.in_parent(&found.name)?;
         let kind = match found.what {
             What::File { size, .. } => {
-                if let Some(old) = old.as_ref().filter(|old| !self.feed.force && is_unchanged(old, &found.meta, size)) {
+                if let Some(old) = old.as_ref().filter(|old| self.is_taken_over(old, &found.meta, size)) {
                     let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
                     return self.ready(entry, true);
                 }
@@ -228,6 +228,12 @@ impl TreeFeeder<'_, '_, '_> {
         let entry = Entry { name: found.name, kind, meta: found.meta };
         let same = old.is_some_and(|old| old == entry);
         self.ready(entry, same)
+    }
+
+    /// Whether a file needs no reading: nothing says that it changed, and all that the parent has of it is held.
+    fn is_taken_over(&self, old: &Entry, meta: &Metadata, size: u64) -> bool {
+        let known = &self.feed.context.known;
+        !self.feed.force && is_unchanged(old, meta, size) && known.has_file(self.feed.repo, old)
     }
 
     fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Gone> {

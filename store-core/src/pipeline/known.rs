@@ -6,11 +6,15 @@ use std::sync::Arc;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
+use crate::format::entry::{Entry, Extent};
 use crate::format::pack::Sketch;
 use crate::index::{ChunkIndex as _, Location, PackNumber, RocksIndex};
-use crate::repo::Repo;
+use crate::repo::{Damaged, Repo, StoredFile};
 
-/// The index, less the packs that are not there.
+/// Chunks that are looked up at a time.
+const LOOK_UP: usize = 1024;
+
+/// The index, less what is not there or known to be damaged.
 #[derive(Debug)]
 pub(super) struct KnownChunks {
     index: Arc<RocksIndex>,
@@ -18,8 +22,10 @@ pub(super) struct KnownChunks {
     gone: HashSet<PackNumber>,
     /// Whether packs or index segments are missing. Then nothing is taken over that was not looked up.
     incomplete: bool,
-    /// Blobs whose chain of bases leads to what is missing: they are there and cannot be decoded.
+    /// Blobs that cannot be decoded: damaged ones, and those whose chain of bases leads to what is damaged or missing.
     broken: HashSet<(PackNumber, u32)>,
+    /// Packs with a damaged footer. Their chunks can be read, and are stored again where they are met.
+    unsound: HashSet<PackNumber>,
 }
 
 impl KnownChunks {
@@ -28,16 +34,24 @@ impl KnownChunks {
         let index = repo.index()?;
         let listed = repo.backend.list(Folder::Packs)?;
         let exist: HashMap<PackId, u64> = listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
-        let mut gone = HashSet::new();
+        let damage = repo.damage();
+        let (mut gone, mut broken, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
         for number in 0.. {
             let Some((id, len)) = index.pack(number)? else { break };
             // One of another length was cut short or overwritten: nothing in it is to be relied on.
             if exist.get(&id) != Some(&len) {
                 gone.insert(number);
             }
+            for part in damage.0.get(&id).into_iter().flatten() {
+                match part {
+                    Damaged::Blob(ordinal) => _ = broken.insert((number, *ordinal)),
+                    Damaged::Frame => _ = unsound.insert(number),
+                }
+            }
         }
-        let mut known = Self { index, incomplete: repo.index.is_incomplete() || !gone.is_empty(), gone, broken: HashSet::new() };
-        if known.incomplete {
+        let incomplete = repo.index.is_incomplete() || !gone.is_empty();
+        let mut known = Self { index, incomplete, gone, broken, unsound };
+        if known.incomplete || !known.broken.is_empty() {
             known.find_broken()?;
         }
         Ok(known)
@@ -46,6 +60,11 @@ impl KnownChunks {
     /// Whether packs or index segments are missing.
     pub(super) fn is_incomplete(&self) -> bool {
         self.incomplete
+    }
+
+    /// Whether all that the index names can be relied on.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.incomplete && self.broken.is_empty() && self.unsound.is_empty()
     }
 
     /// Follows the chains of bases, the shortest first.
@@ -57,8 +76,9 @@ impl KnownChunks {
             }
         })?;
         coded.sort_unstable_by_key(|(depth, ..)| *depth);
-        for (_, pack, ordinal, bases) in coded {
-            if !self.has(&bases)?.into_iter().all(|held| held) {
+        for (depth, pack, ordinal, bases) in coded {
+            let found = self.choose(&bases, &|location| self.is_readable(location) && location.depth < depth)?;
+            if found.iter().any(Option::is_none) {
                 self.broken.insert((pack, ordinal));
             }
         }
@@ -67,13 +87,53 @@ impl KnownChunks {
 
     /// For each chunk, whether it is held.
     pub(super) fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
-        Ok(self.locate(ids)?.iter().map(Option::is_some).collect())
+        let found = self.choose(ids, &|location| self.is_readable(location) && !self.unsound.contains(&location.pack))?;
+        Ok(found.iter().map(Option::is_some).collect())
     }
 
-    /// Where these chunks are, as far as they are held.
+    /// Whether a chunk was held, and can no longer be relied on.
+    pub(super) fn is_lost(&self, id: ChunkId) -> Result<bool, Error> {
+        Ok(!self.is_whole() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
+    }
+
+    /// Whether all of a stored file can be relied on: its chunks, and the nodes that list them.
+    pub(super) fn has_file(&self, repo: &Repo, entry: &Entry) -> bool {
+        // What cannot be read is not held.
+        self.is_whole() || self.has_extents(repo, entry).unwrap_or(false)
+    }
+
+    fn has_extents(&self, repo: &Repo, entry: &Entry) -> Result<bool, Error> {
+        let Some(file) = StoredFile::new(repo, entry) else { return Ok(true) };
+        let all = |ids: &[ChunkId]| Ok::<_, Error>(self.has(ids)?.into_iter().all(|held| held));
+        if !all(&file.nodes()?)? {
+            return Ok(false);
+        }
+        let mut extents = file.extents(0)?;
+        let mut ids = Vec::new();
+        while let Some(placed) = extents.next()? {
+            if let Extent::Chunk { id, .. } = placed.extent {
+                ids.push(id);
+            }
+            if ids.len() >= LOOK_UP && !all(&std::mem::take(&mut ids))? {
+                return Ok(false);
+            }
+        }
+        all(&ids)
+    }
+
+    /// Where these chunks are, as far as they can be read.
     pub(super) fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
+        self.choose(ids, &|location| self.is_readable(location))
+    }
+
+    /// For each chunk, the first of its places that will do.
+    fn choose(&self, ids: &[ChunkId], will_do: &dyn Fn(&Location) -> bool) -> Result<Vec<Option<Location>>, Error> {
         let mut found = self.index.find(ids)?;
-        found.iter_mut().for_each(|location| *location = location.filter(|location| self.is_readable(location)));
+        for (id, location) in ids.iter().zip(&mut found) {
+            if location.is_some_and(|location| !will_do(&location)) {
+                *location = self.index.copies(id)?.into_iter().find(will_do);
+            }
+        }
         Ok(found)
     }
 

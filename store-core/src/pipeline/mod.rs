@@ -12,15 +12,15 @@ mod cut;
 mod feed;
 mod known;
 mod parent;
+mod restore;
 mod store;
-mod write;
 
 use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
 pub(crate) use cut::{detect_with, regions_of};
+pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
 pub use store::NewCounts;
-pub(crate) use write::{FileSlot, RestoreBatch, RestoreContext};
 
 use assemble::Assembler;
 use base::BaseFinder;

@@ -34,6 +34,8 @@ pub(super) struct Group {
     pub(super) dtype: Option<Dtype>,
     /// The file that the first of them comes from, where anybody wants to know.
     pub(super) path: Option<Arc<str>>,
+    /// Coded without bases: these replace what was lost, and must do as bases for all that was coded against that.
+    pub(super) whole: bool,
 }
 
 impl Group {
@@ -83,8 +85,8 @@ pub(super) struct BlobStore<'s, 'scope> {
     shared: Arc<CodingShared<'scope>>,
     coding: Budget,
     blob_len: usize,
-    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best.
-    groups: HashMap<Option<Dtype>, Group>,
+    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best; apart from these, what replaces lost chunks.
+    groups: HashMap<(Option<Dtype>, bool), Group>,
     nodes: Group,
     /// The file that is being stored, where anybody wants to know.
     path: Option<Arc<str>>,
@@ -109,7 +111,7 @@ pub(super) struct CodingShared<'r> {
 impl CodingShared<'_> {
     /// Codes a group as one blob; as two where some segments of a tensor have a base and others have none.
     fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
-        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data) else {
+        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data && !group.whole) else {
             let ways = BaseWays { none: group.ids.len() as u64, ..BaseWays::default() };
             return self.code_one(kind, group, Vec::new(), None, ways);
         };
@@ -214,9 +216,10 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         }
         self.counts.chunks += 1;
         self.counts.bytes += bytes.len() as u64;
-        let group = self.groups.entry(dtype).or_default();
+        let whole = self.shared.context.known.is_lost(id)?;
+        let group = self.groups.entry((dtype, whole)).or_default();
         let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
-        group.dtype = dtype;
+        (group.dtype, group.whole) = (dtype, whole);
         if group.ids.is_empty() {
             group.path.clone_from(&self.path);
         }

@@ -1,4 +1,7 @@
-//! The order of a restore: the bytes wanted, grouped by blob, blobs by pack, so that each blob is read and decoded once.
+//! The plan of a restore: the bytes wanted, grouped by blob, with the blobs that those are coded against, so that each is read and decoded
+//! once, bases before what is coded against them, and kept no longer than something needs it.
+
+use std::collections::HashMap;
 
 /// A run of a file that one chunk fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,35 +20,113 @@ pub struct Want {
     pub offset: u64,
 }
 
-/// One blob to be read, with what it is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlobRead<'w> {
-    /// The pack that holds it.
-    pub pack: u32,
-    /// Which blob of it.
-    pub ordinal: u32,
-    /// Its chunks that are wanted, in the order of their place in the blob.
+/// A blob, by the number of its pack and its ordinal there.
+pub type BlobKey = (u32, u32);
+
+/// One blob to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedBlob<'w> {
+    /// Which.
+    pub key: BlobKey,
+    /// Its chunks that are wanted, in the order of their place in it. None when it is needed as a base alone.
     pub wants: &'w [Want],
+    /// The blobs of the plan that it is coded against, each once.
+    pub bases: Vec<u32>,
+    /// How many blobs of the plan are coded against it.
+    pub users: u32,
 }
 
-/// Puts the wants in the order in which packs are read best, and groups them by blob.
-pub fn blob_reads(wants: &mut [Want]) -> Vec<BlobRead<'_>> {
-    wants.sort_unstable_by_key(|want| (want.pack, want.ordinal, want.start, want.file, want.offset));
-    let same_blob = |a: &Want, b: &Want| (a.pack, a.ordinal) == (b.pack, b.ordinal);
-    wants.chunk_by(same_blob).map(|wants| BlobRead { pack: wants[0].pack, ordinal: wants[0].ordinal, wants }).collect()
+impl PlannedBlob<'_> {
+    /// Whether it is wanted itself, and needed as a base.
+    pub fn is_wanted_base(&self) -> bool {
+        self.users > 0 && !self.wants.is_empty()
+    }
+}
+
+/// Which blobs are read. A blob is named by its place in `blobs`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan<'w> {
+    /// Those with wants first, in the order of packs; then those that are bases alone.
+    pub blobs: Vec<PlannedBlob<'w>>,
+    numbers: HashMap<BlobKey, u32>,
+}
+
+impl<'w> Plan<'w> {
+    /// Plans the wants, which are put in order. `bases_of` names the blobs that a blob is coded against; it must lead to no cycle, which
+    /// is so when it names only blobs of less depth.
+    ///
+    /// # Errors
+    /// Those of `bases_of`.
+    pub fn new<E>(wants: &'w mut [Want], bases_of: &mut dyn FnMut(BlobKey) -> Result<Vec<BlobKey>, E>) -> Result<Self, E> {
+        wants.sort_unstable_by_key(|want| (want.pack, want.ordinal, want.start, want.file, want.offset));
+        let mut plan = Self::default();
+        for wants in wants.chunk_by(|a, b| (a.pack, a.ordinal) == (b.pack, b.ordinal)) {
+            plan.add((wants[0].pack, wants[0].ordinal), wants);
+        }
+        let mut next = 0;
+        while let Some(key) = plan.blobs.get(next).map(|blob| blob.key) {
+            let mut bases: Vec<u32> = Vec::new();
+            for base in bases_of(key)? {
+                let number = plan.number(base).unwrap_or_else(|| plan.add(base, &[]));
+                bases.push(number);
+            }
+            bases.sort_unstable();
+            bases.dedup();
+            bases.iter().for_each(|base| plan.blobs[*base as usize].users += 1);
+            plan.blobs[next].bases = bases;
+            next += 1;
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, key: BlobKey, wants: &'w [Want]) -> u32 {
+        let number = self.blobs.len() as u32;
+        self.blobs.push(PlannedBlob { key, wants, bases: Vec::new(), users: 0 });
+        self.numbers.insert(key, number);
+        number
+    }
+
+    /// The number of a blob.
+    pub fn number(&self, key: BlobKey) -> Option<u32> {
+        self.numbers.get(&key).copied()
+    }
+
+    /// Where to start: the blobs that nothing is coded against, in the order of packs. All others are bases of these, and come when one
+    /// of these needs them, if it can be read at all: so a base is there for what follows, and for no longer than that.
+    pub fn starts(&self) -> Vec<u32> {
+        (0..self.blobs.len() as u32).filter(|number| self.blobs[*number as usize].users == 0).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn want(pack: u32, ordinal: u32, start: u32, file: u32) -> Want {
+        Want { pack, ordinal, start, len: 1, file, offset: 0 }
+    }
+
+    fn plan<'w>(wants: &'w mut [Want], edges: &[(BlobKey, BlobKey)]) -> Plan<'w> {
+        let mut bases_of = |key| Ok::<_, ()>(edges.iter().filter(|(from, _)| *from == key).map(|(_, to)| *to).collect());
+        Plan::new(wants, &mut bases_of).unwrap()
+    }
+
     #[test]
     fn each_blob_is_read_once_in_the_order_of_the_packs() {
-        let want = |pack, ordinal, start, file| Want { pack, ordinal, start, len: 1, file, offset: 0 };
         let mut wants = [want(1, 5, 0, 0), want(0, 2, 9, 1), want(1, 5, 3, 2), want(0, 2, 0, 3), want(0, 1, 0, 4)];
-        let reads = blob_reads(&mut wants);
-        let order: Vec<_> =
-            reads.iter().map(|read| (read.pack, read.ordinal, read.wants.iter().map(|w| w.file).collect::<Vec<_>>())).collect();
-        assert_eq!(order, [(0, 1, vec![4]), (0, 2, vec![3, 1]), (1, 5, vec![0, 2])]);
+        let plan = plan(&mut wants, &[]);
+        let order: Vec<_> = plan.blobs.iter().map(|blob| (blob.key, blob.wants.iter().map(|w| w.file).collect::<Vec<_>>())).collect();
+        assert_eq!(order, [((0, 1), vec![4]), ((0, 2), vec![3, 1]), ((1, 5), vec![0, 2])]);
+        assert_eq!(plan.starts(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_base_is_planned_once_and_counts_its_users() {
+        let mut wants = [want(3, 0, 0, 0), want(3, 1, 0, 0), want(1, 0, 0, 0)];
+        let edges = [((3, 0), (2, 0)), ((3, 1), (2, 0)), ((3, 1), (2, 0)), ((3, 1), (1, 0)), ((2, 0), (1, 0))];
+        let plan = plan(&mut wants, &edges);
+        let found: Vec<_> = plan.blobs.iter().map(|blob| (blob.key, blob.wants.len(), blob.bases.clone(), blob.users)).collect();
+        assert_eq!(found, [((1, 0), 1, vec![], 2), ((3, 0), 1, vec![3], 0), ((3, 1), 1, vec![0, 3], 0), ((2, 0), 0, vec![0], 2),]);
+        assert_eq!(plan.starts(), [1, 2]);
     }
 }

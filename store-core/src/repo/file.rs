@@ -12,8 +12,9 @@ use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Content, Entry, Extent, Kind};
+use crate::format::node::Node;
 use crate::index::{ChunkIndex as _, Location};
-use crate::merkle::ExtentsCursor;
+use crate::merkle::{ExtentsCursor, NodeSource as _};
 use crate::pipeline::detect_with;
 use crate::tensor::Layout;
 
@@ -82,6 +83,24 @@ impl<'r> StoredFile<'r> {
         let mut extents = Extents { list: List::of(self.repo, &self.content), size: self.size, next: 0 };
         extents.skip(offset)?;
         Ok(extents)
+    }
+
+    /// The nodes of its list of extents, by the ids under which the index has them; none while that is short.
+    pub(crate) fn nodes(&self) -> Result<Vec<ChunkId>, Error> {
+        let mut found = Vec::new();
+        let Content::List(root) = self.content else { return Ok(found) };
+        let mut open = vec![root];
+        while let Some(id) = open.pop() {
+            found.push(ChunkId::from_bytes(*id.as_bytes()));
+            if let Node::ExtentsInner { children, level } = self.repo.node(&id)? {
+                // Leaves are named by their parent, and need not be read.
+                match level {
+                    1 => found.extend(children.iter().map(|child| ChunkId::from_bytes(*child.id.as_bytes()))),
+                    _ => open.extend(children.into_iter().map(|child| child.id)),
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Fills `buffer` with the bytes from `offset`.

@@ -1,6 +1,7 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
 mod adopt;
+mod damage;
 mod derived;
 mod file;
 mod open;
@@ -15,10 +16,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use adopt::Adopted;
+pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
+pub(crate) use reader::Decoded;
 pub use reader::ReadError;
 pub(crate) use scratch::{Sample, Scratch, Taken, path_of};
 pub use session::SessionHandle;
@@ -56,6 +59,11 @@ impl MemoryPlan {
     pub fn new(total: usize) -> Self {
         let total = total.max(64 * MIB);
         Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
+    }
+
+    /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.
+    pub fn bases(&self) -> usize {
+        self.pack + self.read_ahead
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reading blobs, chunks and nodes. What is handed out was opened, decoded and has the id that it was asked for by.
+//! Reading blobs, chunks and nodes. What is handed out was opened, decoded and has the id that it was asked for by. What several packs
+//! hold is read from another one when the first is damaged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
-use crate::index::{BlobPlace, ChunkIndex as _, Location};
+use crate::index::{BlobPlace, ChunkIndex as _, IndexError, Location, RocksIndex};
 use crate::merkle::NodeSource;
 
 /// A blob, chunk or node that cannot be read.
@@ -26,7 +27,7 @@ pub enum ReadError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The bytes do not open.
-    #[error("{object}, {len} bytes from {offset}: {source}")]
+    #[error("{object}, {len} bytes from {offset}")]
     Object {
         /// Which pack.
         object: String,
@@ -38,7 +39,7 @@ pub enum ReadError {
         source: ObjectError,
     },
     /// The bytes open and do not decode.
-    #[error("{object}, {len} bytes from {offset}: {source}")]
+    #[error("{object}, {len} bytes from {offset}")]
     Decode {
         /// Which pack.
         object: String,
@@ -79,7 +80,10 @@ impl From<ReadError> for Error {
 }
 
 type BlobKey = (PackId, u32);
-type Decoded = Arc<Vec<u8>>;
+/// The plain bytes of a blob.
+pub(crate) type Decoded = Arc<Vec<u8>>;
+/// Gives the blob at a location.
+pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError> + 'b;
 
 /// Decoded blobs and opened packs, within a budget.
 #[derive(Debug)]
@@ -155,41 +159,55 @@ impl Repo {
 
     /// Reads, opens and decodes one blob, past the cache. Its chunks are not compared with their ids yet.
     pub(crate) fn read_blob(&self, place: &BlobPlace, ordinal: u32) -> Result<Vec<u8>, ReadError> {
-        let path = ObjectPath::Pack(place.pack);
-        let sealed = self.backend.read_range(&path, place.offset, place.frame.sealed_len as usize)?;
-        self.decode_blob(place, ordinal, sealed)
+        self.decode_blob(place, ordinal, self.read_sealed(place)?)
+    }
+
+    /// Reads one blob's sealed bytes.
+    pub(crate) fn read_sealed(&self, place: &BlobPlace) -> Result<Vec<u8>, ReadError> {
+        Ok(self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, place.frame.sealed_len as usize)?)
     }
 
     /// Opens and decodes one blob's sealed bytes.
-    pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, mut sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
+        self.decode_blob_with(place, ordinal, sealed, &mut |location| self.blob_bytes(location).map(|(bytes, _)| bytes))
+    }
+
+    /// The same, with blobs that it is coded against from `base`.
+    pub(crate) fn decode_blob_with(
+        &self,
+        place: &BlobPlace,
+        ordinal: u32,
+        mut sealed: Vec<u8>,
+        base: &mut BaseBlob<'_>,
+    ) -> Result<Vec<u8>, ReadError> {
         let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
         let opened = self.opener(&place.pack)?.open_blob(ordinal, &place.frame, &mut sealed);
         opened.map_err(|source| ReadError::Object { object: object(), offset, len, source })?;
-        let bases = self.read_bases(place)?;
+        let bases = self.read_bases(place, base)?;
         blob::decode(&place.frame, sealed, &bases).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
     }
 
     /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
-    fn read_bases(&self, place: &BlobPlace) -> Result<Vec<u8>, ReadError> {
+    fn read_bases(&self, place: &BlobPlace, base: &mut BaseBlob<'_>) -> Result<Vec<u8>, ReadError> {
         let mut bytes = Vec::new();
         if place.frame.bases.is_empty() {
             return Ok(bytes);
         }
-        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
-        let locations = index.find(&place.frame.bases).map_err(|error| ReadError::Index(error.to_string()))?;
-        for (id, location) in place.frame.bases.iter().zip(locations) {
+        for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases).map_err(index_failed)?) {
             let location = location.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            let (base, place_of_base) = self.blob_at(&location)?;
-            let base = match base {
-                Some(base) => base,
-                None if place_of_base.frame.depth < place.frame.depth => self.load(&place_of_base, location.ordinal)?,
-                None => {
+            let mut read = |location: &Location| {
+                if location.depth >= place.frame.depth {
                     let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
                     let object = ObjectPath::Pack(place.pack).to_string();
                     return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
                 }
+                Ok((base(location)?, *location))
             };
-            let slice = chunk_of(&base, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            let (blob, location) = match read(&location) {
+                Ok(found) => found,
+                Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error)?,
+            };
+            let slice = chunk_of(&blob, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             if bytes.len() + slice.len() > limits::BASES_LEN {
                 return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
             }
@@ -198,14 +216,23 @@ impl Repo {
         Ok(bytes)
     }
 
+    /// What `read` gets of a chunk from a place other than the one that failed.
+    fn elsewhere<T>(&self, id: &ChunkId, failed: &Location, read: &mut dyn FnMut(&Location) -> Result<T, ReadError>) -> Option<T> {
+        let copies = self.index_now().ok()?.copies(id).ok()?;
+        copies.iter().filter(|copy| (copy.pack, copy.ordinal) != (failed.pack, failed.ordinal)).find_map(|copy| read(copy).ok())
+    }
+
+    fn index_now(&self) -> Result<Arc<RocksIndex>, ReadError> {
+        self.index().map_err(|error| ReadError::Index(error.to_string()))
+    }
+
     fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
-        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
-        let place = index.blob(location.pack, location.ordinal).map_err(|error| ReadError::Index(error.to_string()))?;
+        let place = self.index_now()?.blob(location.pack, location.ordinal).map_err(index_failed)?;
         let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
         Ok((self.reader.cached(&(place.pack, location.ordinal)), place))
     }
 
-    fn load(&self, place: &BlobPlace, ordinal: u32) -> Result<Arc<Vec<u8>>, ReadError> {
+    fn load(&self, place: &BlobPlace, ordinal: u32) -> Result<Decoded, ReadError> {
         // Nodes of a scratch repository are kept, its data is not.
         let elsewhere = self.scratch.as_ref().filter(|_| place.frame.kind == BlobKind::Data);
         let bytes = Arc::new(match elsewhere {
@@ -217,7 +244,7 @@ impl Repo {
     }
 
     /// The plain bytes of the blob at `location`, from the cache or from its pack.
-    fn blob_bytes(&self, location: &Location) -> Result<(Arc<Vec<u8>>, PackId), ReadError> {
+    pub(crate) fn blob_bytes(&self, location: &Location) -> Result<(Decoded, PackId), ReadError> {
         let (cached, place) = self.blob_at(location)?;
         let bytes = match cached {
             Some(bytes) => bytes,
@@ -228,22 +255,36 @@ impl Repo {
 
     /// One chunk, compared with its id.
     pub fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>, ReadError> {
-        let (location, blob, pack) = self.locate(id)?;
-        let bytes = chunk_of(&blob, &location).unwrap_or_default();
-        if self.keys.chunk_id(bytes) != *id {
-            return Err(ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("chunk {id}") });
-        }
-        Ok(bytes.to_vec())
+        self.named(id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id)
     }
 
     /// The bytes of one node, compared with its id.
     pub fn node_bytes(&self, id: &NodeId) -> Result<Vec<u8>, ReadError> {
-        let (location, blob, pack) = self.locate(&ChunkId::from_bytes(*id.as_bytes()))?;
-        let bytes = chunk_of(&blob, &location).unwrap_or_default();
-        if self.keys.node_id(bytes) != *id {
-            return Err(ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("node {id}") });
+        self.named(&ChunkId::from_bytes(*id.as_bytes()), "node", &|bytes| self.keys.node_id(bytes) == *id)
+    }
+
+    /// What has this id by `is_it`: from the place that the index names, and when that is damaged from any other.
+    fn named(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
+        let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
+        let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
+        let mut read = |location: &Location| self.read_named(location, id, what, is_it);
+        match read(&location) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error),
         }
-        Ok(bytes.to_vec())
+    }
+
+    fn read_named(&self, location: &Location, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
+        let (blob, pack) = self.blob_bytes(location)?;
+        let bytes = chunk_of(&blob, location).filter(|bytes| is_it(bytes));
+        bytes
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("{what} {id}") })
+    }
+
+    /// One chunk, compared with its id, from another place than `failed`, if there is one that can be read.
+    pub(crate) fn other_copy(&self, id: &ChunkId, failed: &Location) -> Option<Vec<u8>> {
+        self.elsewhere(id, failed, &mut |copy| self.read_named(copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id))
     }
 
     /// How the blob at `location` is coded.
@@ -268,14 +309,10 @@ impl Repo {
         let bytes = chunk_of(&blob, location).ok_or_else(|| ReadError::Unknown("a base".into()))?;
         Ok((self.keys.chunk_id(bytes), bytes.to_vec()))
     }
+}
 
-    fn locate(&self, id: &ChunkId) -> Result<(Location, Arc<Vec<u8>>, PackId), ReadError> {
-        let index = self.index().map_err(|error| ReadError::Index(error.to_string()))?;
-        let found = index.find(std::slice::from_ref(id)).map_err(|error| ReadError::Index(error.to_string()))?;
-        let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(id.to_string()))?;
-        let (blob, pack) = self.blob_bytes(&location)?;
-        Ok((location, blob, pack))
-    }
+fn index_failed(error: IndexError) -> ReadError {
+    ReadError::Index(error.to_string())
 }
 
 /// The bytes of a chunk within its blob.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::error::{SinkError, Warning};
@@ -53,6 +53,32 @@ impl TargetFile {
     /// Fills `buffer` from `offset`. A file that ends before is an error of kind `UnexpectedEof`.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+
+    /// Whether the `len` bytes from `offset` are there and zero. What the file system knows to be a hole is not read.
+    pub fn is_zero(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let end = offset.saturating_add(len);
+        let mut at = offset;
+        let mut buffer = vec![0; len.min(ZEROS.len() as u64) as usize];
+        while at < end {
+            at = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(data) => data,
+                // No data up to the end of the file, wherever that is.
+                Err(Errno::NXIO) => return Ok(self.file.metadata()?.len() >= end),
+                // The file system does not tell.
+                Err(_) => at,
+            };
+            if at >= end {
+                break;
+            }
+            let some = (end - at).min(buffer.len() as u64) as usize;
+            self.file.read_exact_at(&mut buffer[..some], at)?;
+            if buffer[..some].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += some as u64;
+        }
+        Ok(true)
     }
 
     /// Writes all of `bytes` at `offset`.

@@ -56,6 +56,13 @@ impl Target {
         }
     }
 
+    /// Gives a folder its permission bits back, which were widened to make things in it.
+    pub fn set_folder_mode(&self, path: &TargetPath, mode: u32) -> Result<(), SinkError> {
+        let folder = self.place(path)?;
+        set_mode(Handle::Entry { inode: folder.as_fd(), folder: folder.as_fd(), name: b".", is_link: false }, mode)
+            .map_err(|error| SinkError::at("set the mode of", path, error))
+    }
+
     /// Gives folders their metadata, the deepest first: what is done in a folder changes its times, and its mode may forbid it.
     /// One that fails does not keep the others from theirs.
     pub fn finish_directories(&self, mut directories: Vec<(TargetPath, Metadata)>) -> (Vec<Warning>, Vec<SinkError>) {

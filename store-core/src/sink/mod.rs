@@ -12,6 +12,7 @@
 mod beneath;
 mod error;
 mod file;
+mod look;
 mod metadata;
 mod path;
 mod place;
@@ -20,6 +21,7 @@ mod remove;
 pub use beneath::Target;
 pub use error::{SinkError, Warning};
 pub use file::TargetFile;
+pub use look::{Form, Standing};
 pub use path::TargetPath;
 pub use place::{Existing, Listed};
 

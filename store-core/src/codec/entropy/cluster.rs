@@ -152,24 +152,27 @@ fn merge(sums: &mut Vec<Vec<u32>>, owner: &mut [usize]) {
     }
     let own = |counts: &[u32]| entropy(counts) + table_cost(counts);
     let mut costs: Vec<u64> = sums.iter().map(|sum| own(sum)).collect();
+    let change_of = |sums: &[Vec<u32>], costs: &[u64], a: usize, b: usize| {
+        let both: Vec<u32> = sums[a].iter().zip(&sums[b]).map(|(x, y)| x + y).collect();
+        own(&both) as i64 - (costs[a] + costs[b]) as i64
+    };
+    // What merging would change, for each table and each one before it. A merge changes only what the merged tables are part of.
+    let mut changes: Vec<Vec<i64>> = (0..sums.len()).map(|b| (0..b).map(|a| change_of(sums, &costs, a, b)).collect()).collect();
     loop {
-        let mut best = (0i64, 0, 0);
-        for b in 1..sums.len() {
-            for a in 0..b {
-                let both: Vec<u32> = sums[a].iter().zip(&sums[b]).map(|(x, y)| x + y).collect();
-                let change = own(&both) as i64 - (costs[a] + costs[b]) as i64;
-                best = best.min((change, a, b));
-            }
-        }
-        let (change, a, b) = best;
-        if change >= 0 {
-            return;
-        }
+        let pairs = changes.iter().enumerate().flat_map(|(b, row)| row.iter().enumerate().map(move |(a, &change)| (change, a, b)));
+        let Some((_, a, b)) = pairs.min().filter(|(change, ..)| *change < 0) else { return };
         let taken = sums[b].clone();
         sums[a].iter_mut().zip(&taken).for_each(|(sum, count)| *sum += count);
         costs[a] = own(&sums[a]);
         costs.remove(b);
         drop_table(sums, owner, b, Some(a));
+        changes.remove(b);
+        for row in changes.iter_mut().skip(b) {
+            row.remove(b);
+        }
+        for other in (0..sums.len()).filter(|&other| other != a) {
+            changes[a.max(other)][a.min(other)] = change_of(sums, &costs, a.min(other), a.max(other));
+        }
     }
 }
 

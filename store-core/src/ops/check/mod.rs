@@ -1,0 +1,170 @@
+//! `check`: is every snapshot whole? Damage is a finding that names the object, the byte range and the files that it hits; it ends nothing.
+//! Damage that hits nothing, since all that snapshots need of it is intact elsewhere, is a note.
+//!
+//! Records first (`records`), then index segments and packs (`packs`, `pack`); `spread` carries damage on to what is coded against it, and
+//! `walk` finds the files that it hits. What packs have lost is remembered on this host, so that the next push stores it again.
+
+mod defects;
+mod pack;
+mod packs;
+mod records;
+mod select;
+mod spread;
+mod walk;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+pub use select::Read;
+
+use defects::Defects;
+use packs::ListedPacks;
+use spread::Damage;
+use walk::Seen;
+
+use crate::backend::ObjectPath;
+use crate::base::ids::{ChunkId, PackId, SnapshotId};
+use crate::error::{Error, ErrorKind, chain};
+use crate::format::snapshot::Outcome;
+use crate::monitor::{Monitor, Warning};
+use crate::repo::Repo;
+
+/// What to check.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Options {
+    /// How much of the packs is read.
+    pub read: Read,
+}
+
+/// A file of a snapshot that a defect hits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// Which snapshot.
+    pub snapshot: SnapshotId,
+    /// Which file or directory.
+    pub path: String,
+}
+
+/// One observed defect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which object.
+    pub object: String,
+    /// Which of its bytes, as far as is known.
+    pub range: Option<Range<u64>>,
+    /// What is wrong and what to do. It does not repeat the object.
+    pub problem: String,
+    /// What it hits: the first few, each once.
+    pub hits: Vec<Hit>,
+    /// How many more it hits.
+    pub more_hits: u64,
+}
+
+/// What was looked at and what was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Defects, in the order of their objects.
+    pub findings: Vec<Finding>,
+    /// Damage to packs of which snapshots need nothing, or nothing that is not intact in another pack.
+    pub notes: Vec<Finding>,
+    /// Snapshots walked.
+    pub snapshots: u64,
+    /// Distinct nodes walked.
+    pub nodes: u64,
+    /// Distinct chunks that they refer to.
+    pub chunks: u64,
+    /// Packs.
+    pub packs: u64,
+    /// Blobs in them.
+    pub blobs: u64,
+    /// Bytes read from packs.
+    pub read_bytes: u64,
+    /// Packs that no index segment names: left by a push that was cut off. No defect.
+    pub unlisted_packs: u64,
+}
+
+/// Checks a repository. Memory grows with what index segments say, and with the number of distinct chunks that snapshots refer to: about 50
+/// bytes each.
+///
+/// # Errors
+/// When the repository cannot be read at all, or the monitor interrupts. Damage is in the report.
+pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    repo.refresh()?;
+    // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
+    let outcomes = repo.outcome_ids()?;
+    let mut checker = Checker {
+        repo,
+        monitor,
+        report: Report::default(),
+        defects: Defects::default(),
+        listed: HashMap::new(),
+        damage: Damage::default(),
+        lost: HashMap::new(),
+        all_walked: true,
+    };
+    checker.records()?;
+    checker.segments()?;
+    checker.packs(options.read)?;
+    let seen = checker.snapshots(&outcomes)?;
+    checker.finish(&seen)
+}
+
+/// Where a defect is: object, start and end of the bytes.
+type Spot = (String, u64, u64);
+
+struct Checker<'r> {
+    repo: &'r Repo,
+    monitor: &'r dyn Monitor,
+    report: Report,
+    defects: Defects,
+    /// What index segments say of packs.
+    listed: ListedPacks,
+    damage: Damage,
+    /// Chunks and nodes of which no intact copy is known, and the spot that is to blame.
+    lost: HashMap<ChunkId, Spot>,
+    /// Whether every snapshot and every node could be read: else nobody knows all that is needed.
+    all_walked: bool,
+}
+
+impl Checker<'_> {
+    fn interrupted(&self) -> Result<(), Error> {
+        if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "interrupted: not all was checked")) } else { Ok(()) }
+    }
+
+    /// Walks every snapshot.
+    fn snapshots(&mut self, outcomes: &[SnapshotId]) -> Result<Seen, Error> {
+        let mut seen = Seen::default();
+        for id in outcomes.iter().copied() {
+            self.interrupted()?;
+            match self.repo.read_outcome(&id) {
+                Ok(Outcome::Commit(snapshot)) => {
+                    self.report.snapshots += 1;
+                    walk::Walk::new(self, id, &mut seen).run(snapshot.root)?;
+                }
+                Ok(Outcome::Abort { .. }) => {}
+                Err(error) => {
+                    self.all_walked = false;
+                    self.defects.object(ObjectPath::Outcome(id), chain(&error));
+                }
+            }
+        }
+        self.report.nodes = seen.good.len() as u64;
+        self.report.chunks = seen.chunks.len() as u64;
+        Ok(seen)
+    }
+
+    fn finish(mut self, seen: &Seen) -> Result<Report, Error> {
+        let all_walked = self.all_walked;
+        let spare: Vec<PackId> = self.defects.frames().filter(|pack| self.is_spare(pack, seen)).collect();
+        let is_note = |pack: Option<&PackId>, hits: usize| match pack {
+            Some(pack) => hits == 0 && all_walked && spare.contains(pack),
+            None => hits == 0 && all_walked,
+        };
+        (self.report.findings, self.report.notes) = std::mem::take(&mut self.defects).into_findings(is_note);
+        if let Err(error) = self.remember() {
+            let message = format!("what is damaged is not remembered for the next push: {}", chain(&error));
+            self.monitor.warning(&Warning { item: "the cache".into(), message });
+        }
+        Ok(self.report)
+    }
+}

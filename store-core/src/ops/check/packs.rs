@@ -1,0 +1,134 @@
+//! Packs and index segments: what there is, what is said of it, what is lost.
+
+use std::collections::btree_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::defects::Part;
+use super::pack::PackCheck;
+use super::select::{Read, chosen};
+use super::{Checker, Seen};
+use crate::backend::{Folder, ObjectPath};
+use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
+use crate::error::{Error, chain};
+use crate::format::pack::PackContents;
+use crate::monitor::Progress;
+use crate::repo::Damaged;
+
+/// What index segments say of a pack.
+pub(super) struct ListedPack {
+    pub(super) len: u64,
+    pub(super) contents: PackContents,
+}
+
+pub(super) type ListedPacks = HashMap<PackId, ListedPack>;
+
+impl Checker<'_> {
+    /// Reads all index segments.
+    pub(super) fn segments(&mut self) -> Result<(), Error> {
+        for listed in self.repo.backend.list(Folder::Segments)? {
+            self.interrupted()?;
+            let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
+            match self.repo.read_segment(&id) {
+                Ok(segment) => {
+                    let packs = segment.packs.into_iter().map(|pack| (pack.id, ListedPack { len: pack.len, contents: pack.contents }));
+                    self.listed.extend(packs);
+                }
+                Err(error) => self.defects.object(ObjectPath::Segment(id), chain(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares packs with what index segments say of them, and reads as many as are wanted.
+    pub(super) fn packs(&mut self, read: Read) -> Result<(), Error> {
+        let mut there: Vec<(PackId, u64)> = Vec::new();
+        for object in self.repo.backend.list(Folder::Packs)? {
+            if let Ok(id) = object.name.parse() {
+                there.push((id, object.len));
+            }
+        }
+        there.sort_unstable();
+        self.report.packs = there.len() as u64;
+        self.damage.exist = there.iter().map(|(id, _)| *id).collect();
+        for (id, pack) in self.listed.iter().filter(|(id, _)| !self.damage.exist.contains(id)) {
+            let spot = (ObjectPath::Pack(*id).to_string(), 0, pack.len);
+            let problem = "the pack is missing: put it back from a copy of the repository, or push the files again";
+            self.defects.add(spot.clone(), Part::Blobs, problem);
+            let blobs = (0..pack.contents.blobs.len() as u32).map(|ordinal| ((*id, ordinal), spot.clone()));
+            self.damage.blobs.extend(blobs);
+        }
+        // First what follows from missing packs, so that reading does not find it again.
+        self.spread()?;
+        self.read_packs(&there, &chosen(&there, read)?)?;
+        self.spread()?;
+        self.find_lost()?;
+        self.report.unlisted_packs = there.iter().filter(|(id, _)| !self.listed.contains_key(id)).count() as u64;
+        Ok(())
+    }
+
+    fn read_packs(&mut self, there: &[(PackId, u64)], wanted: &HashSet<PackId>) -> Result<(), Error> {
+        let total: u64 = there.iter().map(|(_, len)| len).sum();
+        let (done, found) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+        let this = &*self;
+        this.repo.pool.install(|| {
+            there.par_iter().try_for_each(|(id, len)| {
+                this.interrupted()?;
+                let findings = PackCheck::new(this.repo, *id, *len, this.listed.get(id)).run(wanted.contains(id));
+                found.lock().unwrap_or_else(PoisonError::into_inner).push(findings);
+                let bytes_done = done.fetch_add(*len, Ordering::Relaxed) + len;
+                this.monitor.progress(&Progress { bytes_done, bytes_total: total, ..Progress::default() });
+                Ok::<(), Error>(())
+            })
+        })?;
+        self.damage.read.clone_from(wanted);
+        for findings in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.report.read_bytes += findings.read_bytes;
+            self.report.blobs += findings.blob_count;
+            let explained = |spot| findings.blobs.iter().any(|(blob, at)| at == spot && self.damage.blobs.contains_key(blob));
+            for (spot, part, problem) in &findings.defects {
+                if !explained(spot) {
+                    self.defects.add(spot.clone(), *part, problem);
+                }
+                if let Part::Frame(pack) = part {
+                    self.damage.frames.insert(*pack);
+                }
+            }
+            for (blob, spot) in findings.blobs {
+                if let Entry::Vacant(place) = self.damage.blobs.entry(blob) {
+                    place.insert(spot);
+                    self.damage.found.insert(blob);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all that is needed of a pack is in another one, too.
+    pub(super) fn is_spare(&self, pack: &PackId, seen: &Seen) -> bool {
+        let Some(listed) = self.listed.get(pack) else { return false };
+        let bases: HashSet<&ChunkId> =
+            self.listed.values().flat_map(|listed| &listed.contents.blobs).flat_map(|blob| &blob.frame.bases).collect();
+        let is_needed =
+            |id: &&ChunkId| seen.chunks.contains(id) || seen.good.contains(&NodeId::from_bytes(*id.as_bytes())) || bases.contains(id);
+        let mut ids = listed.contents.blobs.iter().flat_map(|blob| &blob.ids).filter(is_needed);
+        ids.all(|id| self.intact(id, u8::MAX, Some(pack)).unwrap_or(false))
+    }
+
+    /// Remembers on this host what packs that are there have lost, for packs that were looked at.
+    pub(super) fn remember(&self) -> Result<(), Error> {
+        let mut record = self.repo.damage();
+        let before = record.clone();
+        record.0.retain(|pack, _| self.damage.exist.contains(pack) && !self.damage.read.contains(pack));
+        for (pack, ordinal) in &self.damage.found {
+            record.0.entry(*pack).or_default().insert(Damaged::Blob(*ordinal));
+        }
+        for pack in &self.damage.frames {
+            record.0.entry(*pack).or_default().insert(Damaged::Frame);
+        }
+        if record == before { Ok(()) } else { self.repo.remember_damage(&record) }
+    }
+}

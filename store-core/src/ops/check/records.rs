@@ -1,0 +1,65 @@
+//! Small objects: key slots, sessions, notes.
+
+use super::Checker;
+use crate::backend::{Folder, ObjectPath};
+use crate::base::limits;
+use crate::base::wire;
+use crate::crypto::TAG_LEN;
+use crate::error::{Error, chain};
+use crate::format::envelope::{ObjectKind, Place, Sealed};
+use crate::format::keyslot::SlotInfo;
+use crate::format::note::Note;
+use crate::format::session::Session;
+
+impl Checker<'_> {
+    /// Opens every small object: key slots, sessions, notes.
+    pub(super) fn records(&mut self) -> Result<(), Error> {
+        for (folder, kind) in
+            [(Folder::Keys, ObjectKind::KeySlot), (Folder::Sessions, ObjectKind::Session), (Folder::Notes, ObjectKind::Note)]
+        {
+            for listed in self.repo.backend.list(folder)? {
+                let Some(path) = object_path(folder, &listed.name) else { continue };
+                let object = match self.repo.backend.read(&path, limits::RECORD_LEN) {
+                    Ok(object) => object,
+                    // Sessions end, and slots are removed, while a check runs.
+                    Err(error) if error.is_not_found() => continue,
+                    Err(error) => {
+                        self.defects.object(path, chain(&error));
+                        continue;
+                    }
+                };
+                if let Err(why) = self.open_record(&object, &path, kind) {
+                    self.defects.object(path, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_record(&self, object: &[u8], path: &ObjectPath, kind: ObjectKind) -> Result<(), String> {
+        if kind == ObjectKind::KeySlot {
+            // What is sealed opens only with its own password; what is in the clear can be read.
+            let info = SlotInfo::decode(object).map_err(|error| chain(&error))?;
+            if info.repo != self.repo.id() {
+                return Err("it belongs to another repository".into());
+            }
+            let sealed = Sealed::parse(object, kind).map_err(|error| chain(&error))?;
+            return if sealed.sealed_len() == 32 + TAG_LEN { Ok(()) } else { Err("it is cut short, or bytes follow it".into()) };
+        }
+        let sealed = Sealed::parse(object, kind).map_err(|error| chain(&error))?;
+        let key = self.repo.keys.object(kind as u8, sealed.header.epoch, &sealed.header.salt);
+        let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| chain(&error))?;
+        let decoded =
+            if kind == ObjectKind::Session { wire::decode::<Session>(&body).map(drop) } else { wire::decode::<Note>(&body).map(drop) };
+        decoded.map_err(|error| chain(&error))
+    }
+}
+
+fn object_path(folder: Folder, name: &str) -> Option<ObjectPath> {
+    Some(match folder {
+        Folder::Keys => ObjectPath::Key(name.parse().ok()?),
+        Folder::Sessions => ObjectPath::Session(name.parse().ok()?),
+        Folder::Notes => ObjectPath::Note(name.parse().ok()?),
+        Folder::Outcomes | Folder::Packs | Folder::Segments => return None,
+    })
+}

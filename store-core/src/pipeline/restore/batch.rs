@@ -1,0 +1,112 @@
+//! Files and runs that are planned and restored together, so many that blobs are shared and so few that the plan stays small.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::run::BlobRunner;
+use super::{FileSlot, RestoreContext};
+use crate::base::ids::ChunkId;
+use crate::error::Error;
+use crate::format::entry::Extent;
+use crate::index::{ChunkIndex as _, IndexError};
+use crate::plan::restore::{BlobKey, Plan, Want};
+use crate::repo::{Placed, ReadError};
+
+/// Wants that are planned together.
+const BATCH_WANTS: usize = 1 << 16;
+/// Files that are planned together.
+const BATCH_FILES: usize = 1 << 12;
+/// Those of them that are open already, or will be for long.
+const BATCH_OPEN_FILES: usize = 400;
+
+/// What is planned next.
+#[derive(Default)]
+pub(crate) struct RestoreBatch {
+    files: Vec<Arc<FileSlot>>,
+    wants: Vec<Want>,
+    /// Which chunk each want is for.
+    ids: Vec<ChunkId>,
+    open_files: usize,
+    /// Runs of the file that was begun last, so far, and whether it is open.
+    runs: usize,
+    is_open: bool,
+}
+
+impl RestoreBatch {
+    /// Adds a file whose runs follow; `is_open` says that it was there already.
+    pub(crate) fn begin(&mut self, slot: FileSlot, is_open: bool) {
+        self.files.push(Arc::new(slot));
+        (self.runs, self.is_open) = (0, is_open);
+    }
+
+    /// Adds runs of the file that was begun last. Holes are made at once.
+    pub(crate) fn add(&mut self, context: &RestoreContext<'_>, runs: &[Placed]) -> Result<(), Error> {
+        let number = self.files.len() as u32 - 1;
+        let slot = Arc::clone(self.files.last().expect("a file was begun"));
+        let mut chunks = Vec::with_capacity(runs.len());
+        for run in runs {
+            match run.extent {
+                Extent::Hole { len } => {
+                    slot.make_hole(context, run.offset, len);
+                    context.advance(len);
+                }
+                Extent::Chunk { id, len } => chunks.push((run.offset, id, len)),
+            }
+        }
+        let ids: Vec<_> = chunks.iter().map(|(_, id, _)| *id).collect();
+        let found = context.repo.index()?.find(&ids)?;
+        for ((offset, id, len), location) in chunks.into_iter().zip(found) {
+            match location.filter(|location| location.len == len) {
+                Some(at) => {
+                    let file = number;
+                    self.wants.push(Want { pack: at.pack, ordinal: at.ordinal, start: at.start, len, file, offset });
+                    self.ids.push(id);
+                    self.runs += 1;
+                    slot.expect(1);
+                }
+                None => slot.fail(context, ReadError::Unknown(format!("chunk {id}")).to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The file that was begun last.
+    pub(crate) fn file(&self) -> Option<&Arc<FileSlot>> {
+        self.files.last()
+    }
+
+    /// Ends the file that was begun last.
+    pub(crate) fn end(&mut self, context: &RestoreContext<'_>) {
+        let (Some(slot), Some(target)) = (self.files.last(), context.target) else { return };
+        self.open_files += usize::from(self.runs > 4 || self.is_open && self.runs > 0);
+        slot.done(context, target, 1);
+    }
+
+    /// Whether it is time to run.
+    pub(crate) fn is_full(&self) -> bool {
+        self.wants.len() >= BATCH_WANTS || self.files.len() >= BATCH_FILES || self.open_files >= BATCH_OPEN_FILES
+    }
+
+    /// Reads the blobs and writes the files.
+    pub(crate) fn run(&mut self, context: &RestoreContext<'_>) -> Result<(), Error> {
+        let batch = std::mem::take(self);
+        // A file whose runs are not all known goes on in the next batch.
+        self.files.extend(batch.files.last().cloned());
+        (self.runs, self.is_open) = (batch.runs, batch.is_open);
+        // Planning takes the wants from their ids, so those go along by place in the blob.
+        let places = batch.wants.iter().map(|want| (want.pack, want.ordinal, want.start));
+        let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
+        let mut wants = batch.wants;
+        let index = context.repo.index()?;
+        let plan = Plan::new(&mut wants, &mut |key| bases_of(&*index, key))?;
+        BlobRunner::new(context, &index, &batch.files, &ids, &plan).run()
+    }
+}
+
+/// The blobs that a blob is coded against, as far as they lie less deep: others are refused when it is decoded.
+fn bases_of(index: &impl crate::index::ChunkIndex, key: BlobKey) -> Result<Vec<BlobKey>, IndexError> {
+    let Some(place) = index.blob(key.0, key.1)? else { return Ok(Vec::new()) };
+    let found = index.find(&place.frame.bases)?;
+    let below = found.into_iter().flatten().filter(|location| location.depth < place.frame.depth);
+    Ok(below.map(|location| (location.pack, location.ordinal)).collect())
+}

@@ -1,0 +1,201 @@
+//! Running a plan: workers start with the blobs that nothing is coded against, and decode on the way the bases that nobody has decoded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use super::kept::{Claim, KeptBlobs};
+use super::{FileSlot, RestoreContext};
+use crate::base::ids::ChunkId;
+use crate::error::{Error, ErrorKind, chain};
+use crate::index::{BlobPlace, ChunkIndex as _, Location, RocksIndex};
+use crate::plan::restore::{BlobKey, Plan, PlannedBlob, Want};
+use crate::repo::{Decoded, ReadError};
+use crate::sink::{SinkError, Target, TargetFile};
+
+/// Runs one plan.
+pub(super) struct BlobRunner<'b> {
+    context: &'b RestoreContext<'b>,
+    index: &'b RocksIndex,
+    files: &'b [Arc<FileSlot>],
+    /// Which chunk is where in which blob.
+    ids: &'b HashMap<(u32, u32, u32), ChunkId>,
+    plan: &'b Plan<'b>,
+    kept: KeptBlobs,
+}
+
+impl<'b> BlobRunner<'b> {
+    pub(super) fn new(
+        context: &'b RestoreContext<'b>,
+        index: &'b RocksIndex,
+        files: &'b [Arc<FileSlot>],
+        ids: &'b HashMap<(u32, u32, u32), ChunkId>,
+        plan: &'b Plan<'b>,
+    ) -> Self {
+        let kept = KeptBlobs::new(plan.blobs.iter().map(|blob| blob.users), context.repo.memory.bases());
+        Self { context, index, files, ids, plan, kept }
+    }
+
+    /// Reads the blobs and writes what is wanted of them. In a dry run it only counts them.
+    pub(super) fn run(&self) -> Result<(), Error> {
+        let counts = &self.context.counts;
+        counts.blobs.fetch_add(self.plan.blobs.len() as u64, Ordering::Relaxed);
+        let Some(target) = self.context.target else {
+            for blob in &self.plan.blobs {
+                let len = self.place(blob.key)?.map_or(0, |place| place.frame.sealed_len.into());
+                counts.read.fetch_add(len, Ordering::Relaxed);
+            }
+            return Ok(());
+        };
+        self.context.repo.pool.install(|| {
+            self.plan.starts().into_par_iter().try_for_each(|number| {
+                self.interrupted()?;
+                let blob = &self.plan.blobs[number as usize];
+                let read = self.decode(target, blob);
+                self.write(target, blob, read.as_ref());
+                Ok::<(), Error>(())
+            })?;
+            // What is wanted of bases that nobody asked for, since what is coded against them is damaged.
+            let left = |number: &u32| self.plan.blobs[*number as usize].is_wanted_base() && !self.kept.has_begun(*number);
+            (0..self.plan.blobs.len() as u32).into_par_iter().filter(left).try_for_each(|number| {
+                self.interrupted()?;
+                // Why it fails is told by the files that want it.
+                let _ = self.base(target, number);
+                Ok(())
+            })
+        })
+    }
+
+    fn interrupted(&self) -> Result<(), Error> {
+        if !self.context.monitor.interrupted() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Interrupted, "interrupted: some files are not restored, restore again to go on"))
+    }
+
+    fn place(&self, key: BlobKey) -> Result<Option<BlobPlace>, Error> {
+        Ok(self.index.blob(key.0, key.1)?)
+    }
+
+    /// Reads and decodes one blob, and before it the bases that are not there.
+    fn decode(&self, target: &Target, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+        let decoded = self.decode_now(target, blob);
+        blob.bases.iter().for_each(|base| self.kept.used(*base));
+        decoded
+    }
+
+    fn decode_now(&self, target: &Target, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+        let repo = self.context.repo;
+        let place = self.place(blob.key).map_err(|error| ReadError::Index(chain(&error)))?;
+        let place = place.ok_or_else(|| ReadError::Index("the index lost a blob".into()))?;
+        let sealed = repo.read_sealed(&place)?;
+        let counts = &self.context.counts;
+        counts.read.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        counts.decoded.fetch_add(1, Ordering::Relaxed);
+        // Several chunks of one base blob mostly follow one another.
+        let mut last: Option<(u32, Decoded)> = None;
+        let mut base = |location: &Location| match (self.plan.number((location.pack, location.ordinal)), &last) {
+            // A copy that is read since the one that was planned is damaged.
+            (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
+            (Some(number), Some((held, bytes))) if *held == number => Ok(Decoded::clone(bytes)),
+            (Some(number), _) => {
+                let bytes = self.base(target, number)?;
+                last = Some((number, Decoded::clone(&bytes)));
+                Ok(bytes)
+            }
+        };
+        repo.decode_blob_with(&place, blob.key.1, sealed, &mut base).map(Decoded::new)
+    }
+
+    /// A base: kept, or decoded now, and then what is wanted of it is written, too.
+    fn base(&self, target: &Target, number: u32) -> Result<Decoded, ReadError> {
+        let turn = match self.kept.claim(number) {
+            Claim::Kept(bytes) => return Ok(bytes),
+            Claim::Turn(turn) => turn,
+        };
+        let blob = &self.plan.blobs[number as usize];
+        let read = self.decode(target, blob);
+        let is_first = turn.is_first;
+        if let Ok(bytes) = &read {
+            turn.done(bytes);
+        }
+        if is_first {
+            self.write(target, blob, read.as_ref());
+        }
+        read
+    }
+
+    /// Writes what is wanted of a blob; from other copies, chunk by chunk, what cannot be had from it.
+    fn write(&self, target: &Target, blob: &PlannedBlob<'_>, read: Result<&Decoded, &ReadError>) {
+        let (context, keys) = (self.context, &self.context.repo.keys);
+        let mut good: Vec<&Want> = Vec::with_capacity(blob.wants.len());
+        for wants in blob.wants.chunk_by(|a, b| a.start == b.start && a.len == b.len) {
+            let Some(id) = self.ids.get(&(blob.key.0, blob.key.1, wants[0].start)) else { continue };
+            if read.is_ok_and(|plain| keys.chunk_id(bytes_of(plain, &wants[0])) == *id) {
+                good.extend(wants);
+                continue;
+            }
+            let failed = Location { pack: blob.key.0, ordinal: blob.key.1, start: wants[0].start, len: wants[0].len, depth: 0 };
+            let copy = context.repo.other_copy(id, &failed);
+            for want in wants {
+                match (&copy, read) {
+                    (Some(bytes), _) => self.write_run(target, &[want], bytes),
+                    (None, Err(error)) => self.fail(want, format!("its bytes from {} on are lost: {}", want.offset, chain(error))),
+                    (None, Ok(_)) => self.fail(want, format!("its bytes from {} on are damaged in the repository", want.offset)),
+                }
+            }
+        }
+        let Ok(plain) = read else { return };
+        // Chunks that follow one another in the blob and in the file are written at once.
+        let follows = |a: &&Want, b: &&Want| a.file == b.file && a.start + a.len == b.start && a.offset + u64::from(a.len) == b.offset;
+        for run in good.chunk_by(follows) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            self.write_run(target, run, &plain[first.start as usize..(last.start + last.len) as usize]);
+        }
+    }
+
+    fn fail(&self, want: &Want, message: String) {
+        self.files[want.file as usize].fail(self.context, message);
+    }
+
+    /// Writes the bytes of wants that follow one another in one file.
+    fn write_run(&self, target: &Target, run: &[&Want], bytes: &[u8]) {
+        let (context, first) = (self.context, run[0]);
+        let slot = &self.files[first.file as usize];
+        let Some(file) = slot.open(context, target) else { return };
+        if let Err(error) = write(context.sparse, &file, first.offset, bytes) {
+            return slot.fail(context, chain(&error));
+        }
+        context.counts.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        drop(file);
+        slot.done(context, target, run.len());
+        context.advance(bytes.len() as u64);
+    }
+}
+
+fn bytes_of<'p>(plain: &'p [u8], want: &Want) -> &'p [u8] {
+    let start = want.start as usize;
+    start.checked_add(want.len as usize).and_then(|end| plain.get(start..end)).unwrap_or_default()
+}
+
+fn write(sparse: bool, file: &TargetFile, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
+    const PAGE: usize = 4096;
+    if !sparse {
+        return file.write_at(offset, bytes);
+    }
+    let zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+    let pages: Vec<(usize, bool)> = bytes.chunks(PAGE).map(|page| (page.len(), page.len() == PAGE && zero(page))).collect();
+    let mut at = 0;
+    for run in pages.chunk_by(|a, b| a.1 == b.1) {
+        let len: usize = run.iter().map(|(len, _)| len).sum();
+        if run[0].1 {
+            file.punch_hole(offset + at as u64, len as u64)?;
+        } else {
+            file.write_at(offset + at as u64, &bytes[at..at + len])?;
+        }
+        at += len;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! One file that is being restored: made late, closed as soon as its last byte is there.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::RestoreContext;
+use crate::error::chain;
+use crate::format::entry::Metadata;
+use crate::sink::{Existing, SinkError, Target, TargetFile, TargetPath};
+
+/// One file that is being restored.
+pub(crate) struct FileSlot {
+    path: TargetPath,
+    meta: Metadata,
+    size: u64,
+    /// Whether it was there before, so that holes must be made in it.
+    was_there: bool,
+    /// Runs that are not written yet, and one more until all runs are known.
+    left: AtomicUsize,
+    state: Mutex<SlotState>,
+}
+
+enum SlotState {
+    /// Not opened yet.
+    Waiting,
+    Open(Arc<TargetFile>),
+    Closed,
+    Failed,
+}
+
+impl FileSlot {
+    /// `reused` is the file if it is there already: what is right in it stays.
+    pub(crate) fn new(path: TargetPath, meta: Metadata, size: u64, reused: Option<Arc<TargetFile>>) -> Self {
+        let was_there = reused.is_some();
+        let state = reused.map_or(SlotState::Waiting, SlotState::Open);
+        Self { path, meta, size, was_there, left: AtomicUsize::new(1), state: Mutex::new(state) }
+    }
+
+    /// Counts runs that are to be written.
+    pub(super) fn expect(&self, runs: usize) {
+        self.left.fetch_add(runs, Ordering::AcqRel);
+    }
+
+    /// The file, made on first use. `None` once it has failed.
+    pub(super) fn open(&self, context: &RestoreContext<'_>, target: &Target) -> Option<Arc<TargetFile>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            SlotState::Open(file) => return Some(Arc::clone(file)),
+            SlotState::Failed | SlotState::Closed => return None,
+            SlotState::Waiting => match self.make(target) {
+                Ok(file) => {
+                    let file = Arc::new(file);
+                    *state = SlotState::Open(Arc::clone(&file));
+                    return Some(file);
+                }
+                Err(error) => context.fail_file(&self.path, chain(&error)),
+            },
+        }
+        *state = SlotState::Failed;
+        None
+    }
+
+    fn make(&self, target: &Target) -> Result<TargetFile, SinkError> {
+        let file = target.create_file(&self.path, Existing::ReplaceAll)?;
+        if self.size > 0 {
+            file.set_len(self.size)?;
+        }
+        Ok(file)
+    }
+
+    /// Makes a hole where bytes may have been.
+    pub(super) fn make_hole(&self, context: &RestoreContext<'_>, offset: u64, len: u64) {
+        let Some(target) = context.target.filter(|_| self.was_there) else { return };
+        let Some(file) = self.open(context, target) else { return };
+        if let Err(error) = file.punch_hole(offset, len) {
+            self.fail(context, chain(&error));
+        }
+    }
+
+    /// Fails the file, once.
+    pub(crate) fn fail(&self, context: &RestoreContext<'_>, message: String) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*state, SlotState::Failed) {
+            *state = SlotState::Failed;
+            context.fail_file(&self.path, message);
+        }
+    }
+
+    /// Ends the file when all its runs are done.
+    pub(super) fn done(&self, context: &RestoreContext<'_>, target: &Target, runs: usize) {
+        if self.left.fetch_sub(runs, Ordering::AcqRel) == runs {
+            self.finish(context, target);
+        }
+    }
+
+    fn finish(&self, context: &RestoreContext<'_>, target: &Target) {
+        let Some(file) = self.open(context, target) else { return };
+        for warning in file.set_metadata(&self.meta) {
+            context.warn(warning.path.display(), chain(&warning));
+        }
+        context.counts.files_done.fetch_add(1, Ordering::Relaxed);
+        context.monitor.file(&self.path.as_path().to_string_lossy(), "restored", self.size);
+        // Closed now: a tree may have more files than a process may hold open.
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = SlotState::Closed;
+    }
+}
