@@ -78,10 +78,10 @@ fn what_it_says_of_a_version_is_what_a_push_adds() {
 fn a_sample_is_as_good_as_the_error_that_it_states() {
     let place = Place::empty();
     for version in 0..2 {
-        place.write(&format!("d/v{version}/table.tsv"), rows(version, 60_000));
+        place.write(&format!("d/v{version}/table.tsv"), rows(version, 200_000));
         place.write(&format!("d/v{version}/model.safetensors"), weights(version, 6 << 20));
     }
-    let (all, sample) = (measured(&place, &["--full", "d"]), measured(&place, &["--sample", "8MB", "d"]));
+    let (all, sample) = (measured(&place, &["--full", "d"]), measured(&place, &["--sample", "16MB", "d"]));
     assert_eq!((&all["sampled"], &sample["sampled"]), (&false.into(), &true.into()));
     assert_eq!(all["versions"][1]["stored_error"], 0);
     for (version, (exact, guess)) in stored(&all).into_iter().zip(stored(&sample)).enumerate() {

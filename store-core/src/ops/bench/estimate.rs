@@ -73,13 +73,52 @@ impl Units {
         if share >= 1.0 - 1e-9 {
             return Estimate { bytes, error: 0.0 };
         }
-        if self.count < 2.0 {
+        if !self.suffice() {
             return Estimate { bytes, error: bytes };
         }
-        let residuals = self.coded_squared - 2.0 * ratio * self.product + ratio * ratio * self.plain_squared;
-        let variance = residuals.max(0.0) / (self.count - 1.0) / self.count * (1.0 - share);
         let mean = self.plain / self.count;
-        Estimate { bytes, error: variance.sqrt() / mean * plain }
+        Estimate { bytes, error: (self.variance(ratio) / self.count * (1.0 - share)).sqrt() / mean * plain }
+    }
+
+    /// What `plain` other bytes of the same kind become: apart from the error of the ratio, they scatter themselves.
+    pub(super) fn extended_to(&self, plain: f64) -> Estimate {
+        if self.plain <= 0.0 {
+            return Estimate { bytes: plain, error: plain };
+        }
+        let ratio = self.coded / self.plain;
+        if !self.suffice() {
+            return Estimate { bytes: ratio * plain, error: ratio * plain };
+        }
+        let others = plain * self.count / self.plain;
+        Estimate { bytes: ratio * plain, error: (self.variance(ratio) * (others * others / self.count + others)).sqrt() }
+    }
+
+    /// Of what units become beside what the ratio says.
+    fn variance(&self, ratio: f64) -> f64 {
+        let residuals = self.coded_squared - 2.0 * ratio * self.product + ratio * ratio * self.plain_squared;
+        residuals.max(0.0) / (self.count - 1.0)
+    }
+
+    /// These and others.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            plain: self.plain + other.plain,
+            coded: self.coded + other.coded,
+            plain_squared: self.plain_squared + other.plain_squared,
+            product: self.product + other.product,
+            coded_squared: self.coded_squared + other.coded_squared,
+        }
+    }
+
+    /// Whether they are enough for an estimate with an error.
+    pub(super) fn suffice(&self) -> bool {
+        self.count >= 2.0
+    }
+
+    /// What they became.
+    pub(super) fn coded(&self) -> f64 {
+        self.coded
     }
 }
 
@@ -120,5 +159,7 @@ mod tests {
         units.add(10.0, 9.0);
         assert_eq!(units.scaled_to(20.0), Estimate { bytes: 10.0, error: 0.0 });
         assert_eq!(Units::default().scaled_to(5.0), Estimate { bytes: 5.0, error: 5.0 });
+        let others = units.extended_to(20.0);
+        assert!(others.bytes == 10.0 && others.error > 5.0, "what was not looked at is not known: {others:?}");
     }
 }

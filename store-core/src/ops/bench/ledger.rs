@@ -75,6 +75,11 @@ impl Page {
     /// What data takes in the repository and how much of it is new, by kind, where `tensors` says how much of each kind there was.
     pub(super) fn settle(&self, tensors: &BTreeMap<&'static str, Taken>, unit: f64) -> BTreeMap<&'static str, (Estimate, Estimate)> {
         let mut found = BTreeMap::<_, (Estimate, Estimate)>::new();
+        let mut of_kind = BTreeMap::<&'static str, Units>::new();
+        for ((what, _), stratum) in &self.strata {
+            let units = of_kind.entry(what).or_default();
+            *units = units.and(&stratum.units);
+        }
         let mut of_tensors = BTreeMap::<&'static str, Units>::new();
         for ((what, _), stratum) in &self.strata {
             if tensors.contains_key(what) {
@@ -83,7 +88,13 @@ impl Page {
             }
             let plain = stratum.units.plain() + stratum.left_out as f64;
             let entry = found.entry(*what).or_default();
-            entry.0 = entry.0 + stratum.units.scaled_to(plain);
+            // The last share may have begun so late that nothing was taken at it: then it is as those before.
+            entry.0 = entry.0
+                + if stratum.left_out == 0 || stratum.units.suffice() {
+                    stratum.units.scaled_to(plain)
+                } else {
+                    Estimate::exact(stratum.units.coded()) + of_kind[what].extended_to(stratum.left_out as f64)
+                };
             entry.1 = entry.1 + Estimate::exact(plain);
         }
         for (what, taken) in tensors {
