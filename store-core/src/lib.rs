@@ -17,7 +17,9 @@ pub mod tensor;
 
 // L2: pure logic
 pub mod blob;
+pub mod condition;
 pub mod merkle;
+pub mod notes;
 pub mod plan;
 
 // L3: ports
