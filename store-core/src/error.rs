@@ -76,6 +76,12 @@ impl From<crate::condition::ConditionError> for Error {
     }
 }
 
+impl From<crate::retention::PolicyError> for Error {
+    fn from(error: crate::retention::PolicyError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string())
+    }
+}
+
 /// An error with all its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

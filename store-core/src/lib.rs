@@ -21,6 +21,7 @@ pub mod condition;
 pub mod merkle;
 pub mod notes;
 pub mod plan;
+pub mod retention;
 
 // L3: ports
 #[cfg(feature = "engine")]

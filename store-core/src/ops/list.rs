@@ -16,6 +16,7 @@ pub use crate::repo::StoredSnapshot as Item;
 
 use crate::error::Error;
 use crate::format::record::Time;
+use crate::notes::Move;
 use crate::repo::Repo;
 
 /// Which snapshots count: those that fulfil all that is set.
@@ -60,4 +61,39 @@ pub fn list(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
     let mut items = repo.snapshots()?;
     items.retain(|item| filter.matches(item));
     Ok(items)
+}
+
+/// The snapshots that `filter` lets through among those that are forgotten and that no prune has dropped, oldest first.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn forgotten(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
+    let mut items = repo.standing()?.forgotten;
+    items.retain(|item| filter.matches(item));
+    Ok(items)
+}
+
+/// Where a ref pointed at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefMove {
+    /// The ref.
+    pub name: String,
+    /// The `N` of `REF@{N}`: 0 is where it points now.
+    pub back: u64,
+    /// Where to, since when, and by whom.
+    pub to: Move,
+}
+
+/// All moves of all refs, by name and from the last one back; with a filter only those to snapshots that it lets through.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn refs(repo: &Repo, filter: &Filter) -> Result<Vec<RefMove>, Error> {
+    let standings = repo.standing()?;
+    let mut moves = Vec::new();
+    for (name, history) in &standings.fold.refs {
+        let history = standings.history(history, |item| filter.matches(item), *filter == Filter::default());
+        moves.extend(history.enumerate().map(|(back, to)| RefMove { name: name.clone(), back: back as u64, to: to.clone() }));
+    }
+    Ok(moves)
 }

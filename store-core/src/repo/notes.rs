@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectKind, Place, Sealed};
 use crate::format::note::{Note, Statement};
 use crate::format::record::Time;
-use crate::notes::{Fold, SEEN, StoredNote, fold, missing};
+use crate::notes::{Fold, Move, SEEN, StoredNote, fold, missing};
 use crate::rng;
 
 /// Most statements of one note: `spec/NOTES.md`, section 6.
@@ -31,9 +31,39 @@ pub struct Standings {
     pub unread: BTreeSet<NoteId>,
     /// All notes that can be read, in no order.
     pub notes: Vec<StoredNote>,
+    /// Snapshots that are there and cannot be read.
+    pub unread_snapshots: BTreeSet<SnapshotId>,
 }
 
 impl Standings {
+    /// The moves of a ref, of which those to snapshots that `lets_through` or, with `all`, every one.
+    pub(crate) fn history<'s>(
+        &'s self,
+        moves: &'s [Move],
+        lets_through: impl Fn(&StoredSnapshot) -> bool + 's,
+        all: bool,
+    ) -> impl Iterator<Item = &'s Move> {
+        let fits = move |id: SnapshotId| self.find(&id).is_some_and(&lets_through);
+        moves.iter().filter(move |to| all || to.to.is_some_and(&fits))
+    }
+
+    /// A snapshot, forgotten or not.
+    pub fn find(&self, id: &SnapshotId) -> Option<&StoredSnapshot> {
+        self.snapshots.iter().chain(&self.forgotten).find(|stored| stored.id == *id)
+    }
+
+    /// Refuses to go on while a note is lost or a snapshot cannot be read.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Damage`], naming the first one.
+    pub fn need_all(&self) -> Result<(), Error> {
+        if let Some(first) = self.unread_snapshots.first() {
+            let message = format!("{} cannot be read, so nothing is dropped: put it back from a copy", ObjectPath::Outcome(*first));
+            return Err(Error::new(ErrorKind::Damage, message));
+        }
+        self.need_all_notes()
+    }
+
     /// Refuses to go on while a note is lost: it may have said what is to be kept.
     ///
     /// # Errors
@@ -51,9 +81,9 @@ impl Standings {
 impl Repo {
     /// Reads all notes and snapshots. What cannot be read is a [warning](Repo::take_warnings).
     pub fn standing(&self) -> Result<Standings, Error> {
-        let (standings, unread) = self.read_standing()?;
-        for (id, _) in unread {
-            self.warn(&ObjectPath::Outcome(id), "is damaged: put it back from a copy of the repository");
+        let standings = self.read_standing()?;
+        for id in &standings.unread_snapshots {
+            self.warn(&ObjectPath::Outcome(*id), "is damaged: put it back from a copy of the repository");
         }
         for id in &standings.fold.lost {
             let advice =
@@ -69,11 +99,8 @@ impl Repo {
     /// # Errors
     /// When any note or any outcome of a session cannot be read, or a note is lost: then nobody knows, and nothing may be dropped.
     pub fn live_snapshots(&self, now: Time) -> Result<Vec<StoredSnapshot>, Error> {
-        let (standings, unread) = self.read_standing()?;
-        if let Some((_, error)) = unread.into_iter().next() {
-            return Err(error);
-        }
-        standings.need_all_notes()?;
+        let standings = self.read_standing()?;
+        standings.need_all()?;
         let in_trash = |stored: &StoredSnapshot| stored.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
         let mut live = standings.snapshots;
         live.extend(standings.forgotten.into_iter().filter(in_trash));
@@ -82,9 +109,9 @@ impl Repo {
     }
 
     /// Notes are listed before snapshots, so that a snapshot is never without the notes that made it live.
-    fn read_standing(&self) -> Result<(Standings, Vec<(SnapshotId, Error)>), Error> {
+    pub(crate) fn read_standing(&self) -> Result<Standings, Error> {
         let (mut notes, mut unread) = self.read_notes()?;
-        let (mut snapshots, damaged) = self.commits()?;
+        let (mut snapshots, unread_snapshots) = self.commits()?;
         // A note that was made during the listing may be missing there, though one that has seen it is not.
         let mut missing = missing(&notes, &snapshots);
         while let Some(id) = missing.pop_first() {
@@ -97,13 +124,15 @@ impl Repo {
                     notes.push(StoredNote { id, note });
                 }
                 Err(error) if error.is_not_found() => {}
-                Err(error) if error.kind() == ErrorKind::Damage => drop(unread.insert(id)),
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    unread.insert(id);
+                }
                 Err(error) => return Err(error),
             }
         }
         let fold = fold(&notes, &unread, &mut snapshots);
         let (forgotten, snapshots) = snapshots.into_iter().partition(|stored| stored.standing.forgotten.is_some());
-        Ok((Standings { snapshots, forgotten, fold, unread, notes }, damaged))
+        Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots })
     }
 
     fn read_notes(&self) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {
@@ -112,7 +141,9 @@ impl Repo {
             match self.read_note(&id) {
                 Ok(note) => notes.push(StoredNote { id, note }),
                 Err(error) if error.is_not_found() => {}
-                Err(error) if error.kind() == ErrorKind::Damage => drop(unread.insert(id)),
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    unread.insert(id);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,5 +1,7 @@
 //! Reading snapshots. They are small and immutable.
 
+use std::collections::BTreeSet;
+
 use super::Repo;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::SnapshotId;
@@ -44,14 +46,16 @@ impl Repo {
         Ok(self.standing()?.snapshots)
     }
 
-    /// All commits as they are stored, oldest first, and what to say of those that cannot be read.
-    pub(super) fn commits(&self) -> Result<(Vec<StoredSnapshot>, Vec<(SnapshotId, Error)>), Error> {
-        let (mut found, mut unread) = (Vec::new(), Vec::new());
+    /// All commits as they are stored, oldest first, and those that cannot be read.
+    pub(super) fn commits(&self) -> Result<(Vec<StoredSnapshot>, BTreeSet<SnapshotId>), Error> {
+        let (mut found, mut unread) = (Vec::new(), BTreeSet::new());
         for id in self.outcome_ids()? {
             match self.read_outcome(&id) {
                 Ok(Outcome::Commit(snapshot)) => found.push(StoredSnapshot { id, snapshot, standing: Standing::default() }),
                 Ok(Outcome::Abort { .. }) => {}
-                Err(error) if error.kind() == ErrorKind::Damage => unread.push((id, error)),
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    unread.insert(id);
+                }
                 // Whoever dropped it deleted it since the listing.
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),

@@ -105,12 +105,8 @@ enum Pointed<'i> {
 }
 
 fn pointed<'i>(known: &'i Standings, filter: &Filter, name: &str, steps: u64) -> Result<Pointed<'i>, Error> {
-    let all = known.fold.refs.get(name).map_or(&[][..], Vec::as_slice);
-    let find = |items: &'i [Item], id: SnapshotId| items.iter().find(|item| item.id == id);
-    let lets_through =
-        |id: SnapshotId| find(&known.snapshots, id).or_else(|| find(&known.forgotten, id)).is_some_and(|item| filter.matches(item));
-    let everything = *filter == Filter::default();
-    let history: Vec<_> = all.iter().filter(|to| everything || to.to.is_some_and(lets_through)).collect();
+    let moves = known.fold.refs.get(name).map_or(&[][..], Vec::as_slice);
+    let history: Vec<_> = known.history(moves, |item| filter.matches(item), *filter == Filter::default()).collect();
     let Some(to) = usize::try_from(steps).ok().and_then(|steps| history.get(steps)) else {
         return match history.len() {
             0 => Ok(Pointed::Unknown),
@@ -125,17 +121,16 @@ fn pointed<'i>(known: &'i Standings, filter: &Filter, name: &str, steps: u64) ->
             steps + 1
         )));
     };
-    if let Some(item) = find(&known.snapshots, id) {
-        return Ok(Pointed::Shown(item));
+    match known.find(&id) {
+        Some(item) if item.standing.forgotten.is_some() => Ok(Pointed::Forgotten(item)),
+        Some(item) => Ok(Pointed::Shown(item)),
+        None => Err(usage(format!("'{name}@{{{steps}}}' was snapshot {}, which is not there any more", id.short()))),
     }
-    let forgotten = find(&known.forgotten, id).map(Pointed::Forgotten);
-    forgotten.ok_or_else(|| usage(format!("'{name}@{{{steps}}}' was snapshot {}, which is not there any more", id.short())))
 }
 
 fn named<'i>(known: &'i Standings, filter: &Filter, name: &str) -> Result<&'i Item, Error> {
     if let Ok(id) = name.parse::<SnapshotId>() {
-        let found = known.snapshots.iter().chain(&known.forgotten).find(|item| item.id == id);
-        return found.ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
+        return known.find(&id).ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
     }
     if known.fold.refs.contains_key(name) {
         match pointed(known, filter, name, 0)? {
