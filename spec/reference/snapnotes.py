@@ -37,6 +37,7 @@ def fold(notes: dict[bytes, dict], unread: set[bytes], snapshots: dict[bytes, di
     for at, id in enumerate(order):
         near = {place[s] for s in notes[id]["seen"] if place.get(s, at) < at}
         seen.append(near.union(*(seen[s] for s in near)))
+    heads = set(range(len(order))).difference(*seen)
 
     def has_seen(later: Place, earlier: Place) -> bool:
         return later[1] > earlier[1] if later[0] == earlier[0] else earlier[0] in seen[later[0]]
@@ -49,7 +50,7 @@ def fold(notes: dict[bytes, dict], unread: set[bytes], snapshots: dict[bytes, di
         lost -= set(notes[order[at]]["seen"])
 
     policies = [(p, s["toml"]) for p, s in said if s["statement"] == "policy"]
-    heads = {text for p, text in policies if not any(has_seen(other, p) for other, _ in policies)}
+    texts = {text for p, text in policies if not any(has_seen(other, p) for other, _ in policies)}
     refs = histories(notes, order, place, said, snapshots)
     state = {id: standing(id, c, said, [notes[n]["time"] for n in order], has_seen, given_up) for id, c in snapshots.items()}
     for id, found in state.items():
@@ -63,9 +64,9 @@ def fold(notes: dict[bytes, dict], unread: set[bytes], snapshots: dict[bytes, di
         if lost:
             found["forgotten"] = None
     return {
-        "heads": sorted(set(order) - {s for note in notes.values() for s in note["seen"]}),
+        "heads": sorted(order[at] for at in heads),
         "lost": sorted(lost),
-        "policy": sorted(heads),
+        "policy": sorted(texts),
         "refs": {name: [to for to, _ in moves] for name, moves in sorted(refs.items())},
         "snapshots": [{"id": id} | found for id, found in sorted(state.items())],
     }

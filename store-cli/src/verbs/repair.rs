@@ -26,7 +26,7 @@ fn notes(context: &Context, execute: bool) -> Result {
         lost.iter().try_for_each(|note| out.json(&Message::LostNote { note, given_up: execute }))?;
     } else {
         for note in &lost {
-            out.line(format_args!("{} {note}", if execute { "given up: " } else { "lost: " }))?;
+            out.line(format_args!("{}  {note}", if execute { "given up" } else { "lost" }))?;
         }
         match (lost.is_empty(), execute) {
             (true, _) => context.ui.note("no note is lost"),

@@ -204,7 +204,7 @@ fn a_lost_note_stops_forgetting_and_is_given_up_on_demand() {
     assert!(place.snap(&["check"]).out.contains("notes/"));
     place.snap(&["push", "d", "--series", "s"]).ok();
 
-    assert!(place.snap(&["repair", "notes"]).ok().contains("lost: notes/"));
+    assert!(place.snap(&["repair", "notes"]).ok().contains("lost  notes/"));
     place.snap(&["list"]).ok();
     assert!(place.snap(&["repair", "notes", "--execute"]).ok().contains("given up"));
     let run = place.snap(&["list"]);
