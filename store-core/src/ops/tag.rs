@@ -75,7 +75,7 @@ pub fn tag(repo: &Repo, ids: &[SnapshotId], options: &Options) -> Result<Report,
         }
     }
     for name in &options.unrefs {
-        if !standings.fold.refs.get(name).and_then(|history| history.first()).is_some_and(|to| to.to.is_some()) {
+        if standings.fold.refs.get(name).and_then(|history| history.first()).is_none_or(|to| to.to.is_none()) {
             return Err(usage(format!("there is no ref '{name}': `snap list --refs` shows all")));
         }
         statements.push(Statement::Ref { name: name.clone(), snapshot: None });
