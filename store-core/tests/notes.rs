@@ -46,7 +46,11 @@ fn shown(repo: &Repo) -> Vec<SnapshotId> {
 }
 
 fn live(repo: &Repo, now: Time) -> Vec<SnapshotId> {
-    repo.live_snapshots(now).unwrap().iter().map(|stored| stored.id).collect()
+    let all = repo.live_snapshots(now).unwrap();
+    let dropped: Vec<SnapshotId> = all.dropped.iter().map(|stored| stored.id).collect();
+    let live: Vec<SnapshotId> = all.live.iter().map(|stored| stored.id).collect();
+    assert!(dropped.iter().all(|id| !live.contains(id) && !shown(repo).contains(id)));
+    live
 }
 
 fn later(seconds: u64) -> Time {

@@ -34,7 +34,7 @@ pub(crate) struct Tag {
     /// Keep it whatever a policy says
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Keep it until then, whatever a policy says: 2026-12-31, or a time in 30d from now
+    /// Keep it until then, whatever a policy says: 2026-12-31, or 30d for so long from now
     #[arg(long, value_name = "UNTIL", conflicts_with = "pin")]
     pub(crate) hold: Option<String>,
     /// Why it is pinned or held

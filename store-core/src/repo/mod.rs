@@ -20,7 +20,7 @@ pub(crate) use adopt::Adopted;
 pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
-pub use notes::Standings;
+pub use notes::{LiveSnapshots, Standings};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
 pub(crate) use reader::Decoded;

@@ -35,6 +35,15 @@ pub struct Standings {
     pub unread_snapshots: BTreeSet<SnapshotId>,
 }
 
+/// Which snapshots count as live at a time.
+#[derive(Debug, Clone, Default)]
+pub struct LiveSnapshots {
+    /// Those that do, oldest first: in the trash or not forgotten.
+    pub live: Vec<StoredSnapshot>,
+    /// The others, oldest first: forgotten, and their trash time is over.
+    pub dropped: Vec<StoredSnapshot>,
+}
+
 impl Standings {
     /// The moves of a ref, of which those to snapshots that `lets_through` or, with `all`, every one.
     pub(crate) fn history<'s>(
@@ -93,19 +102,20 @@ impl Repo {
         Ok(standings)
     }
 
-    /// The snapshots that count as live at `now`, oldest first: all commits but those that are forgotten and whose trash time is over
-    /// (`spec/NOTES.md`, N3). What they need stays.
+    /// The snapshots that count as live at `now`: all commits but those that are forgotten and whose trash time is over (`spec/NOTES.md`, N3).
+    /// What they need stays.
     ///
     /// # Errors
     /// When any note or any outcome of a session cannot be read, or a note is lost: then nobody knows, and nothing may be dropped.
-    pub fn live_snapshots(&self, now: Time) -> Result<Vec<StoredSnapshot>, Error> {
+    pub fn live_snapshots(&self, now: Time) -> Result<LiveSnapshots, Error> {
         let standings = self.read_standing()?;
         standings.need_all()?;
         let in_trash = |stored: &StoredSnapshot| stored.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
+        let (trash, dropped): (Vec<_>, Vec<_>) = standings.forgotten.into_iter().partition(in_trash);
         let mut live = standings.snapshots;
-        live.extend(standings.forgotten.into_iter().filter(in_trash));
+        live.extend(trash);
         live.sort_by_key(|stored| (stored.snapshot.time, stored.id));
-        Ok(live)
+        Ok(LiveSnapshots { live, dropped })
     }
 
     /// Notes are listed before snapshots, so that a snapshot is never without the notes that made it live.
@@ -189,7 +199,7 @@ impl Repo {
     }
 
     fn write_note(&self, statements: Vec<Statement>, seen: BTreeSet<NoteId>, time: Time) -> Result<NoteId, Error> {
-        self.need_writable()?;
+        self.check_writable()?;
         let author = format!("{}@{}", clock::user(), clock::host());
         let id = NoteId::from_bytes(rng::bytes()?);
         let path = ObjectPath::Note(id);

@@ -27,11 +27,23 @@ impl SessionHandle {
 }
 
 impl Repo {
+    /// Fails in a repository that this version can only read.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        if self.unknown_to_writers == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
+            self.unknown_to_writers
+        );
+        Err(Error::new(ErrorKind::Failed, message))
+    }
+
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
         // What killed writers left takes room, and is in nobody's way.
         let _ = self.backend.clean_unfinished();
-        self.need_writable()?;
+        self.check_writable()?;
         let id = SessionId::from_bytes(rng::bytes()?);
         let session = Session {
             writer: self.writer()?,
@@ -44,18 +56,6 @@ impl Repo {
         };
         let _ = self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
         Ok(SessionHandle { id })
-    }
-
-    /// Refuses to write to a repository that has features which only newer programs can write.
-    pub(super) fn need_writable(&self) -> Result<(), Error> {
-        if self.unknown_to_writers == 0 {
-            return Ok(());
-        }
-        let message = format!(
-            "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
-            self.unknown_to_writers
-        );
-        Err(Error::new(ErrorKind::Failed, message))
     }
 
     /// Ends a session with its snapshot. When it returns, the snapshot survives a power failure.

@@ -164,7 +164,7 @@ pub fn decide(policy: &Policy, snapshots: &[StoredSnapshot], situation: &Situati
     Plan { decisions, refusals }
 }
 
-/// Keeps the newest snapshot of each group, and says of which groups nothing else would be kept.
+/// Keeps the newest snapshot of each group, and says of which groups all others would be dropped for that reason alone.
 fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Decision], horizon: Time) -> Vec<Refusal> {
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (place, stored) in all.iter().enumerate() {
@@ -172,7 +172,7 @@ fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Dec
     }
     let mut emptied = Vec::new();
     for (group, places) in groups {
-        if places.iter().all(|place| decisions[*place].reasons.is_empty()) {
+        if places.len() > 1 && places.iter().all(|place| decisions[*place].reasons.is_empty()) {
             emptied.push(Refusal::Emptied { group, snapshots: places.len() });
         }
         // One from the future may not be the newest in truth.

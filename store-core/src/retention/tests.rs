@@ -113,6 +113,7 @@ fn windows_end_at_the_newest_unless_the_rule_says_now() {
         "{:?}",
         plan.refusals
     );
+    assert_eq!(decide(&policy(rule), &all[2..], &situation(at(NOW))).refusals, [], "one alone loses nothing");
     let more = decide(&policy(&format!("{rule}\nmin-keep = 2")), &all, &situation(at(NOW)));
     assert_eq!(more.refusals, []);
 }
