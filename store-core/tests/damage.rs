@@ -18,7 +18,7 @@ use store_core::base::ids::SnapshotId;
 use store_core::crypto::Secret;
 use store_core::error::{ErrorKind, chain};
 use store_core::monitor::Silent;
-use store_core::ops::repair;
+use store_core::ops::{repair, tag};
 use store_core::repo::{Repo, Secrets};
 
 /// A repository with two snapshots, and copies of all its objects.
@@ -41,6 +41,13 @@ impl Victim {
             write_version(&data, version);
             let id = push_path(&repo, &data).unwrap().snapshot.unwrap();
             snapshots.push((id, tree_at(&data)));
+            if version == 0 {
+                // Two notes: the second has seen the first, and the next snapshot the second.
+                for label in ["one", "two"] {
+                    let options = tag::Options { add: vec![label.into()], ..tag::Options::default() };
+                    tag::tag(&repo, &[id], &options).unwrap();
+                }
+            }
         }
         assert_whole(&repo);
         let objects = tree_at(&place.repo).into_iter().filter_map(|(path, thing)| match thing {
@@ -191,7 +198,7 @@ fn an_object_that_is_gone_is_noticed_unless_it_is_a_snapshot() {
 #[test]
 fn two_objects_that_change_places_are_noticed() {
     let victim = Victim::new();
-    for kind in ["packs", "index", "snapshots", "keys"] {
+    for kind in ["packs", "index", "snapshots", "keys", "notes"] {
         let [a, b] = victim.of_kind(kind)[..] else { panic!("two of {kind} are expected") };
         victim.write(a, &victim.objects[b]);
         victim.write(b, &victim.objects[a]);
