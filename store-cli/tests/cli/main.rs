@@ -4,6 +4,7 @@
 
 mod bench;
 mod codes;
+mod forget;
 mod harness;
 mod heal;
 mod interrupt;
@@ -13,3 +14,4 @@ mod output;
 mod restore;
 mod settings;
 mod streams;
+mod tag;

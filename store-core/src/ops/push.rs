@@ -13,13 +13,13 @@ use crate::base::ids::{NodeId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
-use crate::format::record::{Extra, Time};
+use crate::format::record::Time;
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Adopted, Repo, StoredSnapshot, Written, WrittenCounts};
+use crate::repo::{Adopted, Repo, Standings, StoredSnapshot, Written, WrittenCounts};
 use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
@@ -169,7 +169,7 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
                 .detail(&format_args!("took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"));
         }
     }
-    let snapshots = repo.snapshots().map_err(ended)?;
+    let Standings { snapshots, fold, .. } = repo.standing().map_err(ended)?;
     let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
     let writer = repo.writer().map_err(ended)?;
     let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
@@ -213,7 +213,7 @@ pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Repo
                 incompatible: 0,
                 totals: Totals { new_bytes: assembled.new.bytes, stored_bytes: written.bytes, ..assembled.totals },
                 program: clock::PROGRAM.into(),
-                extra: Extra::new(),
+                extra: Repo::seen_notes(&fold.heads).into_iter().collect(),
             };
             report.snapshot = Some(repo.commit(session, snapshot)?);
         }

@@ -27,17 +27,23 @@ impl SessionHandle {
 }
 
 impl Repo {
+    /// Fails in a repository that this version can only read.
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        if self.unknown_to_writers == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
+            self.unknown_to_writers
+        );
+        Err(Error::new(ErrorKind::Failed, message))
+    }
+
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
         // What killed writers left takes room, and is in nobody's way.
         let _ = self.backend.clean_unfinished();
-        if self.unknown_to_writers != 0 {
-            let message = format!(
-                "the repository has features ({:#x}) that this version of snap can read but not write: use a newer one",
-                self.unknown_to_writers
-            );
-            return Err(Error::new(ErrorKind::Failed, message));
-        }
+        self.check_writable()?;
         let id = SessionId::from_bytes(rng::bytes()?);
         let session = Session {
             writer: self.writer()?,

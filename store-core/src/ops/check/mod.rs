@@ -103,6 +103,7 @@ pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
         all_walked: true,
     };
     checker.records()?;
+    checker.missing_notes()?;
     checker.segments()?;
     checker.packs(options.read)?;
     let seen = checker.snapshots(&outcomes)?;
