@@ -110,6 +110,13 @@ fn records(seeds: &mut Seeds) {
     ];
     let note = Note { author: "a".into(), time: TIME, seen: [NoteId::from_bytes([9; 32])].into(), statements };
     let abort = Outcome::Abort { time: TIME, by: "p".into(), reason: "gone".into() };
+    let (host, program) = (String::from("h"), String::from("snap"));
+    let packs = BTreeSet::from([PackId::from_bytes([10; 32]), PackId::from_bytes([11; 32])]);
+    let (dropped, extra) = (BTreeSet::from([id]), Extra::new());
+    let plan = Plan { time: TIME, host, program, condemned: packs.clone(), dropped: dropped.clone(), extra: extra.clone() };
+    let (host, program) = (plan.host.clone(), plan.program.clone());
+    let last = Final { time: TIME, host: host.clone(), program: program.clone(), deleted: packs, dropped, extra: extra.clone() };
+    let done = Done { time: TIME, host, program, extra };
     let object = config.seal(&identity, &keys, SALT);
     let bodies = [
         encode(&identity),
@@ -119,6 +126,9 @@ fn records(seeds: &mut Seeds) {
         encode(&session),
         encode(&Outcome::Commit(snapshot)),
         encode(&note),
+        encode(&plan),
+        encode(&last),
+        encode(&done),
         object,
     ];
     for (form, body) in bodies.iter().enumerate() {

@@ -3,5 +3,5 @@
 mod code;
 mod group;
 
-pub use code::{Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, Weighed, base_of, codec_name, decode, encode, left_out};
+pub use code::{Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, Weighed, base_of, codec_name, decode, dtype_of, encode, left_out};
 pub use group::group_is_full;

@@ -14,7 +14,7 @@ use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
-use crate::index::{BlobPlace, ChunkIndex as _, IndexError, Location, RocksIndex};
+use crate::index::{BlobPlace, ChunkIndex, IndexError, Location};
 use crate::merkle::NodeSource;
 
 /// A blob, chunk or node that cannot be read.
@@ -222,7 +222,7 @@ impl Repo {
         copies.iter().filter(|copy| (copy.pack, copy.ordinal) != (failed.pack, failed.ordinal)).find_map(|copy| read(copy).ok())
     }
 
-    fn index_now(&self) -> Result<Arc<RocksIndex>, ReadError> {
+    fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
         self.index().map_err(|error| ReadError::Index(error.to_string()))
     }
 

@@ -136,12 +136,12 @@ impl Checker<'_> {
         let mut seen = Seen::default();
         for id in outcomes.iter().copied() {
             self.interrupted()?;
-            match self.repo.read_outcome(&id) {
-                Ok(Outcome::Commit(snapshot)) => {
+            match self.repo.outcome(&id) {
+                Ok(Some(Outcome::Commit(snapshot))) => {
                     self.report.snapshots += 1;
                     walk::Walk::new(self, id, &mut seen).run(snapshot.root)?;
                 }
-                Ok(Outcome::Abort { .. }) => {}
+                Ok(Some(Outcome::Abort { .. }) | None) => {}
                 Err(error) => {
                     self.all_walked = false;
                     self.defects.object(ObjectPath::Outcome(id), chain(&error));
