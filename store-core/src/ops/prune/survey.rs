@@ -62,25 +62,28 @@ pub(super) fn whole_index(repo: &Repo) -> Result<(), Error> {
 /// How much of each pack is needed.
 fn uses(marked: &Marked, packs: &PackLens) -> Result<Vec<PackUse>, Error> {
     let Marked { marks, index } = marked;
-    let mut needed: Vec<u64> = Vec::new();
+    let mut unused: Vec<u64> = Vec::new();
     index.for_each_blob(&mut |pack, ordinal, place| {
         let pack = pack as usize;
-        if needed.len() <= pack {
-            needed.resize(pack + 1, 0);
+        if unused.len() <= pack {
+            unused.resize(pack + 1, 0);
         }
         let chunks = marks.chunks(pack as u32, ordinal);
         let plain: u64 = chunks.iter().zip(&place.frame.chunk_lens).filter(|(is_needed, _)| **is_needed).map(|(_, len)| u64::from(*len)).sum();
         let of = place.frame.plain_len().max(1) as u64;
-        needed[pack] += (u64::from(place.frame.sealed_len) * plain).div_ceil(of);
+        let sealed = u64::from(place.frame.sealed_len);
+        unused[pack] += sealed - (sealed * plain).div_ceil(of);
     })?;
     let mut uses = Vec::with_capacity(packs.len());
     for (id, len) in packs {
         let number = index.number(id)?;
+        let is_needed = number.is_some_and(|number| marks.is_needed(number));
+        let unused = number.and_then(|number| unused.get(number as usize).copied()).unwrap_or(0);
         uses.push(PackUse {
             id: *id,
             len: *len,
-            needed: number.and_then(|number| needed.get(number as usize).copied()).unwrap_or(0),
-            is_needed: number.is_some_and(|number| marks.is_needed(number)),
+            needed: if is_needed { len.saturating_sub(unused) } else { 0 },
+            is_needed,
             is_named: number.is_some(),
         });
     }

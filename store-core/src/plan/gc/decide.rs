@@ -13,7 +13,8 @@ pub struct PackUse {
     pub id: PackId,
     /// Its length in bytes.
     pub len: u64,
-    /// Bytes of its blobs that are needed. Of a blob that is needed in part, its share by plain bytes.
+    /// Its bytes but for those of blobs that are not needed; of a blob that is needed in part, the share of plain bytes that are not. None
+    /// when nothing is needed.
     pub needed: u64,
     /// Whether anything of it is needed.
     pub is_needed: bool,
@@ -149,8 +150,7 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
             }
             continue;
         }
-        // What a pack has besides its blobs, its footer, is no waste that could be saved by writing it again.
-        if unused(&pack) <= pack.len / 100 || pack.len > left || room == 0 {
+        if unused(&pack) == 0 || pack.len > left || room == 0 {
             continue;
         }
         decided[i].1 = Fate::Repacked;
@@ -208,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn footers_are_no_reason_to_rewrite() {
-        assert_eq!(fates(&[pack(1, 1000, 995)], &Policy { max_unused: 0.0, ..POLICY }), [Fate::Stays]);
+    fn a_pack_that_is_needed_whole_is_not_rewritten() {
+        assert_eq!(fates(&[pack(1, 1000, 1000), pack(2, 1000, 999)], &Policy { max_unused: 0.0, ..POLICY }), [Fate::Stays, Fate::Repacked]);
     }
 
     #[test]
