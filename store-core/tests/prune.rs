@@ -321,10 +321,7 @@ fn prune_with_a_prune_at(at: u64) -> bool {
     if ran.load(Ordering::Relaxed) == 0 {
         return false;
     }
-    // One that loses what it reads to the other may fail, and has then deleted nothing that is needed.
-    if let Err(error) = result {
-        eprintln!("overtaken at call {at}: {}", store_core::error::chain(&error));
-    }
+    result.unwrap_or_else(|error| panic!("overtaken at call {at}: {error:?}"));
     versions.assert_kept(&forgotten);
     prune_all(&versions.repo, &forgotten).unwrap();
     versions.assert_kept(&forgotten);

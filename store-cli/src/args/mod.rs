@@ -11,6 +11,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod prune;
 mod push;
 mod repair;
 mod restore;
@@ -29,6 +30,7 @@ pub(crate) use init::Init;
 pub(crate) use key::{Key, KeyAction, NewSecret};
 pub(crate) use list::List;
 pub(crate) use ls::Ls;
+pub(crate) use prune::Prune;
 pub(crate) use push::Push;
 pub(crate) use repair::{Repair, RepairAction};
 pub(crate) use restore::{Overwrite, Restore};
@@ -63,6 +65,8 @@ pub(crate) enum Verb {
     Diff(Diff),
     #[command(aliases = ["verify", "fsck"])]
     Check(Check),
+    #[command(aliases = ["gc", "compact"])]
+    Prune(Prune),
     Stats(Stats),
     Bench(Bench),
     Key(Key),

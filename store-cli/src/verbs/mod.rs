@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod prune;
 mod push;
 mod repair;
 mod restore;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Verb::Dump(args) => dump::run(&context, &args),
         Verb::Diff(args) => diff::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
+        Verb::Prune(args) => prune::run(&context, &args),
         Verb::Stats(args) => stats::run(&context, &args),
         Verb::Bench(args) => bench::run(&context, &args),
         Verb::Key(args) => key::run(&context, args),

@@ -71,6 +71,11 @@ impl Repo {
         Ok(GcState { open: open.collect(), next })
     }
 
+    /// The names of all prune records: they tell how far prunes have got.
+    pub(crate) fn gc_names(&self) -> Result<BTreeSet<String>, Error> {
+        Ok(self.backend.list(Folder::Gc)?.into_iter().map(|listed| listed.name).collect())
+    }
+
     /// The packs that no writer may rely on: to be asked once its session is durable, and before it lists packs.
     pub(crate) fn condemned(&self) -> Result<BTreeSet<PackId>, Error> {
         let mut condemned = BTreeSet::new();

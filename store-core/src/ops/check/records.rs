@@ -32,12 +32,19 @@ impl Checker<'_> {
                         continue;
                     }
                 };
-                if let Err(why) = self.open_record(&object, &path, kind) {
+                if let Err(why) = self.open_record(&object, &path, kind)
+                    && !self.is_settled(&path)
+                {
                     self.defects.object(path, why);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a record says nothing any more: a plan once there is a final.
+    fn is_settled(&self, path: &ObjectPath) -> bool {
+        matches!(path, ObjectPath::Gc(number, GcStage::Plan) if matches!(self.repo.read_final(*number), Ok(Some(_))))
     }
 
     fn open_record(&self, object: &[u8], path: &ObjectPath, kind: ObjectKind) -> Result<(), String> {

@@ -29,10 +29,12 @@ impl Run<'_> {
         // Whoever made the records may not have got so far.
         self.repo.backend.settle(&ObjectPath::Gc(number, GcStage::Plan))?;
         if next_step(true, !matches!(last, Ok(None)), false) == Step::Finish {
-            let made = self.decide_final(number, plan)?;
-            last = match self.repo.create_final(number, &made)? {
-                Created::New => Ok(Some(made)),
-                Created::Exists => self.repo.read_final(number),
+            last = match self.decide_final(number, plan) {
+                Ok(made) if self.repo.create_final(number, &made)? == Created::New => Ok(Some(made)),
+                Ok(_) => self.repo.read_final(number),
+                // What is missing may be what another prune deletes, which was quicker.
+                Err(error) if self.report.stopped.is_none() => self.repo.read_final(number)?.map(Some).ok_or(error),
+                Err(error) => Err(error),
             };
         }
         let last = last?.ok_or_else(|| Error::new(ErrorKind::Failed, format!("gc/{number}.final vanished while it was acted on")))?;

@@ -213,9 +213,24 @@ impl Run<'_> {
     fn survey(&mut self) -> Result<Survey, Error> {
         let Options { max_unused, max_repack, .. } = *self.options;
         let policy = Policy { max_unused, max_repack, is_somebody_active: false };
-        let survey = survey::survey(self.repo, &self.options.forgotten, policy, self.monitor)?;
-        self.report.mark_memory = survey.marked.marks.memory() as u64;
-        Ok(survey)
+        let mut before = self.repo.gc_names()?;
+        loop {
+            match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
+                Ok(survey) => {
+                    self.report.mark_memory = survey.marked.marks.memory() as u64;
+                    return Ok(survey);
+                }
+                // Another prune has got on meanwhile: what is missing may be what it deleted.
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    let now = self.repo.gc_names()?;
+                    if now == before {
+                        return Err(error);
+                    }
+                    before = now;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Whether the time is over, or the user stopped it.
