@@ -39,7 +39,7 @@ impl OpenPlan {
     /// When that cannot be read: nobody knows, then, what is about to be deleted.
     pub(crate) fn condemned(self) -> Result<BTreeSet<PackId>, Error> {
         let (plan, last) = (self.plan.as_ref().ok().and_then(Option::as_ref), self.last.as_ref().ok().and_then(Option::as_ref));
-        if let Some(condemned) = gc::condemned(plan, last) {
+        if let Some(condemned) = gc::condemned(plan.map(|plan| &plan.condemned), last.map(|last| &last.deleted)) {
             return Ok(condemned.clone());
         }
         match (self.plan, self.last) {

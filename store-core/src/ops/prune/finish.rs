@@ -80,7 +80,7 @@ impl Run<'_> {
             needed.extend(number.filter(|number| marked.marks.is_needed(*number)).map(|_| *pack));
         }
         self.report.rescued_packs += needed.len() as u64;
-        Ok(Final { deleted: deleted(&plan.condemned, |pack| needed.contains(pack)), dropped, ..nothing })
+        Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped, ..nothing })
     }
 
     /// Waits until every session that is announced now has an outcome or is given up; ends those that are old or whose processes are gone.

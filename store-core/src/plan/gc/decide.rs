@@ -163,8 +163,8 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
 }
 
 /// What a final deletes: what the plan condemned and nothing was needed of.
-pub fn deleted(condemned: &BTreeSet<PackId>, is_needed: impl Fn(&PackId) -> bool) -> BTreeSet<PackId> {
-    condemned.iter().filter(|pack| !is_needed(pack)).copied().collect()
+pub fn deleted<P: Copy, S: FromIterator<P>>(condemned: impl IntoIterator<Item = P>, is_needed: impl Fn(&P) -> bool) -> S {
+    condemned.into_iter().filter(|pack| !is_needed(pack)).collect()
 }
 
 #[cfg(test)]

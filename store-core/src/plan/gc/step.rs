@@ -1,10 +1,5 @@
 //! What comes next, given which records of a plan there are; and which packs a writer must not rely on.
 
-use std::collections::BTreeSet;
-
-use crate::base::ids::PackId;
-use crate::format::gc::{Final, Plan};
-
 /// What a prune does next about one plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -28,7 +23,8 @@ pub fn next_step(has_plan: bool, has_final: bool, has_done: bool) -> Step {
     }
 }
 
-/// The packs that a writer must not rely on because of a plan that is not done.
-pub fn condemned<'p>(plan: Option<&'p Plan>, last: Option<&'p Final>) -> Option<&'p BTreeSet<PackId>> {
-    last.map(|last| &last.deleted).or_else(|| plan.map(|plan| &plan.condemned))
+/// The packs that a writer must not rely on because of a plan that is not done, given what the plan condemns and the final deletes: once there
+/// is a final, what it spares stays.
+pub fn condemned<S>(plan: Option<S>, last: Option<S>) -> Option<S> {
+    last.or(plan)
 }
