@@ -302,6 +302,34 @@ fn a_push_at_each_call_of_a_prune_survives() {
     eprintln!("a push at each of {calls} calls of a prune");
 }
 
+/// A restore, and a check, from which a whole prune takes packs at the `at`th call.
+fn restore_with_a_prune_at(at: u64) -> bool {
+    let versions = Versions::new(5);
+    let forgotten = versions.ids([0, 1, 2]);
+    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
+    let first = versions.disk.calls();
+    let ran = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&ran);
+    versions.disk.set_hook(move |number, _, _| {
+        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
+            assert!(prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap().repacked_packs > 0);
+        }
+        Ok(())
+    });
+    let (id, tree) = &versions.made[4];
+    assert_restores(&versions.repo, *id, tree);
+    assert_whole(&versions.repo);
+    versions.disk.clear_hook();
+    ran.load(Ordering::Relaxed) > 0
+}
+
+#[test]
+fn a_restore_and_a_check_survive_a_prune_at_each_of_their_calls() {
+    let calls = (0..).take_while(|at| restore_with_a_prune_at(*at)).count();
+    assert!(calls > 20, "{calls}");
+    eprintln!("a prune at each of {calls} calls of a restore and a check");
+}
+
 /// A prune that another one overtakes at its `at`th call.
 fn prune_with_a_prune_at(at: u64) -> bool {
     let versions = Versions::new(4);

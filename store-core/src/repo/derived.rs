@@ -27,6 +27,8 @@ pub(crate) struct DerivedIndex {
     opened: Mutex<Option<Arc<dyn ChunkIndex>>>,
     incomplete: AtomicBool,
     unreadable: AtomicBool,
+    /// How far prunes had got when it was last brought up to date.
+    prunes: Mutex<BTreeSet<String>>,
 }
 
 /// An index with the folder that it is in.
@@ -52,12 +54,12 @@ pub(super) struct NewSegments {
 
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self { folder: Some(folder), memory, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false) }
+        Self { folder: Some(folder), memory, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false), prunes: Mutex::default() }
     }
 
     /// One that is gone with the process.
     pub(super) fn in_memory() -> Self {
-        Self { folder: None, memory: 0, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false) }
+        Self { folder: None, memory: 0, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false), prunes: Mutex::default() }
     }
 
     /// Whether segments cannot be read or packs that they name are missing: what the index knows may then be coded against what is lost.
@@ -135,6 +137,15 @@ impl Repo {
         Ok(())
     }
 
+    /// Brings the index up to date if a prune has got on since it was. Whether it had.
+    pub(super) fn refresh_after_prune(&self) -> Result<bool, Error> {
+        let before = self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.gc_names()? == before {
+            return Ok(false);
+        }
+        self.refresh().map(|()| true)
+    }
+
     fn current_index(&self) -> Result<Arc<dyn ChunkIndex>, Error> {
         let mut superseded = BTreeSet::new();
         for _ in 0..ATTEMPTS {
@@ -165,6 +176,9 @@ impl Repo {
     /// Takes in the segments that the index has not seen, but for packs that are not there, and for segments that others supersede. `false`
     /// when it knows segments or packs that are gone or superseded, or some vanish meanwhile: then it is to be built anew without `superseded`.
     fn catch_up(&self, index: &dyn ChunkIndex, superseded: &mut BTreeSet<SegmentId>) -> Result<bool, Error> {
+        // First: what prunes do from here on is told by a later look.
+        let prunes = self.gc_names()?;
+        *self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner) = prunes;
         self.index.incomplete.store(false, Ordering::Relaxed);
         self.index.unreadable.store(false, Ordering::Relaxed);
         let listed: BTreeSet<SegmentId> = self.backend.list(Folder::Segments)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();

@@ -89,6 +89,21 @@ pub struct Report {
 /// # Errors
 /// When the repository cannot be read at all, or the monitor interrupts. Damage is in the report.
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    for _ in 0..AGAIN {
+        let before = repo.gc_names()?;
+        let report = check_once(repo, options, monitor)?;
+        // What is missed may have been taken by a prune between two looks.
+        if report.findings.is_empty() || repo.gc_names()? == before {
+            return Ok(report);
+        }
+    }
+    check_once(repo, options, monitor)
+}
+
+/// How often a check begins again because a prune got on beside it.
+const AGAIN: usize = 3;
+
+fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     repo.refresh()?;
     // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;

@@ -166,12 +166,18 @@ impl Run<'_> {
             }
             self.stop_if_over()?;
             self.tidy_sessions()?;
+            let before = self.repo.gc_names()?;
             let survey = self.survey()?;
             if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
                 self.note(survey.decision, survey.live, 0);
                 return Ok(());
             }
-            if self.plan(survey)? {
+            let copied = match self.repack(&survey) {
+                // Another prune has deleted what was to be copied.
+                Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
+                copied => copied?,
+            };
+            if self.plan(survey, &copied)? {
                 return Ok(());
             }
         }
@@ -179,8 +185,7 @@ impl Run<'_> {
     }
 
     /// Makes a plan of what was decided, and carries it out. `false` when another prune was quicker.
-    fn plan(&mut self, survey: Survey) -> Result<bool, Error> {
-        let copied = self.repack(&survey)?;
+    fn plan(&mut self, survey: Survey, copied: &BTreeSet<PackId>) -> Result<bool, Error> {
         let state = self.repo.gc_state()?;
         if !state.open.is_empty() {
             return Ok(false);

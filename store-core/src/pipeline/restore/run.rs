@@ -138,7 +138,9 @@ impl<'b> BlobRunner<'b> {
                 continue;
             }
             let failed = Location { pack: blob.key.0, ordinal: blob.key.1, start: wants[0].start, len: wants[0].len, depth: 0 };
-            let copy = context.repo.other_copy(id, &failed);
+            // By its name alone, when a prune has moved it since this was planned.
+            let gone = |error: &ReadError| error.is_gone().then(|| context.repo.chunk(id).ok()).flatten();
+            let copy = context.repo.other_copy(id, &failed).or_else(|| read.err().and_then(gone));
             for want in wants {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),
