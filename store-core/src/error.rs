@@ -50,6 +50,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
+
+    /// Whether it comes of an object that is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let source = std::error::Error::source(self).and_then(|source| source.downcast_ref::<std::io::Error>());
+        source.is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
+    }
 }
 
 impl fmt::Display for Error {

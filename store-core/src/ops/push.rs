@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
 use crate::format::record::{Extra, Time};
 use crate::format::session::Purpose;
-use crate::format::snapshot::{Snapshot, Totals};
+use crate::format::snapshot::{Outcome, Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
@@ -159,11 +159,25 @@ pub fn push(repo: &Repo, mut options: Options, monitor: &dyn Monitor) -> Result<
         Source::Paths(selection) => Some(selection.clone()),
         Source::Reader { .. } | Source::Commands(_) => None,
     };
+    let mut fences = 0;
     let host = options.host.clone().unwrap_or_else(clock::host);
     let job = Job { repo, paths: recorded_paths(&source), host, require, options, monitor };
     let mut session = job.begin()?;
-    let mut made = job.make(&session, source)?;
-    for fenced in 0.. {
+    let mut made = job.make(&session, source);
+    let mut made = loop {
+        match made {
+            Ok(made) => break made,
+            // What it relied on may be gone.
+            Err(error) if session.was_fenced(repo) && error.kind() != ErrorKind::Interrupted && fences < RETRIES => {
+                let Some(selection) = &again else { return Err(Error::with(ErrorKind::Busy, FENCED, error)) };
+                fences += 1;
+                session = job.begin()?;
+                made = job.make(&session, Source::Paths(selection.clone()));
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    for fenced in fences.. {
         let (Some(current), Some(snapshot)) = (&session.handle, &made.snapshot) else { break };
         match repo.commit(current, snapshot) {
             Ok(Committed::Snapshot(id)) => {
@@ -219,6 +233,12 @@ struct Made {
 }
 
 impl Begun {
+    /// Whether somebody ended the session.
+    fn was_fenced(&self, repo: &Repo) -> bool {
+        let is_abort = |session: &SessionHandle| matches!(repo.outcome(&session.id()), Ok(Some(Outcome::Abort { .. })));
+        self.handle.as_ref().is_some_and(is_abort)
+    }
+
     /// Ends the session of a push that fails.
     fn ended(&self, repo: &Repo, error: Error) -> Error {
         self.handle.iter().for_each(|session| repo.end_session(session));

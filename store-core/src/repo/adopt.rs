@@ -49,7 +49,8 @@ impl Repo {
             let Some(id) = name.parse::<PackId>().ok().filter(|id| !known.contains(id) && !condemned.contains(id)) else { continue };
             let contents = match self.pack_contents(&id, len) {
                 Ok(contents) => contents,
-                Err(error) if error.kind() == ErrorKind::Damage => continue,
+                // Nobody relies on what cannot be read, or was deleted since it was listed.
+                Err(error) if error.kind() == ErrorKind::Damage || error.is_not_found() => continue,
                 Err(error) => return Err(error),
             };
             // Whoever wrote it may have been killed before its name was durable.

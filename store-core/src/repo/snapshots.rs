@@ -42,7 +42,7 @@ impl Repo {
     /// How session `id` ended; `None` when that is not there: a prune may have dropped it since it was listed.
     pub(crate) fn outcome(&self, id: &SnapshotId) -> Result<Option<Outcome>, Error> {
         match self.read_outcome(id) {
-            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) if error.is_not_found() => Ok(None),
             outcome => outcome.map(Some),
         }
     }
@@ -99,9 +99,4 @@ impl Repo {
         found.sort_by_key(|stored| (stored.snapshot.time, stored.id));
         Ok(found)
     }
-}
-
-fn is_not_found(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
 }

@@ -39,14 +39,17 @@ pub(super) fn sessions(repo: &Repo) -> Result<Sessions, Error> {
 
 /// Marks what live snapshots need, and decides. The policy's question who is active is answered here.
 pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Policy, monitor: &dyn Monitor) -> Result<Survey, Error> {
-    // In this order: a pack that is listed was written by a session that is still announced, or has ended and named it (I19).
-    let packs = repo.listed_packs()?;
+    // In this order: a pack that is listed now was written by a session that is still announced, or has ended and named it (I19).
+    let before = repo.listed_packs()?;
     let is_somebody_active = !sessions(repo)?.open.is_empty();
     let LiveSnapshots { roots, dropped } = repo.live_snapshots(forgotten)?;
     repo.refresh()?;
+    // And what those snapshots need was there before they were.
+    let packs = repo.listed_packs()?;
     let marked = repo.mark(&roots, &packs, |_| Standing::Stays, monitor)?;
     whole_index(repo)?;
-    let uses = uses(&marked, &packs)?;
+    let mut uses = uses(&marked, &packs)?;
+    uses.retain(|pack| pack.is_named || before.contains_key(&pack.id));
     let decision = decide(uses, &Policy { is_somebody_active, ..policy });
     Ok(Survey { marked, decision, live: roots.len(), dropped })
 }
