@@ -178,7 +178,8 @@ fn run(first: u64, wanted: usize, forgets: Forgets) -> (usize, Vec<String>) {
                     for (step, survives, objects) in history.states(seed, &mut HashSet::new()) {
                         let count = looked.fetch_add(1, Ordering::Relaxed) + 1;
                         if let Err(why) = look(&history, step, &objects, folder.path()) {
-                            let after = step.checked_sub(1).map(|step| format!("{:?}", history.log[step]).chars().take(120).collect::<String>());
+                            let after =
+                                step.checked_sub(1).map(|step| format!("{:?}", history.log[step]).chars().take(120).collect::<String>());
                             failures.lock().unwrap().push(format!("SNAP_SEED={seed}, {step} steps, {survives:?}, after {after:?}: {why}"));
                             break;
                         }

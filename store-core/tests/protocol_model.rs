@@ -114,7 +114,9 @@ enum Push {
     /// Only without a rule: packs that were listed before the session began.
     ListedEarly(Packs),
     Filter(Packs),
-    Write { base: u8 },
+    Write {
+        base: u8,
+    },
     Commit,
     /// Only without a rule: the outcome was looked at, and is written now.
     WriteCommit,
@@ -125,17 +127,43 @@ enum Push {
 enum Prune {
     Look,
     Survey,
-    Create { number: u8, condemned: Packs, drops: Sessions },
-    ListSessions { number: u8 },
-    Wait { number: u8, sessions: Sessions },
+    Create {
+        number: u8,
+        condemned: Packs,
+        drops: Sessions,
+    },
+    ListSessions {
+        number: u8,
+    },
+    Wait {
+        number: u8,
+        sessions: Sessions,
+    },
     /// Only without a rule: the outcome of this session was looked at, and is written now.
-    WriteAbort { number: u8, sessions: Sessions, session: u8 },
+    WriteAbort {
+        number: u8,
+        sessions: Sessions,
+        session: u8,
+    },
     /// Which snapshots count.
-    Mark { number: u8 },
+    Mark {
+        number: u8,
+    },
     /// Where what they need is.
-    Place { number: u8, live: bool, drops: Sessions },
-    Final { number: u8, deleted: Packs, drops: Sessions },
-    Delete { number: u8, left: Packs },
+    Place {
+        number: u8,
+        live: bool,
+        drops: Sessions,
+    },
+    Final {
+        number: u8,
+        deleted: Packs,
+        drops: Sessions,
+    },
+    Delete {
+        number: u8,
+        left: Packs,
+    },
     End,
 }
 
@@ -312,7 +340,8 @@ impl World {
             };
             (0..SESSIONS).filter(counts).fold(0, |all, session| all | 1 << session)
         };
-        let forgotten = (0..SESSIONS).filter(|session| state.outcomes[*session] == Outcome::Forgotten).fold(0, |all, session| all | 1 << session);
+        let forgotten =
+            (0..SESSIONS).filter(|session| state.outcomes[*session] == Outcome::Forgotten).fold(0, |all, session| all | 1 << session);
         next.prunes[who] = match state.prunes[who] {
             Prune::Look => {
                 let steps = |plan: &Plan| next_step(plan.condemned.is_some(), plan.last.is_some(), plan.done);
@@ -612,12 +641,7 @@ fn each_rule_is_needed() {
 fn nothing_is_lost_in_a_large_world_as_far_as_time_allows() {
     let seconds = std::env::var("SNAP_MODEL_SECONDS").map_or(15, |seconds| seconds.parse().unwrap());
     let world = World { pushers: PUSHERS, pruners: PRUNERS, plans: PLANS, forgetting: true, without: Without::Nothing };
-    let walked = world
-        .checker()
-        .threads(2)
-        .timeout(Duration::from_secs(seconds))
-        .spawn_simulation(1, stateright::UniformChooser)
-        .join();
+    let walked = world.checker().threads(2).timeout(Duration::from_secs(seconds)).spawn_simulation(1, stateright::UniformChooser).join();
     eprintln!("{} steps at random", walked.state_count());
     assert_eq!(LOSSES.map(|name| walked.discovery(name).map(steps)), [None, None]);
 }

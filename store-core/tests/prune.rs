@@ -161,7 +161,9 @@ fn damage_stops_a_prune_before_anything_is_deleted() {
                 (_, _, Err(error)) => {
                     assert_eq!(error.kind(), ErrorKind::Damage, "{path} {change:?}: {error:?}");
                     assert_eq!(kept(&disk.objects()), kept(&objects).max(kept(&disk.objects())), "{path}");
-                    assert!(objects.keys().filter(|path| matches!(path, ObjectPath::Pack(_))).all(|path| disk.objects().contains_key(path)));
+                    assert!(
+                        objects.keys().filter(|path| matches!(path, ObjectPath::Pack(_))).all(|path| disk.objects().contains_key(path))
+                    );
                 }
                 // Announcements and notes are none of what snapshots need; a segment that is not there at all is not missed if nothing was in it alone.
                 (ObjectPath::Session(_) | ObjectPath::Note(_), ..) => {}
@@ -219,7 +221,9 @@ fn a_plan_that_cannot_be_read_is_closed_and_deletes_nothing() {
     // Nobody knows what it condemns.
     let error = push_path(&versions.repo, &versions.folders.data).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damage);
-    let report = prune(&versions.repo, &Options { forgotten: BTreeSet::new(), max_repack: Some(0), ..prune_options(&BTreeSet::new()) }, &Silent).unwrap();
+    let report =
+        prune(&versions.repo, &Options { forgotten: BTreeSet::new(), max_repack: Some(0), ..prune_options(&BTreeSet::new()) }, &Silent)
+            .unwrap();
     // What it had copied for the plan is deleted by one of its own.
     assert!(report.resumed && report.live_snapshots == 3, "{report:?}");
     assert!(push_path(&versions.repo, &versions.folders.data).is_ok());

@@ -74,7 +74,8 @@ impl ActorDisk {
         }
         if self.depth < DEPTH && !self.inside.swap(true, Ordering::SeqCst) {
             if self.world.noise.lock().unwrap().below(self.busy) == 0 {
-                act(&self.world, self.depth + 1);
+                // In a thread of its own, as another process would be: this one may hold locks and be one of a pool.
+                std::thread::scope(|threads| _ = threads.spawn(|| act(&self.world, self.depth + 1)));
             }
             self.inside.store(false, Ordering::SeqCst);
         }

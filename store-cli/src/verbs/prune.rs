@@ -48,7 +48,11 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
     out.done()?;
     match report.stopped {
         Some(Stopped::Busy { sessions }) => {
-            let who = if sessions == 1 { "a push that has not ended may need".into() } else { format!("{sessions} pushes that have not ended may need") };
+            let who = if sessions == 1 {
+                "a push that has not ended may need".into()
+            } else {
+                format!("{sessions} pushes that have not ended may need")
+            };
             let failure = Failure::new(ErrorKind::Busy, format!("{who} what is to be deleted"));
             Err(failure.hint("prune again later, and it goes on; pushes older than --fence-after are ended"))
         }
@@ -58,7 +62,9 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
 
 fn text(report: &Report, execute: bool) -> String {
     let decision = &report.decision;
-    let row = |what: &str, totals: store_core::plan::gc::Totals, note: String| vec![what.to_owned(), totals.packs.to_string(), size(totals.bytes), note];
+    let row = |what: &str, totals: store_core::plan::gc::Totals, note: String| {
+        vec![what.to_owned(), totals.packs.to_string(), size(totals.bytes), note]
+    };
     let all = decision.totals(|_| true);
     let mut rows = Vec::new();
     if all.packs > 0 {

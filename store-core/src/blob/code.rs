@@ -276,7 +276,8 @@ pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
 pub fn dtype_of(frame: &Frame) -> Option<Dtype> {
     let step = frame.steps.first().filter(|step| matches!(step.code, codes::PLANES | codes::DIFFERENCE | codes::TREND))?;
     let element = Element::from_code(*step.parameters.first()?)?;
-    let plain = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8E4M3, Dtype::F8E5M2, Dtype::I64, Dtype::I32, Dtype::I16, Dtype::I8];
+    let plain =
+        [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8E4M3, Dtype::F8E5M2, Dtype::I64, Dtype::I32, Dtype::I16, Dtype::I8];
     let mut all = plain.into_iter().chain(GgufType::ALL.iter().map(|kind| Dtype::GgufBlock(*kind)));
     all.find(|dtype| element_of(*dtype) == Some(element))
 }

@@ -268,8 +268,9 @@ impl Job<'_> {
             let adopted = repo.adopt(handle, &session.condemned)?;
             if adopted != Adopted::default() {
                 let Adopted { packs, bytes, sessions } = adopted;
-                monitor
-                    .detail(&format_args!("took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"));
+                monitor.detail(&format_args!(
+                    "took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"
+                ));
             }
         }
         let snapshots = repo.snapshots()?;

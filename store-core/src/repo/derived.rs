@@ -54,12 +54,26 @@ pub(super) struct NewSegments {
 
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self { folder: Some(folder), memory, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false), prunes: Mutex::default() }
+        Self {
+            folder: Some(folder),
+            memory,
+            opened: Mutex::new(None),
+            incomplete: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            prunes: Mutex::default(),
+        }
     }
 
     /// One that is gone with the process.
     pub(super) fn in_memory() -> Self {
-        Self { folder: None, memory: 0, opened: Mutex::new(None), incomplete: AtomicBool::new(false), unreadable: AtomicBool::new(false), prunes: Mutex::default() }
+        Self {
+            folder: None,
+            memory: 0,
+            opened: Mutex::new(None),
+            incomplete: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            prunes: Mutex::default(),
+        }
     }
 
     /// Whether segments cannot be read or packs that they name are missing: what the index knows may then be coded against what is lost.
@@ -167,7 +181,8 @@ impl Repo {
 
     fn open_index(&self) -> Result<Opened, Error> {
         if self.index.folder.is_some() {
-            let unusable = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
+            let unusable =
+                |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
             self.make_cache_dir().map_err(unusable)?;
         }
         self.index.open()
@@ -181,7 +196,8 @@ impl Repo {
         *self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner) = prunes;
         self.index.incomplete.store(false, Ordering::Relaxed);
         self.index.unreadable.store(false, Ordering::Relaxed);
-        let listed: BTreeSet<SegmentId> = self.backend.list(Folder::Segments)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        let listed: BTreeSet<SegmentId> =
+            self.backend.list(Folder::Segments)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
         let applied = index.applied()?;
         superseded.extend(index.superseded()?);
         let missing: Vec<SegmentId> = listed.difference(&applied).filter(|id| !superseded.contains(id)).copied().collect();

@@ -104,9 +104,9 @@ pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
 const AGAIN: usize = 3;
 
 fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
-    repo.refresh()?;
-    // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
+    // Listed before the segments are read, here and for the index: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
+    repo.refresh()?;
     let mut checker = Checker {
         repo,
         monitor,

@@ -101,7 +101,9 @@ fn rewritten(
     }
     let mut bytes = repo.read_sealed(place)?;
     if !needed.contains(&false) {
-        let damaged = |error| Error::with(ErrorKind::Damage, format!("blob {ordinal} of pack {} does not open: nothing is deleted", place.pack), error);
+        let damaged = |error| {
+            Error::with(ErrorKind::Damage, format!("blob {ordinal} of pack {} does not open: nothing is deleted", place.pack), error)
+        };
         opener.open_blob(ordinal, &entry.frame, &mut bytes).map_err(damaged)?;
         let coded = CodedBlob { frame: entry.frame.clone(), bytes, weighed: Vec::new() };
         return Ok(Some(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() }));
@@ -132,7 +134,8 @@ fn rewritten(
     let bases = bases(repo, &entry.frame, &kept.indices)?;
     let plain = Plain { kind: entry.frame.kind, bytes: &kept.bytes, dtype: blob::dtype_of(&entry.frame) };
     let coded = blob::encode(plain, kept.lens, bases.as_ref(), repo.compression);
-    let again = blob::decode(&coded.frame, coded.bytes.clone(), &bases.map(|bases| bases.bytes_of(&coded.frame).into_owned()).unwrap_or_default());
+    let again =
+        blob::decode(&coded.frame, coded.bytes.clone(), &bases.map(|bases| bases.bytes_of(&coded.frame).into_owned()).unwrap_or_default());
     if !again.is_ok_and(|again| again == kept.bytes) {
         return Err(Error::new(ErrorKind::Failed, "a blob does not decode right after it was coded: is the memory of this machine sound?"));
     }

@@ -57,7 +57,10 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
 /// Fails while an index segment cannot be read: packs that it names look as if nobody named them.
 pub(super) fn whole_index(repo: &Repo) -> Result<(), Error> {
     if repo.index.has_unreadable() {
-        return Err(Error::new(ErrorKind::Damage, "an index segment cannot be read, so nothing may be deleted: `snap repair index` makes it anew"));
+        return Err(Error::new(
+            ErrorKind::Damage,
+            "an index segment cannot be read, so nothing may be deleted: `snap repair index` makes it anew",
+        ));
     }
     Ok(())
 }
@@ -72,7 +75,8 @@ fn uses(marked: &Marked, packs: &PackLens) -> Result<Vec<PackUse>, Error> {
             unused.resize(pack + 1, 0);
         }
         let chunks = marks.chunks(pack as u32, ordinal);
-        let plain: u64 = chunks.iter().zip(&place.frame.chunk_lens).filter(|(is_needed, _)| **is_needed).map(|(_, len)| u64::from(*len)).sum();
+        let plain: u64 =
+            chunks.iter().zip(&place.frame.chunk_lens).filter(|(is_needed, _)| **is_needed).map(|(_, len)| u64::from(*len)).sum();
         let of = place.frame.plain_len().max(1) as u64;
         let sealed = u64::from(place.frame.sealed_len);
         unused[pack] += sealed - (sealed * plain).div_ceil(of);

@@ -94,11 +94,8 @@ pub struct Totals {
 impl Decision {
     /// Sums over the packs that have one of these fates.
     pub fn totals(&self, with: impl Fn(Fate) -> bool) -> Totals {
-        let add = |sum: Totals, pack: &PackUse| Totals {
-            packs: sum.packs + 1,
-            bytes: sum.bytes + pack.len,
-            needed: sum.needed + pack.needed,
-        };
+        let add =
+            |sum: Totals, pack: &PackUse| Totals { packs: sum.packs + 1, bytes: sum.bytes + pack.len, needed: sum.needed + pack.needed };
         self.packs.iter().filter(|(_, fate)| with(*fate)).map(|(pack, _)| pack).fold(Totals::default(), add)
     }
 

@@ -336,8 +336,10 @@ mod tests {
 
     #[test]
     fn a_rescued_chain_is_rescued_whole() {
-        let (mut some, mut marks) =
-            world(&[(0, 2, &[1], &[2]), (1, 1, &[2], &[3]), (2, 0, &[3], &[]), (3, 0, &[4], &[])], &[Stays, Condemned, Condemned, Condemned]);
+        let (mut some, mut marks) = world(
+            &[(0, 2, &[1], &[2]), (1, 1, &[2], &[3]), (2, 0, &[3], &[]), (3, 0, &[4], &[])],
+            &[Stays, Condemned, Condemned, Condemned],
+        );
         marks.need(&mut some, &id(1), u8::MAX).unwrap();
         assert_eq!([0, 1, 2, 3].map(|pack| marks.is_needed(pack)), [true, true, true, false]);
     }
