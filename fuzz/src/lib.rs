@@ -1,8 +1,13 @@
 //! What the targets share: keys that never change, and the property of every decoder: what it takes, it would have written.
 
-use store_core::base::ids::RepoId;
+use std::collections::BTreeSet;
+
+use store_core::base::ids::{NodeId, RepoId, SnapshotId, WriterId};
 use store_core::base::wire::{Reader, WireError};
 use store_core::crypto::{RepoKeys, Secret};
+use store_core::format::record::{Extra, Time};
+use store_core::format::snapshot::{Snapshot, Totals};
+use store_core::notes::{Standing, StoredSnapshot};
 
 /// The salt of every object that a target seals. No object made here leaves the process.
 pub const SALT: [u8; 32] = [3; 32];
@@ -27,4 +32,30 @@ pub fn fields_have_one_form<T>(
     let read = &bytes[..bytes.len() - reader.remaining()];
     assert!(encode(&value) == read, "a value was read from bytes that it does not encode to");
     Some(value)
+}
+
+/// So many snapshots of one series, a day apart, named by their numbers.
+pub fn snapshots(count: u8) -> Vec<StoredSnapshot> {
+    let snapshot = |n: u8| Snapshot {
+        root: NodeId::from_bytes([0; 32]),
+        time: Time { seconds: i64::from(n) * 86_400, nanos: 0 },
+        zone: 0,
+        host: "host".into(),
+        user: "user".into(),
+        writer: WriterId::from_bytes([0; 16]),
+        previous: None,
+        parent: None,
+        series: Some("s".into()),
+        tags: [if n % 2 == 0 { "even".to_owned() } else { "odd".to_owned() }].into(),
+        refs: if n % 3 == 0 { ["0".to_owned()].into() } else { BTreeSet::new() },
+        description: None,
+        meta: [("loss".to_owned(), n.to_string())].into(),
+        paths: vec![b"/data".to_vec()],
+        incompatible: 0,
+        totals: Totals::default(),
+        program: String::new(),
+        extra: Extra::new(),
+    };
+    let stored = |n| StoredSnapshot { id: SnapshotId::from_bytes([n; 32]), snapshot: snapshot(n), standing: Standing::default() };
+    (0..count).map(stored).collect()
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden vectors of the pure parts of the format, made from spec/FORMAT.md for the tests of every implementation.
 
-Usage: vectors.py FOLDER. Writes crypto.json, fields.json, objects.json and reject.json; byte strings are hexadecimal.
+Usage: vectors.py FOLDER. Writes crypto.json, fields.json, notes.json, objects.json and reject.json; byte strings are hexadecimal.
 Vectors are only ever added: what is there stays byte for byte.
 """
 
@@ -343,11 +343,12 @@ def dump(value: Any) -> str:
 
 
 def main() -> None:
-    from rejects import reject  # which takes its good values from here
+    from foldcases import cases  # which take their names and good values from here
+    from rejects import reject
 
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    for name, make in (("crypto", crypto), ("fields", fields), ("objects", objects), ("reject", reject)):
+    for name, make in (("crypto", crypto), ("fields", fields), ("objects", objects), ("reject", reject), ("notes", cases)):
         (folder / f"{name}.json").write_text(dump(hexadecimal(make())))
 
 

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper for people")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use store_core::base::ids::{ChunkId, NodeId, NoteId, RepoId, SessionId, WriterId};
+use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SessionId, WriterId};
 use store_core::base::wire::{encode, put_string, put_varint};
 use store_core::blob::{self, Bases, Plain};
 use store_core::codec::{Compression, Element, float_diff, planes};
@@ -14,6 +14,7 @@ use store_core::format::blob::{BlobKind, Frame};
 use store_core::format::config::{Config, Identity};
 use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use store_core::format::envelope::{ObjectKind, Place, seal_object};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
@@ -317,6 +318,19 @@ fn data(seeds: &mut Seeds) {
     }
 }
 
+fn said(seeds: &mut Seeds) {
+    let page = include_str!("../../spec/RETENTION.md");
+    let policy = page.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    seeds.put("policy", policy);
+    seeds.put(
+        "policy",
+        "zone = 'UTC'\ngroup-by = 'host,paths'\n[[retention]]\nmatch = 'not (tag = odd) or meta.loss < 3'\nkeep-daily = 2\nmin-keep = 1\n",
+    );
+    seeds.put("policy", "meta.loss <= 0.5 and (series ~ 's*' or was-ref != \"x\")");
+    // A forgetting, an unforget that has seen it, a pin, a ref, and one that has seen both.
+    seeds.put("notes", [1, 255, 255, 1, 5, 1, 2, 0, 255, 1, 6, 1, 3, 255, 255, 2, 2, 6, 1, 3, 4, 1, 2, 3, 0, 9, 5, 2, 7, 64]);
+}
+
 fn main() {
     let root = std::env::args_os().nth(1).unwrap_or_else(|| "fuzz/corpus".into());
     let mut seeds = Seeds { root: Path::new(&root).to_path_buf(), count: 0 };
@@ -325,5 +339,6 @@ fn main() {
     catalogues(&mut seeds, &contents);
     lists(&mut seeds);
     data(&mut seeds);
+    said(&mut seeds);
     println!("{} inputs below {}", seeds.count, seeds.root.display());
 }

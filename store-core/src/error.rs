@@ -51,10 +51,10 @@ impl Error {
         self.kind
     }
 
-    /// Whether it comes of an object that is not there.
+    /// Whether something was not there that a listing had shown.
     pub(crate) fn is_not_found(&self) -> bool {
-        let source = std::error::Error::source(self).and_then(|source| source.downcast_ref::<std::io::Error>());
-        source.is_some_and(|source| source.kind() == std::io::ErrorKind::NotFound)
+        let cause = self.source.as_deref().and_then(|source| source.downcast_ref::<std::io::Error>());
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
     }
 }
 
@@ -67,6 +67,18 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<crate::condition::ConditionError> for Error {
+    fn from(error: crate::condition::ConditionError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string())
+    }
+}
+
+impl From<crate::retention::PolicyError> for Error {
+    fn from(error: crate::retention::PolicyError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string())
     }
 }
 

@@ -17,8 +17,11 @@ pub mod tensor;
 
 // L2: pure logic
 pub mod blob;
+pub mod condition;
 pub mod merkle;
+pub mod notes;
 pub mod plan;
+pub mod retention;
 
 // L3: ports
 #[cfg(feature = "engine")]

@@ -8,7 +8,7 @@ mod golden;
 use golden::value::{abort, config, contents, done, frame, gc_final, gc_plan, identity, node, note, segment, session, slot, snapshot};
 use golden::{array, hex, keys, list, load, number, object_id, read_blobs, text};
 use serde_json::Value;
-use store_core::base::ids::{ChunkId, NodeId};
+use store_core::base::ids::{ChunkId, NodeId, NoteId};
 use store_core::base::wire::{self, Reader, put_varint};
 use store_core::crypto::{ObjectKey, RepoKeys, Secret, kek_from_key_file, kek_from_passphrase, parse_key_file};
 use store_core::format::blob::Frame;
@@ -22,6 +22,7 @@ use store_core::format::pack::{PackContents, read_contents};
 use store_core::format::segment::Segment;
 use store_core::format::session::Session;
 use store_core::format::snapshot::Outcome;
+use store_core::notes::fold;
 
 #[test]
 fn keys_and_names_are_derived_as_written() {
@@ -135,6 +136,17 @@ fn sessions_snapshots_notes_and_prune_records_are_sealed_as_written() {
     check("plan", ObjectKind::Gc, wire::encode(&gc_plan(&objects["plan"]["value"])));
     check("final", ObjectKind::Gc, wire::encode(&gc_final(&objects["final"]["value"])));
     check("done", ObjectKind::Gc, wire::encode(&done(&objects["done"]["value"])));
+}
+
+#[test]
+fn notes_fold_to_the_states_written() {
+    let commit = &load("objects")["commit"]["value"];
+    for case in list(&load("notes")) {
+        let (notes, mut snapshots) = golden::value::notes(case, &snapshot(commit));
+        let unread = list(&case["unread"]).iter().map(|id| NoteId::from_bytes(array(id))).collect();
+        let fold = fold(&notes, &unread, &mut snapshots);
+        assert_eq!(golden::value::state(&fold, &snapshots), case["state"], "{}", case["what"]);
+    }
 }
 
 #[test]

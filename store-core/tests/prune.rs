@@ -178,7 +178,7 @@ fn sessions_that_may_be_active_are_waited_for_and_old_ones_are_fenced() {
     let versions = Versions::new(3);
     let forgotten = versions.ids([0]);
     let other = versions.folders.cache.join("other");
-    let alive = open(&versions.disk, &other).unwrap().begin_session(Purpose::Push).unwrap();
+    let _alive = open(&versions.disk, &other).unwrap().begin_session(Purpose::Push).unwrap();
     let patient = Options { fence_after: Duration::from_secs(3600), wait: Duration::ZERO, ..prune_options(&forgotten) };
     let report = prune(&versions.repo, &patient, &Silent).unwrap();
     assert_eq!(report.stopped, Some(Stopped::Busy { sessions: 1 }));
@@ -190,7 +190,6 @@ fn sessions_that_may_be_active_are_waited_for_and_old_ones_are_fenced() {
     let report = prune_all(&versions.repo, &forgotten).unwrap();
     assert!(report.resumed && report.sessions_fenced == 1 && report.deleted_packs > 0, "{report:?}");
     versions.assert_kept(&forgotten);
-    drop(alive);
 }
 
 #[test]
@@ -209,7 +208,7 @@ fn a_plan_that_cannot_be_read_is_closed_and_deletes_nothing() {
     let mut versions = Versions::new(3);
     let forgotten = versions.ids([0]);
     let patient = Options { fence_after: Duration::from_secs(3600), wait: Duration::ZERO, ..prune_options(&forgotten) };
-    let session = open(&versions.disk, &versions.folders.cache.join("other")).unwrap().begin_session(Purpose::Push).unwrap();
+    let _session = open(&versions.disk, &versions.folders.cache.join("other")).unwrap().begin_session(Purpose::Push).unwrap();
     prune(&versions.repo, &patient, &Silent).unwrap();
     let mut objects = versions.disk.objects();
     let plan = *objects.keys().find(|path| matches!(path, ObjectPath::Gc(..))).unwrap();
@@ -228,7 +227,6 @@ fn a_plan_that_cannot_be_read_is_closed_and_deletes_nothing() {
     assert!(report.resumed && report.live_snapshots == 3, "{report:?}");
     assert!(push_path(&versions.repo, &versions.folders.data).is_ok());
     versions.assert_kept(&BTreeSet::new());
-    drop(session);
 }
 
 /// At the `at`th call that a push makes, a whole prune runs that takes the push for dead.

@@ -24,7 +24,7 @@ pub(crate) struct Filters {
     /// Taken at this time or earlier
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Whose metadata fulfils this condition, as in 'meta.loss < 0.5'; given again: and that one
+    /// For which this holds, as in 'meta.loss < 0.5' or 'tag = best and not ref ~ v1*'; given again: and that
     #[arg(long = "where", value_name = "CONDITION")]
     pub(crate) conditions: Vec<String>,
 }

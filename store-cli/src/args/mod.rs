@@ -6,6 +6,7 @@ mod check;
 mod diff;
 mod dump;
 mod filter;
+mod forget;
 mod global;
 mod init;
 mod key;
@@ -17,6 +18,7 @@ mod repair;
 mod restore;
 mod shell;
 mod stats;
+mod tag;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +27,7 @@ pub(crate) use check::{Check, Subset};
 pub(crate) use diff::Diff;
 pub(crate) use dump::Dump;
 pub(crate) use filter::Filters;
+pub(crate) use forget::{Forget, Keep};
 pub(crate) use global::Global;
 pub(crate) use init::Init;
 pub(crate) use key::{Key, KeyAction, NewSecret};
@@ -36,6 +39,7 @@ pub(crate) use repair::{Repair, RepairAction};
 pub(crate) use restore::{Overwrite, Restore};
 pub(crate) use shell::{Completion, Man};
 pub(crate) use stats::Stats;
+pub(crate) use tag::Tag;
 
 /// Keeps every version of large files for the price of what changed.
 #[derive(Debug, Parser)]
@@ -63,6 +67,8 @@ pub(crate) enum Verb {
     #[command(alias = "cat")]
     Dump(Dump),
     Diff(Diff),
+    Tag(Box<Tag>),
+    Forget(Box<Forget>),
     #[command(aliases = ["verify", "fsck"])]
     Check(Check),
     #[command(aliases = ["gc", "compact"])]

@@ -12,4 +12,10 @@ pub(crate) struct Repair {
 pub(crate) enum RepairAction {
     /// Rebuild the index from the packs
     Index,
+    /// Give up notes that are lost and of which there is no copy: what is forgotten comes back. Says which, until --execute
+    Notes {
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+    },
 }

@@ -63,6 +63,31 @@ pub(crate) enum Message<'a> {
     KeyRemoved {
         id: String,
     },
+    Ref(RefMove<'a>),
+    Retention(Retention<'a>),
+    Tagged {
+        changed: Vec<String>,
+        unchanged: u64,
+        unrefs: &'a [String],
+        dry_run: bool,
+    },
+    Undone {
+        restored: Vec<String>,
+        gone: Vec<String>,
+        dry_run: bool,
+    },
+    Policy {
+        toml: &'a str,
+        time: String,
+        author: &'a str,
+    },
+    PolicySet {
+        rules: u64,
+    },
+    LostNote {
+        note: &'a str,
+        given_up: bool,
+    },
     #[serde(rename = "summary")]
     Pushed(Box<Pushed>),
     #[serde(rename = "summary")]
@@ -79,6 +104,8 @@ pub(crate) enum Message<'a> {
     Pack(PackFate<'a>),
     #[serde(rename = "summary")]
     Pruned(Box<Pruned>),
+    #[serde(rename = "summary")]
+    Forgotten(Forgotten),
     #[serde(rename = "summary")]
     Measured(Box<super::measured::Measured>),
 }
@@ -163,6 +190,69 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) meta: &'a BTreeMap<String, String>,
     pub(crate) program_version: &'a str,
     pub(crate) summary: SnapshotSummary,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pins: Vec<Pin<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) forgotten: Option<Trash<'a>>,
+}
+
+/// Why a snapshot stays whatever a policy says.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pin<'a> {
+    pub(crate) author: &'a str,
+    pub(crate) time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<String>,
+}
+
+/// That a snapshot is forgotten.
+#[derive(Debug, Serialize)]
+pub(crate) struct Trash<'a> {
+    pub(crate) author: &'a str,
+    pub(crate) time: String,
+    pub(crate) reason: &'a str,
+    /// None: a prune may drop it at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<String>,
+}
+
+/// A move of a ref.
+#[derive(Debug, Serialize)]
+pub(crate) struct RefMove<'a> {
+    pub(crate) name: &'a str,
+    /// 0 is where it points now.
+    pub(crate) back: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_id: Option<String>,
+    pub(crate) time: String,
+    pub(crate) author: &'a str,
+}
+
+/// What becomes of one snapshot.
+#[derive(Debug, Serialize)]
+pub(crate) struct Retention<'a> {
+    pub(crate) id: String,
+    pub(crate) short_id: String,
+    pub(crate) time: String,
+    pub(crate) action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rule: Option<&'a str>,
+    pub(crate) reasons: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gives_back: Option<u64>,
+}
+
+/// The result of `forget`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Forgotten {
+    pub(crate) keep: u64,
+    pub(crate) remove: u64,
+    pub(crate) executed: bool,
+    pub(crate) trash_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gives_back: Option<u64>,
 }
 
 /// What was counted when a snapshot was made.

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 
 use store_core::base::ids::SnapshotId;
 use store_core::format::snapshot::Snapshot;
-use store_core::ops::list::{Item, list};
+use store_core::notes::Pin;
+use store_core::ops::list::{self, Filter, Item, forgotten, list};
+use store_core::repo::Repo;
 
 use super::{Context, filter};
 use crate::args::List;
@@ -14,7 +16,10 @@ use crate::output::table::{Column, layout};
 pub(super) fn run(context: &Context, args: &List) -> Result {
     let filter = filter(&args.filters)?;
     let repo = context.open()?;
-    let items = list(&repo, &filter)?;
+    if args.refs {
+        return refs(context, &repo, &filter);
+    }
+    let items = if args.forgotten { forgotten(&repo, &filter)? } else { list(&repo, &filter)? };
     let mut out = context.ui.out();
     if context.ui.json {
         for item in &items {
@@ -25,9 +30,10 @@ pub(super) fn run(context: &Context, args: &List) -> Result {
             out.line(item.id)?;
         }
     } else {
-        std::io::Write::write_all(&mut out, table(&items, context.ui.verbose > 0).as_bytes())?;
+        let text = if args.forgotten { table_of_forgotten(&items) } else { table(&items, context.ui.verbose > 0) };
+        std::io::Write::write_all(&mut out, text.as_bytes())?;
         if items.is_empty() {
-            context.ui.note("no snapshots");
+            context.ui.note(if args.forgotten { "nothing is forgotten" } else { "no snapshots" });
         }
     }
     out.done()?;
@@ -49,10 +55,10 @@ fn table(items: &[Item], more: bool) -> String {
         Right("stored"),
     ];
     if more {
-        columns.extend([Left("metadata"), Left("description"), Left("paths")]);
+        columns.extend([Left("pinned"), Left("metadata"), Left("description"), Left("paths")]);
     }
     let text = |text: &str| printable(text.as_bytes());
-    let rows = items.iter().map(|Item { id, snapshot, .. }| {
+    let rows = items.iter().map(|Item { id, snapshot, standing }| {
         let totals = &snapshot.totals;
         let mut row = vec![
             id.short(),
@@ -69,6 +75,7 @@ fn table(items: &[Item], more: bool) -> String {
         if more {
             let meta: Vec<_> = snapshot.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
             row.extend([
+                text(&standing.pins.iter().map(pin).collect::<Vec<_>>().join("; ")),
                 text(&meta.join(" ")),
                 text(snapshot.description.as_deref().unwrap_or_default()),
                 text(&paths(snapshot).join(" ")),
@@ -84,7 +91,7 @@ fn joined(names: &BTreeSet<String>) -> String {
 }
 
 fn object(item: &Item) -> json::Snapshot<'_> {
-    let Item { id, snapshot, .. } = item;
+    let Item { id, snapshot, standing } = item;
     let totals = &snapshot.totals;
     json::Snapshot {
         id: id.to_string(),
@@ -110,7 +117,74 @@ fn object(item: &Item) -> json::Snapshot<'_> {
             data_added_packed: totals.stored_bytes,
             unreadable: totals.unreadable,
         },
+        pins: standing.pins.iter().map(json_pin).collect(),
+        forgotten: standing.forgotten.as_ref().map(|forgotten| json::Trash {
+            author: &forgotten.by,
+            time: rfc3339(forgotten.time, 0),
+            reason: &forgotten.reason,
+            until: forgotten.until.map(|until| rfc3339(until, 0)),
+        }),
     }
+}
+
+fn json_pin(pin: &Pin) -> json::Pin<'_> {
+    json::Pin {
+        author: &pin.by,
+        time: rfc3339(pin.time, 0),
+        reason: pin.reason.as_deref(),
+        until: pin.until.map(|until| rfc3339(until, 0)),
+    }
+}
+
+/// A pin as one line: `audit until 2026-12-31 00:00:00`.
+fn pin(pin: &Pin) -> String {
+    let until = pin.until.map(|until| format!("until {}", local_time(until)));
+    let parts: Vec<String> = pin.reason.clone().into_iter().chain(until).collect();
+    if parts.is_empty() { "yes".to_owned() } else { parts.join(" ") }
+}
+
+fn table_of_forgotten(items: &[Item]) -> String {
+    use Column::Left;
+    let columns = ["id", "time", "series", "tags", "forgotten", "can come back until", "by", "reason"].map(Left);
+    let rows = items.iter().filter_map(|item| {
+        let forgotten = item.standing.forgotten.as_ref()?;
+        let text = |text: &str| printable(text.as_bytes());
+        Some(vec![
+            item.id.short(),
+            local_time(item.snapshot.time),
+            text(item.snapshot.series.as_deref().unwrap_or_default()),
+            text(&joined(&item.snapshot.tags)),
+            local_time(forgotten.time),
+            forgotten.until.map_or_else(|| "the next prune".to_owned(), local_time),
+            text(&forgotten.by),
+            text(&forgotten.reason),
+        ])
+    });
+    layout(&columns, rows)
+}
+
+fn refs(context: &Context, repo: &Repo, filter: &Filter) -> Result {
+    use Column::{Left, Right};
+    let moves = list::refs(repo, filter)?;
+    let mut out = context.ui.out();
+    if context.ui.json {
+        for list::RefMove { name, back, to } in &moves {
+            let snapshot_id = to.to.as_ref().map(SnapshotId::to_string);
+            out.json(&Message::Ref(json::RefMove { name, back: *back, snapshot_id, time: rfc3339(to.time, 0), author: &to.by }))?;
+        }
+    } else {
+        let rows = moves.iter().map(|list::RefMove { name, back, to }| {
+            let to_whom = to.to.map_or_else(|| "nowhere".to_owned(), |id| id.short());
+            vec![printable(name.as_bytes()), format!("@{{{back}}}"), to_whom, local_time(to.time), printable(to.by.as_bytes())]
+        });
+        let text = layout(&[Left("ref"), Right("back"), Left("snapshot"), Left("moved"), Left("by")], rows);
+        std::io::Write::write_all(&mut out, text.as_bytes())?;
+        if moves.is_empty() {
+            context.ui.note("no refs");
+        }
+    }
+    out.done()?;
+    Ok(Outcome::Done)
 }
 
 fn paths(snapshot: &Snapshot) -> Vec<String> {

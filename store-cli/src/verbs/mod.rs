@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod diff;
 mod dump;
+mod forget;
 mod init;
 mod key;
 mod list;
@@ -14,6 +15,7 @@ mod repair;
 mod restore;
 mod shell;
 mod stats;
+mod tag;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -56,6 +58,8 @@ pub(crate) fn run(cli: Cli) -> Result {
         Verb::Restore(args) => restore::run(&context, *args),
         Verb::Dump(args) => dump::run(&context, &args),
         Verb::Diff(args) => diff::run(&context, &args),
+        Verb::Tag(args) => tag::run(&context, &args),
+        Verb::Forget(args) => forget::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
         Verb::Prune(args) => prune::run(&context, &args),
         Verb::Stats(args) => stats::run(&context, &args),
@@ -135,7 +139,7 @@ fn filter(args: &Filters) -> Result<Filter> {
         path: args.path.as_ref().map(|path| absolute(path).as_os_str().as_bytes().to_vec()),
         since: moment("--since", &args.since, Edge::Start)?,
         until: moment("--until", &args.until, Edge::End)?,
-        conditions: args.conditions.iter().map(|text| text.parse()).collect::<Result<_, ops::Error>>()?,
+        conditions: args.conditions.iter().map(|text| text.parse().map_err(ops::Error::from)).collect::<Result<_, ops::Error>>()?,
     })
 }
 

@@ -1,4 +1,4 @@
-use store_core::ops::repair::{self, Report};
+use store_core::ops::repair::{self, LostNotes, Report};
 
 use super::Context;
 use crate::args::{Repair, RepairAction};
@@ -9,8 +9,36 @@ use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
 
 pub(super) fn run(context: &Context, args: &Repair) -> Result {
-    let RepairAction::Index = args.action;
     interrupt::listen()?;
+    match args.action {
+        RepairAction::Index => index(context),
+        RepairAction::Notes { execute } => notes(context, execute && !context.global.dry_run),
+    }
+}
+
+fn notes(context: &Context, execute: bool) -> Result {
+    let repo = context.open()?;
+    let LostNotes { lost } = repair::notes(&repo, !execute)?;
+    // They are told of below.
+    drop(repo.take_warnings());
+    let mut out = context.ui.out();
+    if context.ui.json {
+        lost.iter().try_for_each(|note| out.json(&Message::LostNote { note, given_up: execute }))?;
+    } else {
+        for note in &lost {
+            out.line(format_args!("{}  {note}", if execute { "given up" } else { "lost" }))?;
+        }
+        match (lost.is_empty(), execute) {
+            (true, _) => context.ui.note("no note is lost"),
+            (false, true) => context.ui.note("what was forgotten is there again, as far as it was not pruned"),
+            (false, false) => context.ui.note("put them back from a copy; only if there is none, give --execute"),
+        }
+    }
+    out.done()?;
+    Ok(Outcome::Done)
+}
+
+fn index(context: &Context) -> Result {
     let dry_run = context.global.dry_run;
     let repo = context.open()?;
     let watch = Watch::new(context.ui);

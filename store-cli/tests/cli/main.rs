@@ -4,6 +4,7 @@
 
 mod bench;
 mod codes;
+mod forget;
 mod harness;
 mod heal;
 mod interrupt;
@@ -14,3 +15,4 @@ mod prune;
 mod restore;
 mod settings;
 mod streams;
+mod tag;

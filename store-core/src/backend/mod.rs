@@ -41,6 +41,11 @@ impl BackendError {
         self.source.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether it is the object that cannot be read, not the backend: it is longer than any such object, or where the disk is spoilt.
+    pub fn is_damage(&self) -> bool {
+        self.source.kind() == io::ErrorKind::InvalidData || self.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    }
+
     /// Whether no room is left.
     pub fn is_no_space(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

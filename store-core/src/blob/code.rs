@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::chain::Chain;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
+use crate::codec::estimate::{self, Estimate};
 use crate::codec::{
-    CodecError, Compression, Element, estimate, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix,
-    zstd_encode, zstd_encode_with_prefix,
+    CodecError, Compression, Element, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix, zstd_encode,
+    zstd_encode_with_prefix,
 };
 use crate::crypto::TAG_LEN;
 use crate::format::blob::{BlobKind, Frame, Step};
@@ -47,9 +49,34 @@ pub struct Bases {
     pub older: Vec<ChunkId>,
     /// Their bytes, one after the other.
     pub older_bytes: Vec<u8>,
+    /// What reading the bases takes.
+    pub chain: Chain,
 }
 
 impl Bases {
+    /// Whether coding `plain` bytes against these may take `coded` bytes where `whole` would do without.
+    fn carry(&self, plain: usize, coded: usize, whole: usize) -> bool {
+        worth(coded, self) < whole && self.chain.at_most(plain as u64).carries(coded as u64, whole as u64)
+    }
+
+    fn is_aligned_with(&self, plain: &[u8]) -> bool {
+        self.aligned && self.bytes.len() == plain.len()
+    }
+
+    fn older_of(&self, plain: &[u8]) -> Option<&[u8]> {
+        Some(&self.older_bytes[..]).filter(|older| older.len() == plain.len())
+    }
+
+    /// Adds aligned bases for what follows.
+    pub fn join(&mut self, bases: Self) {
+        self.chain = self.chain.and(bases.chain);
+        self.depth = self.depth.max(bases.depth);
+        self.ids.extend(bases.ids);
+        self.bytes.extend(bases.bytes);
+        self.older.extend(bases.older);
+        self.older_bytes.extend(bases.older_bytes);
+    }
+
     /// The bytes of those that a blob refers to.
     pub fn bytes_of(&self, frame: &Frame) -> Cow<'_, [u8]> {
         match frame.bases.len() {
@@ -143,6 +170,18 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
     CodedBlob { frame, bytes: coding.bytes, weighed }
 }
 
+/// How many bytes coding against `bases` takes, as far as can be told cheaply: of numbers an estimate.
+pub fn coded_len(plain: Plain<'_>, bases: &Bases, compression: Compression) -> u64 {
+    let Some(level) = compression.level() else { return plain.bytes.len() as u64 };
+    match plain.dtype.and_then(element_of) {
+        Some(element) => {
+            let Estimate { planes, difference, trend } = estimate_against(element, plain.bytes, bases);
+            difference.into_iter().chain(trend).fold(planes, u64::min) / 8
+        }
+        None => zstd_encode_with_prefix(plain.bytes, &bases.bytes, level).len() as u64,
+    }
+}
+
 /// Sealed bytes of a blob that was left out.
 pub const LEFT_OUT_LEN: usize = TAG_LEN + 1;
 
@@ -177,15 +216,14 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
     weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
     let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
-    // Clearly worth it: the other way need not be tried.
-    if with_bases.bytes.len() < plain.len() / 4 {
+    // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
+    let like_the_bases = bases.chain.share(plain.len() as u64).whole as usize;
+    if bases.carry(plain.len(), with_bases.bytes.len(), like_the_bases.min(plain.len() / 4)) {
         return Some(with_bases);
     }
-    match alone(weighed) {
-        Some(alone) if worth(with_bases.bytes.len(), bases) >= alone.bytes.len() => Some(alone),
-        None if worth(with_bases.bytes.len(), bases) >= plain.len() => None,
-        _ => Some(with_bases),
-    }
+    let alone = alone(weighed);
+    let whole = alone.as_ref().map_or(plain.len(), |alone| alone.bytes.len());
+    if bases.carry(plain.len(), with_bases.bytes.len(), whole) { Some(with_bases) } else { alone }
 }
 
 /// What a coding with bases really costs: their names stand in a footer and in an index segment, and reading takes longer.
@@ -193,10 +231,17 @@ fn worth(coded: usize, bases: &Bases) -> usize {
     coded + coded / 16 + bases.ids.len() * 2 * ChunkId::LEN
 }
 
+fn estimate_against(element: Element, plain: &[u8], bases: &Bases) -> Estimate {
+    estimate::estimate(element, plain, Some(&bases.bytes), bases.older_of(plain))
+}
+
 fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
-    let aligned = bases.filter(|bases| bases.aligned && bases.bytes.len() == plain.len());
-    let older = aligned.filter(|bases| bases.older_bytes.len() == plain.len()).map(|bases| &bases.older_bytes[..]);
-    let estimate = estimate::estimate(element, plain, aligned.map(|bases| &bases.bytes[..]), older);
+    let aligned = bases.filter(|bases| bases.is_aligned_with(plain));
+    let older = aligned.and_then(|bases| bases.older_of(plain));
+    let estimate = match aligned {
+        Some(bases) => estimate_against(element, plain, bases),
+        None => estimate::estimate(element, plain, None, None),
+    };
     weighed.push(Weighed::guess(codes::PLANES, estimate.planes / 8));
     weighed.extend(estimate.difference.map(|bits| Weighed::guess(codes::DIFFERENCE, bits / 8)));
     weighed.extend(estimate.trend.map(|bits| Weighed::guess(codes::TREND, bits / 8)));
@@ -204,13 +249,13 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
     let bytes_of = |bits: u64| (bits / 8) as usize;
     if let (Some(bases), Some(older), Some(trend)) = (aligned, older, estimate.trend)
         && estimate.goes_on()
-        && worth(bytes_of(trend), bases) < bytes_of(estimate.planes)
+        && bases.carry(plain.len(), bytes_of(trend), bytes_of(estimate.planes))
     {
         let bytes = float_diff::encode_trend(element, plain, &bases.bytes, older);
         return Some(Coding { step: Some((codes::TREND, parameters)), bytes, uses: Uses::OlderToo });
     }
     if let (Some(bases), Some(difference)) = (aligned, estimate.difference)
-        && worth(bytes_of(difference), bases) < bytes_of(estimate.planes)
+        && bases.carry(plain.len(), bytes_of(difference), bytes_of(estimate.planes))
     {
         let bytes = float_diff::encode(element, plain, &bases.bytes);
         return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases });
@@ -280,6 +325,12 @@ pub fn dtype_of(frame: &Frame) -> Option<Dtype> {
         [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8E4M3, Dtype::F8E5M2, Dtype::I64, Dtype::I32, Dtype::I16, Dtype::I8];
     let mut all = plain.into_iter().chain(GgufType::ALL.iter().map(|kind| Dtype::GgufBlock(*kind)));
     all.find(|dtype| element_of(*dtype) == Some(element))
+}
+
+/// The chunks that a blob is coded against, without those that its bases are themselves coded against.
+pub fn bases_below(frame: &Frame) -> &[ChunkId] {
+    let is_trend = frame.steps.first().is_some_and(|step| step.code == codes::TREND);
+    if is_trend { &frame.bases[..frame.bases.len() / 2] } else { &frame.bases }
 }
 
 /// What people call the coding of a blob.

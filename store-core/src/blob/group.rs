@@ -1,4 +1,4 @@
-//! Which new chunks go together into a blob: neighbours, up to a target length. 64 KiB is the unit of deduplication, not of compression.
+//! Which new chunks go together into a blob: neighbours, up to a target length. The unit of deduplication is not that of compression.
 
 use crate::base::limits;
 

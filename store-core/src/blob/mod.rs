@@ -1,7 +1,12 @@
 //! L2: blobs: chunks are grouped, coded and, in [`crate::format::pack`], sealed. The one place that decides how a group of chunks is coded.
 
+mod chain;
 mod code;
 mod group;
 
-pub use code::{Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, Weighed, base_of, codec_name, decode, dtype_of, encode, left_out};
+pub use chain::Chain;
+pub use code::{
+    Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, Weighed, base_of, bases_below, codec_name, coded_len, decode, dtype_of, encode,
+    left_out,
+};
 pub use group::group_is_full;

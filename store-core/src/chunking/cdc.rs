@@ -64,7 +64,8 @@ mod tests {
 
     fn chunker(key: u8) -> Chunker {
         let keys = RepoKeys::new(Secret::take(&mut [key; 32]), RepoId::from_bytes([2; 32]));
-        Chunker::new(&Config::new(Time { seconds: 0, nanos: 0 }), keys.gear())
+        let config = Config::new(Time { seconds: 0, nanos: 0 });
+        Chunker::new(&Config { chunk_min: 16 << 10, chunk_avg: 64 << 10, chunk_max: 256 << 10, ..config }, keys.gear())
     }
 
     fn cuts(chunker: &Chunker, mut bytes: &[u8]) -> Vec<usize> {

@@ -3,21 +3,20 @@
 //! [`Filter`] says which snapshots count, [`resolve`] finds the one that a text means, [`SnapPath`] splits what names a path within one.
 //! Filters bound `latest`, refs, times and the steps back of `~N`; an id is an id whatever the filters say.
 
-mod condition;
 mod resolve;
 mod snap_path;
 mod time;
 
-pub use condition::Condition;
 pub use resolve::resolve;
 pub use snap_path::SnapPath;
 pub use time::{Edge, parse_time};
 
+pub use crate::condition::Condition;
 pub use crate::repo::StoredSnapshot as Item;
 
 use crate::error::Error;
 use crate::format::record::Time;
-use crate::format::snapshot::Snapshot;
+use crate::notes::Move;
 use crate::repo::Repo;
 
 /// Which snapshots count: those that fulfil all that is set.
@@ -40,8 +39,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether `snapshot` counts.
-    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+    /// Whether `item` counts.
+    pub fn matches(&self, item: &Item) -> bool {
+        let snapshot = &item.snapshot;
         let tagged = |tags: &Vec<String>| tags.iter().all(|tag| snapshot.tags.contains(tag));
         self.series.as_ref().is_none_or(|series| snapshot.series.as_ref() == Some(series))
             && (self.tags.is_empty() || self.tags.iter().any(tagged))
@@ -49,7 +49,7 @@ impl Filter {
             && self.path.as_ref().is_none_or(|path| snapshot.paths.contains(path))
             && self.since.is_none_or(|since| snapshot.time >= since)
             && self.until.is_none_or(|until| snapshot.time <= until)
-            && self.conditions.iter().all(|condition| condition.holds(snapshot))
+            && self.conditions.iter().all(|condition| condition.holds(item))
     }
 }
 
@@ -59,6 +59,41 @@ impl Filter {
 /// When a snapshot cannot be read.
 pub fn list(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
     let mut items = repo.snapshots()?;
-    items.retain(|item| filter.matches(&item.snapshot));
+    items.retain(|item| filter.matches(item));
     Ok(items)
+}
+
+/// The snapshots that `filter` lets through among those that are forgotten and that no prune has dropped, oldest first.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn forgotten(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
+    let mut items = repo.standing()?.forgotten;
+    items.retain(|item| filter.matches(item));
+    Ok(items)
+}
+
+/// Where a ref pointed at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefMove {
+    /// The ref.
+    pub name: String,
+    /// The `N` of `REF@{N}`: 0 is where it points now.
+    pub back: u64,
+    /// Where to, since when, and by whom.
+    pub to: Move,
+}
+
+/// All moves of all refs, by name and from the last one back; with a filter only those to snapshots that it lets through.
+///
+/// # Errors
+/// When a snapshot cannot be read.
+pub fn refs(repo: &Repo, filter: &Filter) -> Result<Vec<RefMove>, Error> {
+    let standings = repo.standing()?;
+    let mut moves = Vec::new();
+    for (name, history) in &standings.fold.refs {
+        let history = standings.history(history, |item| filter.matches(item), *filter == Filter::default());
+        moves.extend(history.enumerate().map(|(back, to)| RefMove { name: name.clone(), back: back as u64, to: to.clone() }));
+    }
+    Ok(moves)
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod diff;
 pub mod dump;
+pub mod forget;
 pub mod init;
 pub mod key;
 pub mod list;
@@ -13,5 +14,6 @@ pub mod push;
 pub mod repair;
 pub mod restore;
 pub mod stats;
+pub mod tag;
 
 pub use crate::error::{Error, ErrorKind};

@@ -14,13 +14,13 @@ use crate::base::ids::{NodeId, PackId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
-use crate::format::record::{Extra, Time};
+use crate::format::record::Time;
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Outcome, Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Adopted, Committed, Repo, SessionHandle, StoredSnapshot, Written, WrittenCounts};
+use crate::repo::{Adopted, Committed, Repo, SessionHandle, Standings, StoredSnapshot, Written, WrittenCounts};
 use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
@@ -273,7 +273,7 @@ impl Job<'_> {
                 ));
             }
         }
-        let snapshots = repo.snapshots()?;
+        let Standings { snapshots, fold, .. } = repo.standing()?;
         let parent = choose_parent(&snapshots, options, &self.host, &self.paths)?;
         let writer = repo.writer()?;
         let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
@@ -317,7 +317,7 @@ impl Job<'_> {
             incompatible: 0,
             totals: Totals { new_bytes: assembled.new.bytes, stored_bytes: written.bytes, ..assembled.totals },
             program: clock::PROGRAM.into(),
-            extra: Extra::new(),
+            extra: Repo::seen_notes(&fold.heads).into_iter().collect(),
         };
         Ok(Made { report, snapshot: Some(snapshot) })
     }

@@ -118,6 +118,27 @@ pub fn stats(repo: &Repo, items: &[Item]) -> Result<Report, Error> {
     })
 }
 
+/// Stored bytes that only `items` taken together need: of each blob the share that their chunks have of its plain bytes.
+///
+/// # Errors
+/// As of [`stats`].
+pub fn together(repo: &Repo, items: &[Item]) -> Result<u64, Error> {
+    repo.refresh()?;
+    let mut reached = Reached { repo, nodes: HashMap::new(), chunks: HashMap::new() };
+    for item in items {
+        reached.walk(item.snapshot.root, Owner::Only(0), true)?;
+    }
+    for other in repo.snapshots()?.iter().filter(|other| !items.iter().any(|item| item.id == other.id)) {
+        reached.walk(other.snapshot.root, Owner::Shared, false)?;
+    }
+    let mut count = Count { repo, blobs: HashMap::new(), bases: Vec::new(), unique: 0, own: vec![(0, 0.0)] };
+    count.all(reached.chunks.iter().map(|(id, owner)| (*id, *owner)))?;
+    count.all(
+        reached.nodes.iter().filter(|(_, reach)| reach.wanted).map(|(id, reach)| (ChunkId::from_bytes(*id.as_bytes()), reach.owner)),
+    )?;
+    Ok(count.own[0].1.round() as u64)
+}
+
 fn repository_bytes(repo: &Repo) -> Result<u64, Error> {
     let mut bytes = repo.backend.len(&ObjectPath::Config)?;
     for folder in Folder::ALL {

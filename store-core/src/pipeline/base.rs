@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
+use super::chains::Chains;
 use super::choose::best_base;
 use super::known::KnownChunks;
 use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::base::units::MIB;
-use crate::blob::{Bases, base_of};
+use crate::blob::{self, Bases, Chain, Plain, base_of};
 use crate::error::Error;
-use crate::format::blob::Frame;
+use crate::format::blob::{BlobKind, Frame};
 use crate::format::pack::Sketch;
 use crate::index::Location;
 use crate::monitor::BaseWays;
@@ -19,12 +20,17 @@ use crate::sketch::Sketcher;
 
 /// Bytes of bases of one blob of plain chunks.
 const MOST_BASES: usize = 6 * MIB;
+/// Differences of plain bytes upon one another, after which an older base is taken (`spec/CHAINS.md`).
+const LONGEST: u8 = limits::DEPTH;
+/// The same for numbers, which take longer to decode.
+const LONGEST_OF_NUMBERS: u8 = 4;
 
 /// Finds bases in one repository.
 #[derive(Debug)]
 pub(super) struct BaseFinder<'r> {
-    pub(super) repo: &'r Repo,
-    pub(super) sketcher: Sketcher,
+    repo: &'r Repo,
+    sketcher: Sketcher,
+    chains: Chains,
 }
 
 /// A base that was read and has the name that it will be asked for by.
@@ -33,9 +39,14 @@ struct Found {
     bytes: Vec<u8>,
     depth: u8,
     location: Location,
+    chain: Chain,
 }
 
-impl BaseFinder<'_> {
+impl<'r> BaseFinder<'r> {
+    pub(super) fn new(repo: &'r Repo) -> Self {
+        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default() }
+    }
+
     /// The sketches of a group's chunks; empty if none of them has one.
     pub(super) fn sketches(&self, group: &Group) -> Vec<Sketch> {
         let sketches: Vec<_> = group
@@ -51,15 +62,15 @@ impl BaseFinder<'_> {
         sketches.into_iter().map(|sketch| sketch.unwrap_or([0; 8])).collect()
     }
 
-    /// For each segment of a group of one tensor type, the older segment of the same length that it continues, if there is one.
+    /// For each segment of a group of one tensor type, where the older segment of the same length is that it continues, if there is one.
     /// Counts in `ways` how they were found.
-    pub(super) fn aligned(
+    pub(super) fn continued(
         &self,
         known: &KnownChunks,
         group: &Group,
         sketches: &[Sketch],
         ways: &mut BaseWays,
-    ) -> Result<Vec<Option<Bases>>, Error> {
+    ) -> Result<Vec<Option<Location>>, Error> {
         let hints: Vec<ChunkId> = group.hints.iter().flatten().copied().collect();
         let mut located = known.locate(&hints)?.into_iter();
         let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
@@ -68,21 +79,82 @@ impl BaseFinder<'_> {
             let len = group.lens[i];
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let location = hint.or_else(|| best_base(similar, None, |location| location.len == len));
-            let base = location.and_then(|location| self.read_at_depth(known, group, location, Some(len)));
-            *match (&base, hint) {
-                (Some(_), Some(_)) => &mut ways.parent,
+            *match (location, hint) {
+                (_, Some(_)) => &mut ways.parent,
                 (Some(_), None) => &mut ways.votes,
-                (None, _) => &mut ways.none,
+                (None, None) => &mut ways.none,
             } += 1;
-            found.push(base.map(|base| {
-                let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
-                Bases { ids: vec![base.id], bytes: base.bytes, depth: base.depth, aligned: true, older, older_bytes }
-            }));
+            found.push(location);
         }
         Ok(found)
     }
 
-    /// The chunks that most resemble those of a group of plain ones, and what followed them. Counts in `ways` how they were found.
+    /// What the segments of a group are coded against, which continue those at `locations`: these, or where their chains can carry no more,
+    /// older ones. All segments of a blob go back equally far, so that old blobs are needed as a whole or not at all. `None` where all is
+    /// better written whole, or a base cannot be read.
+    pub(super) fn aligned(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
+        let latest = self.chain_of(known, locations)?;
+        let is_full = locations.iter().any(|location| location.depth >= LONGEST_OF_NUMBERS);
+        if !is_full && latest.goes_on() {
+            return self.segments(known, group, locations);
+        }
+        let whole = latest.a_version_of_a_start(latest.last, LONGEST_OF_NUMBERS);
+        self.best_jump(known, group, locations, &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], latest.last, LONGEST_OF_NUMBERS, |finder, ancestors| {
+            let fit = ancestors.iter().zip(locations).all(|(ancestor, location)| ancestor.len == location.len);
+            if fit { finder.segments(known, group, ancestors) } else { None }
+        })
+        .filter(|(takes, _)| *takes < whole)
+        .map(|(_, bases)| bases)
+    }
+
+    /// Of the ancestors of chunks, by their depth, those with which a version takes least until the next jump.
+    #[expect(clippy::too_many_arguments, reason = "two callers, which differ in each of these")]
+    fn best_jump(
+        &self,
+        known: &KnownChunks,
+        group: &Group,
+        locations: &[Location],
+        depths: &[u8],
+        step: u64,
+        longest: u8,
+        read: impl Fn(&Self, &[Location]) -> Option<Bases>,
+    ) -> Option<(u64, Bases)> {
+        let plain = Plain { kind: BlobKind::Data, bytes: &group.plain, dtype: group.dtype };
+        let mut best: Option<(u64, Bases)> = None;
+        let mut tried = Vec::new();
+        for depth in depths {
+            let ancestors: Option<Vec<_>> = locations.iter().map(|location| self.ancestor(known, location, *depth)).collect();
+            let Some(ancestors) = ancestors.filter(|ancestors| *ancestors != tried) else { continue };
+            if let Some(bases) = read(self, &ancestors) {
+                let coded = blob::coded_len(plain, &bases, self.repo.compression);
+                let steps = longest.saturating_sub(bases.depth + 1);
+                let takes = bases.chain.at_most(plain.bytes.len() as u64).a_version(coded, step, steps);
+                if let Some(takes) = takes.filter(|takes| best.as_ref().is_none_or(|(least, _)| takes < least)) {
+                    best = Some((takes, bases));
+                }
+            }
+            tried = ancestors;
+        }
+        best
+    }
+
+    fn chain_of(&self, known: &KnownChunks, locations: &[Location]) -> Option<Chain> {
+        locations.iter().try_fold(Chain::default(), |sum, location| Some(sum.and(self.chains.of(self.repo, known, location)?)))
+    }
+
+    fn segments(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
+        let mut joined = Bases { aligned: true, ..Bases::default() };
+        for location in locations {
+            let base = self.read(known, group, *location)?;
+            let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
+            let Found { id, bytes, depth, chain, .. } = base;
+            joined.join(Bases { ids: vec![id], bytes, depth, aligned: true, older, older_bytes, chain });
+        }
+        Some(joined)
+    }
+
+    /// The chunks that most resemble those of a group of plain ones, and what followed them; of those whose chains can carry no more, older
+    /// ones. Counts in `ways` how they were found.
     pub(super) fn prefix(
         &self,
         known: &KnownChunks,
@@ -94,8 +166,7 @@ impl BaseFinder<'_> {
             ways.none += group.ids.len() as u64;
             return Ok(None);
         }
-        let mut bases = Bases::default();
-        let mut taken = HashSet::new();
+        let mut found = Vec::new();
         let mut last: Option<Location> = None;
         for similar in known.similar(sketches)? {
             let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
@@ -106,39 +177,44 @@ impl BaseFinder<'_> {
             let follows = next == Some((best.pack, best.ordinal, best.start));
             *(if follows { &mut ways.locality } else { &mut ways.votes }) += 1;
             last = Some(best);
-            self.add(known, group, best, &mut taken, &mut bases);
-            if let Some(next) = self.repo.next_in_blob(&best) {
-                self.add(known, group, next, &mut taken, &mut bases);
+            found.push(best);
+            found.extend(self.repo.next_in_blob(&best));
+        }
+        if found.iter().all(|location| location.depth < LONGEST) {
+            return Ok(self.joined(known, group, &found));
+        }
+        let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
+        let jump =
+            self.best_jump(known, group, &found, &[4, 2, 0], step, LONGEST, |finder, ancestors| finder.joined(known, group, ancestors));
+        Ok(jump.map(|(_, bases)| bases))
+    }
+
+    /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
+    fn joined(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
+        let mut bases = Bases::default();
+        let mut taken = HashSet::new();
+        for location in locations.iter().filter(|location| taken.insert(**location)) {
+            if bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
+                break;
             }
+            let Some(found) = self.read(known, group, *location).filter(|found| !bases.ids.contains(&found.id)) else { continue };
+            bases.ids.push(found.id);
+            bases.bytes.extend_from_slice(&found.bytes);
+            bases.depth = bases.depth.max(found.depth);
+            bases.chain = bases.chain.and(found.chain);
         }
-        Ok((!bases.ids.is_empty()).then_some(bases))
+        (!bases.ids.is_empty()).then_some(bases)
     }
 
-    fn add(&self, known: &KnownChunks, group: &Group, location: Location, taken: &mut HashSet<Location>, bases: &mut Bases) {
-        if !taken.insert(location) || bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
-            return;
-        }
-        let Some(found) = self.read_at_depth(known, group, location, None) else { return };
-        if bases.ids.contains(&found.id) {
-            return;
-        }
-        bases.ids.push(found.id);
-        bases.bytes.extend_from_slice(&found.bytes);
-        bases.depth = bases.depth.max(found.depth);
-    }
-
-    /// Reads a base. One at the end of the longest chain is replaced by the start of that chain, so that a restore never reads more than so
-    /// many blobs for one. A base that cannot be read is none: what is damaged must not be relied on.
-    fn read_at_depth(&self, known: &KnownChunks, group: &Group, mut location: Location, len: Option<u32>) -> Option<Found> {
-        if location.depth >= limits::DEPTH {
-            location = self.start_of_chain(known, &location, len)?;
-        }
+    /// Reads a base. One that cannot be read is none: what is damaged must not be relied on.
+    fn read(&self, known: &KnownChunks, group: &Group, location: Location) -> Option<Found> {
+        let chain = self.chains.of(self.repo, known, &location)?;
         let (id, bytes) = self.repo.chunk_at(&location).ok()?;
         // What is found by its place must be found by its name, too: that is how a reader will ask for it, and at what depth.
         let by_name = known.locate(&[id]).ok()?[0]?;
         // A chunk that is about to be written is no base of its neighbours: it could become its own.
         let usable = by_name.depth < limits::DEPTH && !group.ids.contains(&id);
-        usable.then_some(Found { id, bytes, depth: by_name.depth, location })
+        usable.then_some(Found { id, bytes, depth: by_name.depth, location, chain })
     }
 
     /// What a segment that serves as base was itself coded against. To read it costs nothing more: the base cannot be read without it.
@@ -150,11 +226,12 @@ impl BaseFinder<'_> {
         (found == id && !group.ids.contains(&id)).then_some((id, bytes))
     }
 
-    fn start_of_chain(&self, known: &KnownChunks, from: &Location, len: Option<u32>) -> Option<Location> {
+    /// What the chunk at `from` is coded against, and that, and so on, as far as depth `depth`.
+    fn ancestor(&self, known: &KnownChunks, from: &Location, depth: u8) -> Option<Location> {
         let mut at = *from;
         for _ in 0..=limits::DEPTH {
-            if at.depth == 0 {
-                return len.is_none_or(|len| at.len == len).then_some(at);
+            if at.depth <= depth {
+                return Some(at);
             }
             let frame = self.repo.frame_at(&at)?;
             let index = index_of(&frame, at.start)?;

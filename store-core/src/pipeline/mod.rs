@@ -7,6 +7,7 @@
 mod assemble;
 mod base;
 mod budget;
+mod chains;
 mod choose;
 mod cut;
 mod feed;
@@ -37,7 +38,6 @@ use crate::format::entry::Metadata;
 use crate::format::snapshot::Totals;
 use crate::monitor::Monitor;
 use crate::repo::{PackWriter, Repo, Written};
-use crate::sketch::Sketcher;
 use crate::source::{Excludes, Walk};
 
 /// How many items may wait between the feeder and the assembler.
@@ -100,7 +100,7 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
     let writer = PackWriter::new(repo, how.trial)?;
     // A copy without bases is the one that the index names from now on, whatever others there are.
     let delta = how.delta && !context.known.is_incomplete();
-    let bases = delta.then(|| BaseFinder { repo, sketcher: Sketcher::new(&repo.keys) });
+    let bases = delta.then(|| BaseFinder::new(repo));
     let coding = Arc::new(CodingShared {
         bases,
         writer,

@@ -123,24 +123,18 @@ impl CodingShared<'_> {
             return self.code_one(kind, group, sketches, bases.as_ref(), ways);
         }
         let mut ways = BaseWays::default();
-        let aligned = finder.aligned(known, &group, &sketches, &mut ways)?;
+        let continued = finder.continued(known, &group, &sketches, &mut ways)?;
         let none = BaseWays { none: std::mem::take(&mut ways.none), ..BaseWays::default() };
-        let has_base: Vec<bool> = aligned.iter().map(Option::is_some).collect();
+        let has_base: Vec<bool> = continued.iter().map(Option::is_some).collect();
         let sketches_of = |with: bool| {
             let of = has_base.iter().zip(&sketches).filter(|(has, _)| **has == with);
             of.map(|(_, sketch)| *sketch).collect::<Vec<_>>()
         };
         let (based, free) = if has_base.iter().all(|has| *has) { (group, Group::default()) } else { group.part(|i| has_base[i]) };
         if !based.ids.is_empty() {
-            let mut joined = Bases { aligned: true, ..Bases::default() };
-            for bases in aligned.into_iter().flatten() {
-                joined.ids.extend(bases.ids);
-                joined.bytes.extend(bases.bytes);
-                joined.older.extend(bases.older);
-                joined.older_bytes.extend(bases.older_bytes);
-                joined.depth = joined.depth.max(bases.depth);
-            }
-            self.code_one(kind, based, sketches_of(true), Some(&joined), ways)?;
+            let locations: Vec<_> = continued.into_iter().flatten().collect();
+            let bases = finder.aligned(known, &based, &locations);
+            self.code_one(kind, based, sketches_of(true), bases.as_ref(), ways)?;
         }
         if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None, none) }
     }

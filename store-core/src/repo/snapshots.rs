@@ -2,32 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Repo, Root};
+use super::Repo;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::SnapshotId;
 use crate::base::limits;
 use crate::base::wire;
 use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectError, ObjectKind, Place, Sealed};
-use crate::format::snapshot::{Outcome, Snapshot};
-
-/// A snapshot with its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSnapshot {
-    /// Its name.
-    pub id: SnapshotId,
-    /// What it says.
-    pub snapshot: Snapshot,
-}
-
-/// What a prune marks from.
-#[derive(Debug, Default)]
-pub(crate) struct LiveSnapshots {
-    /// Those that count as live, with their roots.
-    pub(crate) roots: Vec<Root>,
-    /// The others.
-    pub(crate) dropped: BTreeSet<SnapshotId>,
-}
+use crate::format::snapshot::Outcome;
+use crate::notes::{Standing, StoredSnapshot};
 
 impl Repo {
     /// The names of all sessions that ended, with a snapshot or without, but for snapshots that a prune drops.
@@ -67,36 +50,28 @@ impl Repo {
         Ok(outcome)
     }
 
-    /// Which snapshots count as live and which do not: all do but those in `forgotten`.
-    ///
-    /// # Errors
-    /// When any outcome cannot be read: nobody knows, then, what is needed.
-    pub(crate) fn live_snapshots(&self, forgotten: &BTreeSet<SnapshotId>) -> Result<LiveSnapshots, Error> {
-        let mut live = LiveSnapshots::default();
-        for id in self.outcome_ids()? {
-            match self.outcome(&id)? {
-                Some(Outcome::Commit(_)) if forgotten.contains(&id) => _ = live.dropped.insert(id),
-                Some(Outcome::Commit(snapshot)) => live.roots.push(Root { of: format!("snapshot {id}"), node: snapshot.root }),
-                Some(Outcome::Abort { .. }) | None => {}
-            }
-        }
-        Ok(live)
+    /// The snapshots that there are and are not forgotten, oldest first, with what notes say of them. A record that cannot be read is a
+    /// [warning](Repo::take_warnings).
+    pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, Error> {
+        Ok(self.standing()?.snapshots)
     }
 
-    /// All snapshots that can be read, oldest first. One that cannot is a [warning](Repo::take_warnings).
-    pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, Error> {
-        let mut found = Vec::new();
+    /// All commits as they are stored, oldest first, and those that cannot be read.
+    pub(super) fn commits(&self) -> Result<(Vec<StoredSnapshot>, BTreeSet<SnapshotId>), Error> {
+        let (mut found, mut unread) = (Vec::new(), BTreeSet::new());
         for id in self.outcome_ids()? {
-            match self.outcome(&id) {
-                Ok(Some(Outcome::Commit(snapshot))) => found.push(StoredSnapshot { id, snapshot }),
-                Ok(Some(Outcome::Abort { .. }) | None) => {}
+            match self.read_outcome(&id) {
+                Ok(Outcome::Commit(snapshot)) => found.push(StoredSnapshot { id, snapshot, standing: Standing::default() }),
+                Ok(Outcome::Abort { .. }) => {}
                 Err(error) if error.kind() == ErrorKind::Damage => {
-                    self.warn(&ObjectPath::Outcome(id), "is damaged: put it back from a copy of the repository");
+                    unread.insert(id);
                 }
+                // Whoever dropped it deleted it since the listing.
+                Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
         }
         found.sort_by_key(|stored| (stored.snapshot.time, stored.id));
-        Ok(found)
+        Ok((found, unread))
     }
 }

@@ -1,6 +1,8 @@
 //! Values of golden vectors, from JSON.
 
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
 use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SegmentId, SnapshotId, WriterId};
 use store_core::format::blob::{BlobKind, Frame, Step};
 use store_core::format::config::{Config, Identity};
@@ -14,6 +16,7 @@ use store_core::format::record::{Extra, Time};
 use store_core::format::segment::{PackEntry, Segment};
 use store_core::format::session::{Purpose, Session};
 use store_core::format::snapshot::{Outcome, Snapshot, Totals};
+use store_core::notes::{Fold, Pin, Policy, SEEN, Standing, StoredNote, StoredSnapshot};
 
 use super::{array, hex, list, number, text};
 
@@ -264,4 +267,48 @@ fn statement(value: &Value) -> Statement {
         "describe" => Statement::Describe { snapshot: snapshot(), text: option(&value["text"], string) },
         unknown => panic!("statement {unknown}"),
     }
+}
+
+/// The notes and snapshots of a case of `notes.json`; what it does not say of a snapshot is that of `like`.
+pub(crate) fn notes(case: &Value, like: &Snapshot) -> (Vec<StoredNote>, Vec<StoredSnapshot>) {
+    let snapshot = |value: &Value| {
+        let mut snapshot = like.clone();
+        snapshot.time = time(&value["time"]);
+        snapshot.tags = all(&value["tags"], string).into_iter().collect();
+        snapshot.refs = all(&value["refs"], string).into_iter().collect();
+        snapshot.description = option(&value["description"], string);
+        snapshot.meta = value["meta"].as_object().unwrap().iter().map(|(key, value)| (key.clone(), string(value))).collect();
+        snapshot.extra.insert(SEEN.to_owned(), all(&value["seen"], hex).concat());
+        StoredSnapshot { id: snapshot_id(&value["id"]), snapshot, standing: Standing::default() }
+    };
+    let notes = all(&case["notes"], |value| StoredNote { id: NoteId::from_bytes(array(&value["id"])), note: note(value) });
+    (notes, all(&case["snapshots"], snapshot))
+}
+
+/// A state as `notes.json` has it.
+pub(crate) fn state(fold: &Fold, snapshots: &[StoredSnapshot]) -> Value {
+    let time = |time: &Time| json!([time.seconds, time.nanos]);
+    let texts = |ids: &BTreeSet<NoteId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let policies: BTreeSet<&str> = match &fold.policy {
+        Policy::None => BTreeSet::new(),
+        Policy::One(told) => [told.text.as_str()].into(),
+        Policy::Several(told) => told.iter().map(|told| told.text.as_str()).collect(),
+    };
+    let refs: BTreeMap<&String, Vec<Option<String>>> =
+        fold.refs.iter().map(|(name, history)| (name, history.iter().map(|to| to.to.map(|id| id.to_string())).collect())).collect();
+    let one = |stored: &StoredSnapshot| {
+        let (snapshot, standing) = (&stored.snapshot, &stored.standing);
+        let left: BTreeMap<&String, Value> = standing.left.iter().map(|(name, at)| (name, time(at))).collect();
+        let pin = |pin: &Pin| json!({"reason": pin.reason, "until": pin.until.map(|until| until.seconds)});
+        let forgotten =
+            standing.forgotten.as_ref().map(|forgotten| json!({"reason": forgotten.reason, "until": forgotten.until.as_ref().map(time)}));
+        json!({
+            "id": stored.id.to_string(), "tags": snapshot.tags, "meta": snapshot.meta, "description": snapshot.description,
+            "pins": standing.pins.iter().map(pin).collect::<Vec<_>>(), "forgotten": forgotten, "refs": snapshot.refs, "left": left,
+        })
+    };
+    json!({
+        "heads": texts(&fold.heads), "lost": texts(&fold.lost), "policy": policies, "refs": refs,
+        "snapshots": snapshots.iter().map(one).collect::<Vec<_>>(),
+    })
 }

@@ -118,6 +118,7 @@ fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<R
         all_walked: true,
     };
     checker.records()?;
+    checker.missing_notes()?;
     checker.segments()?;
     checker.packs(options.read)?;
     let seen = checker.snapshots(&outcomes)?;

@@ -47,6 +47,16 @@ impl Checker<'_> {
         matches!(path, ObjectPath::Gc(number, GcStage::Plan) if matches!(self.repo.read_final(*number), Ok(Some(_))))
     }
 
+    /// Finds notes that others have seen and that are not there.
+    pub(super) fn missing_notes(&mut self) -> Result<(), Error> {
+        let standings = self.repo.read_standing()?;
+        for id in standings.fold.lost.difference(&standings.unread) {
+            let problem = "it is missing, though others have seen it, and may say what is to be kept: put it back from a copy, or `snap repair notes`";
+            self.defects.object(ObjectPath::Note(*id), problem);
+        }
+        Ok(())
+    }
+
     fn open_record(&self, object: &[u8], path: &ObjectPath, kind: ObjectKind) -> Result<(), String> {
         if kind == ObjectKind::KeySlot {
             // What is sealed opens only with its own password; what is in the clear can be read.

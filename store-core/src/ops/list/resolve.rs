@@ -5,7 +5,7 @@ use super::{Filter, Item};
 use crate::base::ids::SnapshotId;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::Time;
-use crate::repo::Repo;
+use crate::repo::{Repo, Standings};
 
 /// Fewest hexadecimal digits that name a snapshot.
 const PREFIX: usize = 4;
@@ -25,14 +25,15 @@ enum Base<'t> {
 }
 
 /// The snapshot that `spec` means: a full id, a unique beginning of one (4 digits or more), a ref, `latest`, `@TIME` for the last one at
-/// that time; each with `~N` behind it for the N-th before it; or `REF@{N}` for what a ref pointed to N snapshots ago.
+/// that time; each with `~N` behind it for the N-th before it; or `REF@{N}` for what a ref pointed to N moves ago.
 ///
-/// A ref points to the newest snapshot that carries it. Where a ref and the beginning of an id agree, the ref is meant.
+/// Where a ref and the beginning of an id agree, the ref is meant. A forgotten snapshot that no prune has dropped is found by its id and by
+/// `REF@{N}`, and by nothing else.
 ///
 /// # Errors
 /// Of kind [`ErrorKind::Usage`] when nothing fits or more than one does; others when snapshots cannot be read.
 pub fn resolve(repo: &Repo, spec: &str, filter: &Filter) -> Result<Item, Error> {
-    choose(repo.snapshots()?, spec, filter)
+    choose(&repo.standing()?, spec, filter)
 }
 
 /// Whether `spec` is a time, perhaps with steps back.
@@ -66,12 +67,12 @@ fn parse(spec: &str) -> Result<(Base<'_>, u64), Error> {
     Ok((base, back))
 }
 
-fn choose(all: Vec<Item>, spec: &str, filter: &Filter) -> Result<Item, Error> {
+fn choose(known: &Standings, spec: &str, filter: &Filter) -> Result<Item, Error> {
     let (base, back) = parse(spec)?;
-    if all.is_empty() {
+    if known.snapshots.is_empty() && known.forgotten.is_empty() {
         return Err(usage("the repository holds no snapshot yet: make one with `snap push`".into()));
     }
-    let filtered: Vec<&Item> = all.iter().filter(|item| filter.matches(&item.snapshot)).collect();
+    let filtered: Vec<&Item> = known.snapshots.iter().filter(|item| filter.matches(item)).collect();
     let none = || usage(format!("no snapshot is '{spec}' among those that the filters let through: `snap list` shows all"));
     let found = match base {
         Base::Latest => filtered.last().copied().ok_or_else(none)?,
@@ -80,17 +81,11 @@ fn choose(all: Vec<Item>, spec: &str, filter: &Filter) -> Result<Item, Error> {
             let at = filtered.partition_point(|item| item.snapshot.time <= time);
             at.checked_sub(1).map(|at| filtered[at]).ok_or_else(|| usage(format!("no snapshot is as old as '{text}'")))?
         }
-        Base::Ref(name, steps) => match carriers(&filtered, name).nth(usize::try_from(steps).unwrap_or(usize::MAX)) {
-            Some(found) => found,
-            None => {
-                let known = carriers(&filtered, name).count();
-                return Err(match known {
-                    0 => unknown(&all, &filtered, name),
-                    _ => usage(format!("'{spec}': the ref '{name}' has {known} snapshots, so the oldest is {name}@{{{}}}", known - 1)),
-                });
-            }
+        Base::Ref(name, steps) => match pointed(known, filter, name, steps)? {
+            Pointed::Shown(item) | Pointed::Forgotten(item) => item,
+            Pointed::Unknown => return Err(unknown(known, name)),
         },
-        Base::Name(name) => named(&all, &filtered, name)?,
+        Base::Name(name) => named(known, filter, name)?,
     };
     if back == 0 {
         return Ok(found.clone());
@@ -101,35 +96,75 @@ fn choose(all: Vec<Item>, spec: &str, filter: &Filter) -> Result<Item, Error> {
     at.map(|at| filtered[at].clone()).ok_or_else(|| usage(format!("'{spec}' does not exist: {before} snapshots are before that one")))
 }
 
-fn carriers<'i>(items: &[&'i Item], name: &str) -> impl Iterator<Item = &'i Item> {
-    items.iter().rev().copied().filter(move |item| item.snapshot.refs.iter().any(|known| known == name))
+/// What a ref points to, or pointed to.
+enum Pointed<'i> {
+    Shown(&'i Item),
+    Forgotten(&'i Item),
+    /// No such ref is known, or none of a snapshot that the filter lets through.
+    Unknown,
 }
 
-fn named<'i>(all: &'i [Item], filtered: &[&'i Item], name: &str) -> Result<&'i Item, Error> {
-    if let Ok(id) = name.parse::<SnapshotId>() {
-        return all.iter().find(|item| item.id == id).ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
+fn pointed<'i>(known: &'i Standings, filter: &Filter, name: &str, steps: u64) -> Result<Pointed<'i>, Error> {
+    let moves = known.fold.refs.get(name).map_or(&[][..], Vec::as_slice);
+    let history: Vec<_> = known.history(moves, |item| filter.matches(item), *filter == Filter::default()).collect();
+    let Some(to) = usize::try_from(steps).ok().and_then(|steps| history.get(steps)) else {
+        return match history.len() {
+            0 => Ok(Pointed::Unknown),
+            count => {
+                Err(usage(format!("'{name}@{{{steps}}}': the ref '{name}' moved {count} times, so the oldest is {name}@{{{}}}", count - 1)))
+            }
+        };
+    };
+    let Some(id) = to.to else {
+        return Err(usage(format!(
+            "'{name}@{{{steps}}}' points nowhere: the ref was removed; {name}@{{{}}} is what it was before",
+            steps + 1
+        )));
+    };
+    match known.find(&id) {
+        Some(item) if item.standing.forgotten.is_some() => Ok(Pointed::Forgotten(item)),
+        Some(item) => Ok(Pointed::Shown(item)),
+        None => Err(usage(format!("'{name}@{{{steps}}}' was snapshot {}, which is not there any more", id.short()))),
     }
-    if let Some(found) = carriers(filtered, name).next() {
-        return Ok(found);
+}
+
+fn named<'i>(known: &'i Standings, filter: &Filter, name: &str) -> Result<&'i Item, Error> {
+    if let Ok(id) = name.parse::<SnapshotId>() {
+        return known.find(&id).ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
+    }
+    if known.fold.refs.contains_key(name) {
+        match pointed(known, filter, name, 0)? {
+            Pointed::Shown(item) => return Ok(item),
+            Pointed::Forgotten(item) => {
+                let id = item.id.short();
+                let message =
+                    format!("'{name}' points to {id}, which is forgotten: `snap forget --undo {id}` brings it back, or use {id} itself");
+                return Err(usage(message));
+            }
+            Pointed::Unknown => {}
+        }
     }
     let hex = !name.is_empty() && name.bytes().all(|c| c.is_ascii_hexdigit());
     if !hex {
-        return Err(unknown(all, filtered, name));
+        return Err(unknown(known, name));
     }
     let prefix = name.to_ascii_lowercase();
-    let mut found = all.iter().filter(|item| item.id.to_string().starts_with(&prefix));
-    match (found.next(), found.next()) {
-        (Some(_), _) if name.len() < PREFIX => {
+    let fitting = |items: &'i [Item]| -> Vec<&'i Item> { items.iter().filter(|item| item.id.to_string().starts_with(&prefix)).collect() };
+    let mut found = fitting(&known.snapshots);
+    if found.is_empty() {
+        found = fitting(&known.forgotten);
+    }
+    match found[..] {
+        [_, ..] if name.len() < PREFIX => {
             Err(usage(format!("'{name}' is too short for a snapshot: give {PREFIX} digits of its id or more")))
         }
-        (Some(only), None) => Ok(only),
-        (Some(first), Some(second)) => {
-            let candidates: Vec<_> = [first, second].into_iter().chain(found).collect();
-            let more = if candidates.len() > SHOWN { format!(" and {} more", candidates.len() - SHOWN) } else { String::new() };
-            let shown: Vec<_> = candidates.iter().take(SHOWN).map(|item| describe(item, prefix.len())).collect();
+        [only] => Ok(only),
+        [] => Err(unknown(known, name)),
+        _ => {
+            let more = if found.len() > SHOWN { format!(" and {} more", found.len() - SHOWN) } else { String::new() };
+            let shown: Vec<_> = found.iter().take(SHOWN).map(|item| describe(item, prefix.len())).collect();
             Err(usage(format!("'{name}' could be {}{more}: give more digits", shown.join(", "))))
         }
-        (None, _) => Err(unknown(all, filtered, name)),
     }
 }
 
@@ -141,13 +176,12 @@ fn describe(item: &Item, prefix: usize) -> String {
     format!("{} ({time}{series})", &id[..digits])
 }
 
-fn unknown(all: &[Item], filtered: &[&Item], name: &str) -> Error {
-    if all.len() > filtered.len() && carriers(&all.iter().collect::<Vec<_>>(), name).next().is_some() {
+fn unknown(known: &Standings, name: &str) -> Error {
+    if known.fold.refs.contains_key(name) {
         return usage(format!("the ref '{name}' is carried by no snapshot that the filters let through"));
     }
-    let mut refs: Vec<&str> = all.iter().flat_map(|item| item.snapshot.refs.iter().map(String::as_str)).collect();
-    refs.sort_unstable();
-    refs.dedup();
+    let points = known.fold.refs.iter().filter(|(_, history)| history.first().is_some_and(|to| to.to.is_some()));
+    let refs: Vec<&str> = points.map(|(name, _)| name.as_str()).collect();
     let known = match refs.len() {
         0 => String::new(),
         1..=SHOWN => format!("; refs are {}", refs.join(", ")),
@@ -162,6 +196,7 @@ mod tests {
     use crate::base::ids::{NodeId, WriterId};
     use crate::format::record::Extra;
     use crate::format::snapshot::{Snapshot, Totals};
+    use crate::notes::{Forgotten, Standing, fold};
 
     fn item(id: &str, seconds: i64, series: Option<&str>, refs: &[&str], loss: Option<&str>) -> Item {
         let snapshot = Snapshot {
@@ -184,7 +219,7 @@ mod tests {
             program: String::new(),
             extra: Extra::new(),
         };
-        Item { id: format!("{id:0<64}").parse().unwrap(), snapshot }
+        Item { id: format!("{id:0<64}").parse().unwrap(), snapshot, standing: Standing::default() }
     }
 
     fn items() -> Vec<Item> {
@@ -197,8 +232,14 @@ mod tests {
         ]
     }
 
+    fn known() -> Standings {
+        let mut snapshots = items();
+        let fold = fold(&[], &Default::default(), &mut snapshots);
+        Standings { snapshots, fold, ..Standings::default() }
+    }
+
     fn found(spec: &str, filter: &Filter) -> Result<i64, String> {
-        choose(items(), spec, filter).map(|item| item.snapshot.time.seconds / 1000).map_err(|error| error.to_string())
+        choose(&known(), spec, filter).map(|item| item.snapshot.time.seconds / 1000).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -231,6 +272,22 @@ mod tests {
     }
 
     #[test]
+    fn a_forgotten_snapshot_is_found_by_its_id_alone() {
+        let mut known = known();
+        let mut gone = known.snapshots.remove(2);
+        let time = Time { seconds: 9000, nanos: 0 };
+        gone.standing.forgotten = Some(Forgotten { by: String::new(), time, reason: String::new(), until: None });
+        known.forgotten.push(gone);
+        let found = |spec: &str| choose(&known, spec, &Filter::default()).map(|item| item.snapshot.time.seconds / 1000);
+        for (spec, meant) in
+            [("latest~2", 2), ("bbbb", 3), ("bbbb~1", 2), ("production@{0}", 3), ("production@{1}", 1), ("@1970-01-01T00:55:00Z", 2)]
+        {
+            assert_eq!(found(spec).unwrap(), meant, "{spec}");
+        }
+        assert!(found("production").unwrap_err().to_string().contains("forget --undo bbbb"));
+    }
+
+    #[test]
     fn filters_bound_all_but_ids() {
         let series = Filter { series: Some("s".into()), until: Some(Time { seconds: 3000, nanos: 0 }), ..Filter::default() };
         assert_eq!(found("latest", &series), Ok(3));
@@ -257,14 +314,14 @@ mod tests {
         assert!(error("v1@{x}").contains("number"));
         assert!(error("@soon").contains("no time"));
         assert!(error("latest~99999999999999999999").contains("too many"));
-        assert!(choose(Vec::new(), "latest", &all).unwrap_err().to_string().contains("snap push"));
+        assert!(choose(&Standings::default(), "latest", &all).unwrap_err().to_string().contains("snap push"));
     }
 
     #[test]
     fn conditions_compare_numbers_as_numbers() {
         let holds = |text: &str| -> Vec<i64> {
             let filter = Filter { conditions: vec![text.parse().unwrap()], ..Filter::default() };
-            items().iter().filter(|item| filter.matches(&item.snapshot)).map(|item| item.snapshot.time.seconds / 1000).collect()
+            items().iter().filter(|item| filter.matches(item)).map(|item| item.snapshot.time.seconds / 1000).collect()
         };
         assert_eq!(holds("meta.loss < 0.5"), [3]);
         assert_eq!(holds("meta.loss<=0.9"), [1, 3]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::survey::{sessions, whole_index};
+use super::survey::{Live, live, sessions, whole_index};
 use super::{Run, Stopped};
 use crate::backend::{Created, Folder, GcStage, ObjectPath};
 use crate::base::ids::{PlanNumber, SessionId};
@@ -17,7 +17,7 @@ use crate::format::snapshot::Outcome;
 use crate::monitor::Warning;
 use crate::plan::gc::{Fencing, SessionView, Standing, Step, deleted, fence, next_step};
 use crate::process;
-use crate::repo::{LiveSnapshots, OpenPlan};
+use crate::repo::OpenPlan;
 
 /// How often sessions are looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -67,8 +67,7 @@ impl Run<'_> {
         };
         self.wait_for_sessions()?;
         self.stop_if_over()?;
-        let forgotten = self.options.forgotten.intersection(&plan.dropped).copied().collect();
-        let LiveSnapshots { roots, dropped } = self.repo.live_snapshots(&forgotten)?;
+        let Live { roots, dropped } = live(self.repo, &self.options.forgotten, Some(&plan.dropped))?;
         self.repo.refresh()?;
         let packs = self.repo.listed_packs()?;
         let standing = |pack: &_| if plan.condemned.contains(pack) { Standing::Condemned } else { Standing::Stays };

@@ -39,7 +39,7 @@ pub struct Options {
     pub fence_after: Duration,
     /// How long sessions that are younger are waited for.
     pub wait: Duration,
-    /// Snapshots that do not count as live.
+    /// Snapshots that do not count as live, besides those that notes forget and whose trash time is over.
     pub forgotten: BTreeSet<SnapshotId>,
 }
 

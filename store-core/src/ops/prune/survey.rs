@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::Run;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{SessionId, SnapshotId};
+use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::monitor::Monitor;
 use crate::plan::gc::{Decision, PackUse, Policy, Standing, decide};
-use crate::repo::{LiveSnapshots, Marked, PackLens, Repo};
+use crate::repo::{LiveSnapshots, Marked, PackLens, Repo, Root};
 
 /// What was found.
 pub(super) struct Survey {
@@ -24,6 +25,31 @@ pub(super) struct Survey {
 pub(super) struct Sessions {
     pub(super) ended: Vec<SessionId>,
     pub(super) open: Vec<SessionId>,
+}
+
+/// Where a mark starts.
+pub(super) struct Live {
+    /// The roots of snapshots that count as live.
+    pub(super) roots: Vec<Root>,
+    /// The snapshots that do not.
+    pub(super) dropped: BTreeSet<SnapshotId>,
+}
+
+/// Which snapshots count as live now: all but those that are forgotten and whose trash time is over, and those in `forgotten`; with a plan, of
+/// these only what the plan lists.
+pub(super) fn live(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, listed: Option<&BTreeSet<SnapshotId>>) -> Result<Live, Error> {
+    let LiveSnapshots { live, dropped } = repo.live_snapshots(clock::now())?;
+    let is_over: BTreeSet<SnapshotId> = dropped.iter().map(|stored| stored.id).collect();
+    let mut found = Live { roots: Vec::new(), dropped: BTreeSet::new() };
+    for stored in live.into_iter().chain(dropped) {
+        let goes = is_over.contains(&stored.id) || forgotten.contains(&stored.id);
+        if goes && listed.is_none_or(|listed| listed.contains(&stored.id)) {
+            found.dropped.insert(stored.id);
+        } else {
+            found.roots.push(Root { of: format!("snapshot {}", stored.id), node: stored.snapshot.root });
+        }
+    }
+    Ok(found)
 }
 
 /// Which sessions there are. Outcomes are listed later, so what ends meanwhile has ended.
@@ -42,7 +68,7 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     // In this order: a pack that is listed now was written by a session that is still announced, or has ended and named it (I19).
     let before = repo.listed_packs()?;
     let is_somebody_active = !sessions(repo)?.open.is_empty();
-    let LiveSnapshots { roots, dropped } = repo.live_snapshots(forgotten)?;
+    let Live { roots, dropped } = live(repo, forgotten, None)?;
     repo.refresh()?;
     // And what those snapshots need was there before they were.
     let packs = repo.listed_packs()?;

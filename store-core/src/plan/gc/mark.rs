@@ -237,9 +237,12 @@ mod tests {
     use crate::format::blob::BlobKind;
     use std::collections::HashMap;
 
-    /// Packs of blobs of one-byte chunks: depth, chunks, bases.
+    /// A blob of one-byte chunks: depth, chunks, bases.
+    type Blob = (u8, Vec<u8>, Vec<u8>);
+
+    /// Packs of such blobs.
     struct World {
-        blobs: HashMap<(u32, u32), (u8, Vec<u8>, Vec<u8>)>,
+        blobs: HashMap<(u32, u32), Blob>,
     }
 
     fn id(n: u8) -> ChunkId {
@@ -256,8 +259,7 @@ mod tests {
         fn all(&mut self, id: &ChunkId) -> Result<Vec<Place>, Self::Error> {
             let mut found = Vec::new();
             for ((pack, ordinal), (depth, chunks, _)) in &self.blobs {
-                for (start, chunk) in chunks.iter().enumerate().filter(|(_, chunk)| **chunk == id.as_bytes()[0]) {
-                    let _ = chunk;
+                for (start, _) in chunks.iter().enumerate().filter(|(_, chunk)| **chunk == id.as_bytes()[0]) {
                     found.push(Place { pack: *pack, ordinal: *ordinal, start: start as u32, len: 1, depth: *depth });
                 }
             }

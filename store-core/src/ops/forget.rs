@@ -1,0 +1,223 @@
+//! `forget`: drops snapshots, by their ids or by a retention policy, and takes that back (`spec/NOTES.md`, `spec/RETENTION.md`).
+//!
+//! A [`Plan`] is a value: it can be printed, explained and refused. [`carry_out`] writes it down as notes, each of which has seen what the plan
+//! was made of, so that what somebody else said meanwhile revives what it is about. No byte of a snapshot is deleted here: `prune` does that,
+//! once the trash time is over.
+
+mod policy;
+
+use std::collections::BTreeSet;
+
+pub use policy::{StoredPolicy, set_policy, stored_policy};
+
+use super::list::{Filter, Item};
+use super::stats;
+use crate::base::ids::{NoteId, SnapshotId};
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::note::Statement;
+use crate::format::record::Time;
+use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::repo::{Repo, Standings};
+use crate::retention::{self, Policy, Refusal, Situation};
+
+/// What becomes of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Which.
+    pub item: Item,
+    /// Whether it is kept.
+    pub keep: bool,
+    /// The rule that governs it.
+    pub rule: Option<String>,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Stored bytes that no other snapshot needs: what dropping it alone gives back, at most. Only in a plan that was [explained](explain).
+    pub gives_back: Option<u64>,
+}
+
+/// What would be dropped and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// One for each snapshot that it is about, oldest first.
+    pub lines: Vec<Line>,
+    /// What speaks against it.
+    pub refusals: Vec<Refusal>,
+    /// Seconds that what is dropped stays in the trash.
+    pub trash: u64,
+    /// Stored bytes that only the dropped snapshots need, taken together. Only in a plan that was [explained](explain).
+    pub gives_back: Option<u64>,
+    /// What it was made of.
+    seen: BTreeSet<NoteId>,
+}
+
+impl Plan {
+    /// The snapshots that are dropped.
+    pub fn dropped(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| !line.keep)
+    }
+
+    /// Whether it may be carried out. `force` gets past what asks for a second thought, and past no clock.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Refused`], saying why and what to do.
+    pub fn allowed(&self, force: bool) -> Result<(), Error> {
+        let is_clock = |refusal: &&Refusal| matches!(refusal, Refusal::FutureSnapshot(..) | Refusal::FutureNote(_));
+        let (clock, second_thoughts): (Vec<_>, Vec<_>) = self.refusals.iter().partition(is_clock);
+        let (first, count, next) = match (clock.first(), second_thoughts.first()) {
+            (Some(first), _) => {
+                let next = "set this host's clock; or forget or pin that snapshot by its id; or, if the clock is right, give --trust-clock";
+                (first, clock.len(), next)
+            }
+            (None, Some(first)) if !force => {
+                (first, second_thoughts.len(), "look at the plan with --explain, and give --force if it is meant")
+            }
+            _ => return Ok(()),
+        };
+        let more = if count > 1 { format!(" (and {} more like it)", count - 1) } else { String::new() };
+        Err(Error::new(ErrorKind::Refused, format!("nothing is forgotten: {first}{more}: {next}")))
+    }
+}
+
+/// What to apply a policy to.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The policy; the stored one when `None`.
+    pub policy: Option<Policy>,
+    /// Which snapshots it is about.
+    pub filter: Filter,
+    /// Takes this host's clock for right although records have later times.
+    pub trust_clock: bool,
+    /// Seconds that dropped snapshots stay in the trash; as the policy says when `None`.
+    pub trash: Option<u64>,
+}
+
+/// Applies a policy.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Damage`] while a note is lost or a snapshot cannot be read: nobody knows what they say. Of kind [`ErrorKind::Refused`]
+/// when two stored policies are concurrent, [`ErrorKind::Usage`] when there is none.
+pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
+    let standings = repo.standing()?;
+    standings.need_all()?;
+    let policy = match &options.policy {
+        Some(policy) => policy.clone(),
+        None => stored_policy(&standings)?.governing()?,
+    };
+    let latest_note = standings.notes.iter().map(|stored| stored.note.time).max();
+    let calendar = policy::calendar(&policy)?;
+    let situation = Situation { now: clock::now(), calendar, latest_note, trust_clock: options.trust_clock };
+    let mut items = standings.snapshots;
+    items.retain(|item| options.filter.matches(item));
+    let retention::Plan { decisions, refusals } = retention::decide(&policy, &items, &situation);
+    let lines = items.into_iter().zip(decisions).map(|(item, decision)| Line {
+        item,
+        keep: decision.keep,
+        rule: decision.rule.map(|number| policy.rules[number].title(number)),
+        reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+        gives_back: None,
+    });
+    let trash = options.trash.or(policy.trash.map(retention::Span::seconds)).unwrap_or(DEFAULT_TRASH);
+    Ok(Plan { lines: lines.collect(), refusals, trash, gives_back: None, seen: standings.fold.heads })
+}
+
+/// Drops the snapshots `ids`, as somebody has named them one by one.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Refused`] when one is pinned, [`ErrorKind::Usage`] when one is not there or is forgotten already.
+pub fn named(repo: &Repo, ids: &[SnapshotId], trash: Option<u64>) -> Result<Plan, Error> {
+    let standings = repo.standing()?;
+    let now = clock::now();
+    let mut lines = Vec::new();
+    for id in ids.iter().collect::<BTreeSet<_>>() {
+        let item = standings.snapshots.iter().find(|item| item.id == *id).ok_or_else(|| {
+            let what = if standings.forgotten.iter().any(|item| item.id == *id) { "is forgotten already" } else { "is not there" };
+            Error::new(ErrorKind::Usage, format!("snapshot {} {what}", id.short()))
+        })?;
+        if let Some(pin) = item.standing.pinned(now) {
+            let why = pin.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let message = format!("{} is pinned by {}{why}: `snap tag --unpin {}` first", id.short(), pin.by, id.short());
+            return Err(Error::new(ErrorKind::Refused, message));
+        }
+        lines.push(Line { item: item.clone(), keep: false, rule: None, reasons: vec!["named".into()], gives_back: None });
+    }
+    lines.sort_by_key(|line| (line.item.snapshot.time, line.item.id));
+    Ok(Plan { lines, refusals: Vec::new(), trash: trash.unwrap_or(DEFAULT_TRASH), gives_back: None, seen: standings.fold.heads })
+}
+
+/// Works out what dropping gives back, for each snapshot of the plan and for all that are dropped together. Bytes that kept snapshots are coded
+/// against are counted as well, though they stay until a prune rewrites what needs them.
+///
+/// # Errors
+/// When a node cannot be read or a chunk is in no pack that is known.
+pub fn explain(repo: &Repo, plan: &mut Plan) -> Result<(), Error> {
+    let items: Vec<Item> = plan.lines.iter().map(|line| line.item.clone()).collect();
+    for (line, own) in plan.lines.iter_mut().zip(stats::stats(repo, &items)?.per_snapshot) {
+        line.gives_back = Some(own.exclusive_stored);
+    }
+    let dropped: Vec<Item> = plan.dropped().map(|line| line.item.clone()).collect();
+    plan.gives_back = Some(stats::together(repo, &dropped)?);
+    Ok(())
+}
+
+/// Forgets what the plan drops. When it returns, that survives a power failure.
+///
+/// # Errors
+/// When the repository cannot be written. Whether the plan is [allowed](Plan::allowed) is asked before.
+pub fn carry_out(repo: &Repo, plan: &Plan) -> Result<(), Error> {
+    let statement = |line: &Line| {
+        let rule = line.rule.as_ref().map(|rule| format!("{rule}: ")).unwrap_or_default();
+        Statement::Forget { snapshot: line.item.id, reason: forget_reason(&format!("{rule}{}", line.reasons.join(", ")), plan.trash) }
+    };
+    repo.write_notes(plan.dropped().map(statement).collect(), &plan.seen).map(drop)
+}
+
+/// What came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Snapshots that are there again.
+    pub back: Vec<SnapshotId>,
+    /// Snapshots that a prune dropped meanwhile.
+    pub gone: Vec<SnapshotId>,
+}
+
+/// Brings forgotten snapshots back: `ids`, or, when there are none, all of the last run that forgot any. `dry_run` only says which.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Usage`] when one is not forgotten, or nothing is.
+pub fn undo(repo: &Repo, ids: &[SnapshotId], dry_run: bool) -> Result<Undone, Error> {
+    let standings = repo.standing()?;
+    standings.need_all_notes()?;
+    let back = if ids.is_empty() { last_run(&standings)? } else { ids.iter().copied().collect() };
+    for id in &back {
+        if !standings.forgotten.iter().any(|item| item.id == *id) {
+            let what = if standings.snapshots.iter().any(|item| item.id == *id) { "is not forgotten" } else { "is not there any more" };
+            return Err(Error::new(ErrorKind::Usage, format!("snapshot {} {what}", id.short())));
+        }
+    }
+    if dry_run {
+        return Ok(Undone { back: back.into_iter().collect(), gone: Vec::new() });
+    }
+    repo.write_notes(back.iter().map(|id| Statement::Unforget { snapshot: *id }).collect(), &standings.fold.heads)?;
+    // A prune that is under way may drop it all the same (PROTOCOL.md, I22).
+    let dropping = repo.dropping()?;
+    // And one that was faster has deleted the record (N4).
+    let there: BTreeSet<SnapshotId> = repo.outcome_ids()?.into_iter().collect();
+    if let Some(id) = back.iter().find(|id| there.contains(id) && dropping.contains(id)) {
+        let message = format!(
+            "a prune that is under way may drop snapshot {}: `snap list` shows it once that has ended, if it came back",
+            id.short()
+        );
+        return Err(Error::new(ErrorKind::Busy, message));
+    }
+    let (back, gone) = back.into_iter().partition(|id| there.contains(id));
+    Ok(Undone { back, gone })
+}
+
+/// The snapshots that the last run forgot: those of the latest time, by one author.
+fn last_run(standings: &Standings) -> Result<BTreeSet<SnapshotId>, Error> {
+    let run = |item: &Item| item.standing.forgotten.as_ref().map(|forgotten| (forgotten.time, forgotten.by.clone()));
+    let last: Option<(Time, String)> = standings.forgotten.iter().filter_map(run).max();
+    let last = last.ok_or_else(|| Error::new(ErrorKind::Usage, "nothing is forgotten: `snap list --forgotten` shows what is"))?;
+    Ok(standings.forgotten.iter().filter(|item| run(item).as_ref() == Some(&last)).map(|item| item.id).collect())
+}

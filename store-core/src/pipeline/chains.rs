@@ -1,0 +1,56 @@
+//! The chains of differences behind stored blobs: what reading them takes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::known::KnownChunks;
+use crate::base::limits;
+use crate::blob::{Chain, LEFT_OUT_LEN, bases_below};
+use crate::index::{Location, PackNumber};
+use crate::repo::Repo;
+
+/// Blobs that are remembered.
+const REMEMBERED: usize = 1 << 16;
+
+/// What is known of the chains of one repository's blobs.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    blobs: Mutex<HashMap<(PackNumber, u32), Chain>>,
+}
+
+impl Chains {
+    /// That of the chunk at `location`. `None` where it cannot be told: such a chunk is no base.
+    pub(super) fn of(&self, repo: &Repo, known: &KnownChunks, location: &Location) -> Option<Chain> {
+        Some(self.blob(repo, known, location, limits::DEPTH)?.share(location.len.into()))
+    }
+
+    /// Recursion is bounded by `most`, whatever frames say of their depth.
+    fn blob(&self, repo: &Repo, known: &KnownChunks, at: &Location, most: u8) -> Option<Chain> {
+        let key = (at.pack, at.ordinal);
+        if let Some(chain) = self.blobs.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Some(*chain);
+        }
+        let frame = repo.frame_at(at)?;
+        // What a measurement has left out takes nothing: so chains of it are not cut short.
+        let stored = if frame.sealed_len as usize == LEFT_OUT_LEN { 0 } else { frame.sealed_len.into() };
+        let plain = frame.plain_len() as u64;
+        let below = bases_below(&frame);
+        let chain = if below.is_empty() {
+            Chain::start(plain, stored)
+        } else {
+            let below_it = most.checked_sub(1)?;
+            let mut bases = Chain::default();
+            for location in known.locate(below).ok()? {
+                let location = location?;
+                bases = bases.and(self.blob(repo, known, &location, below_it)?.share(location.len.into()));
+            }
+            Chain::longer(bases, plain, stored)
+        };
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if blobs.len() >= REMEMBERED {
+            blobs.clear();
+        }
+        blobs.insert(key, chain);
+        Some(chain)
+    }
+}

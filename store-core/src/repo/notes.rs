@@ -1,0 +1,216 @@
+//! Reading and writing notes (`spec/NOTES.md`). What they mean together is decided in [`crate::notes`].
+
+use std::collections::BTreeSet;
+
+use super::{Repo, StoredSnapshot};
+use crate::backend::{Created, Folder, ObjectPath};
+use crate::base::ids::{NoteId, SnapshotId};
+use crate::base::limits;
+use crate::base::wire;
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::envelope::{ObjectKind, Place, Sealed};
+use crate::format::note::{Note, Statement};
+use crate::format::record::Time;
+use crate::notes::{Fold, Move, SEEN, StoredNote, fold, missing};
+use crate::rng;
+
+/// Most statements of one note: `spec/NOTES.md`, section 6.
+const STATEMENTS: usize = 4096;
+
+/// All snapshots as notes leave them.
+#[derive(Debug, Clone, Default)]
+pub struct Standings {
+    /// Those that are not forgotten, oldest first.
+    pub snapshots: Vec<StoredSnapshot>,
+    /// Those that are and that no prune has dropped, oldest first.
+    pub forgotten: Vec<StoredSnapshot>,
+    /// Refs, the policy, and what the next note has seen.
+    pub fold: Fold,
+    /// Notes that are there and cannot be read.
+    pub unread: BTreeSet<NoteId>,
+    /// All notes that can be read, in no order.
+    pub notes: Vec<StoredNote>,
+    /// Snapshots that are there and cannot be read.
+    pub unread_snapshots: BTreeSet<SnapshotId>,
+}
+
+/// Which snapshots count as live at a time.
+#[derive(Debug, Clone, Default)]
+pub struct LiveSnapshots {
+    /// Those that do, oldest first: in the trash or not forgotten.
+    pub live: Vec<StoredSnapshot>,
+    /// The others, oldest first: forgotten, and their trash time is over.
+    pub dropped: Vec<StoredSnapshot>,
+}
+
+impl Standings {
+    /// The moves of a ref, of which those to snapshots that `lets_through` or, with `all`, every one.
+    pub(crate) fn history<'s>(
+        &'s self,
+        moves: &'s [Move],
+        lets_through: impl Fn(&StoredSnapshot) -> bool + 's,
+        all: bool,
+    ) -> impl Iterator<Item = &'s Move> {
+        let fits = move |id: SnapshotId| self.find(&id).is_some_and(&lets_through);
+        moves.iter().filter(move |to| all || to.to.is_some_and(&fits))
+    }
+
+    /// A snapshot, forgotten or not.
+    pub fn find(&self, id: &SnapshotId) -> Option<&StoredSnapshot> {
+        self.snapshots.iter().chain(&self.forgotten).find(|stored| stored.id == *id)
+    }
+
+    /// Refuses to go on while a note is lost or a snapshot cannot be read.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Damage`], naming the first one.
+    pub fn need_all(&self) -> Result<(), Error> {
+        if let Some(first) = self.unread_snapshots.first() {
+            let message = format!("{} cannot be read, so nothing is dropped: put it back from a copy", ObjectPath::Outcome(*first));
+            return Err(Error::new(ErrorKind::Damage, message));
+        }
+        self.need_all_notes()
+    }
+
+    /// Refuses to go on while a note is lost: it may have said what is to be kept.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Damage`], naming the first one.
+    pub fn need_all_notes(&self) -> Result<(), Error> {
+        let Some(first) = self.fold.lost.first() else { return Ok(()) };
+        let (path, count) = (ObjectPath::Note(*first), self.fold.lost.len());
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        let what = "cannot be read or is not there, and may say what is to be kept";
+        let next = "put it back from a copy of the repository, or give it up with `snap repair notes`";
+        Err(Error::new(ErrorKind::Damage, format!("{path}{more} {what}, so nothing is dropped: {next}")))
+    }
+}
+
+impl Repo {
+    /// Reads all notes and snapshots. What cannot be read is a [warning](Repo::take_warnings).
+    pub fn standing(&self) -> Result<Standings, Error> {
+        let standings = self.read_standing()?;
+        for id in &standings.unread_snapshots {
+            self.warn(&ObjectPath::Outcome(*id), "is damaged: put it back from a copy of the repository");
+        }
+        for id in &standings.fold.lost {
+            let advice =
+                "is damaged or missing, so nothing counts as forgotten: put it back from a copy of the repository, or `snap repair notes`";
+            self.warn(&ObjectPath::Note(*id), advice);
+        }
+        Ok(standings)
+    }
+
+    /// The snapshots that count as live at `now`: all commits but those that are forgotten and whose trash time is over (`spec/NOTES.md`, N3).
+    /// What they need stays.
+    ///
+    /// # Errors
+    /// When any note or any outcome of a session cannot be read, or a note is lost: then nobody knows, and nothing may be dropped.
+    pub fn live_snapshots(&self, now: Time) -> Result<LiveSnapshots, Error> {
+        let standings = self.read_standing()?;
+        standings.need_all()?;
+        let in_trash = |stored: &StoredSnapshot| stored.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
+        let (trash, dropped): (Vec<_>, Vec<_>) = standings.forgotten.into_iter().partition(in_trash);
+        let mut live = standings.snapshots;
+        live.extend(trash);
+        live.sort_by_key(|stored| (stored.snapshot.time, stored.id));
+        Ok(LiveSnapshots { live, dropped })
+    }
+
+    /// Notes are listed before snapshots, so that a snapshot is never without the notes that made it live.
+    pub(crate) fn read_standing(&self) -> Result<Standings, Error> {
+        let (mut notes, mut unread) = self.read_notes()?;
+        let (mut snapshots, unread_snapshots) = self.commits()?;
+        // A note that was made during the listing may be missing there, though one that has seen it is not.
+        let mut missing = missing(&notes, &snapshots);
+        while let Some(id) = missing.pop_first() {
+            if unread.contains(&id) || notes.iter().any(|stored| stored.id == id) {
+                continue;
+            }
+            match self.read_note(&id) {
+                Ok(note) => {
+                    missing.extend(&note.seen);
+                    notes.push(StoredNote { id, note });
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    unread.insert(id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let fold = fold(&notes, &unread, &mut snapshots);
+        let (forgotten, snapshots) = snapshots.into_iter().partition(|stored| stored.standing.forgotten.is_some());
+        Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots })
+    }
+
+    fn read_notes(&self) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {
+        let (mut notes, mut unread) = (Vec::new(), BTreeSet::new());
+        for id in self.backend.list(Folder::Notes)?.iter().filter_map(|listed| listed.name.parse().ok()) {
+            match self.read_note(&id) {
+                Ok(note) => notes.push(StoredNote { id, note }),
+                Err(error) if error.is_not_found() => {}
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    unread.insert(id);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((notes, unread))
+    }
+
+    fn read_note(&self, id: &NoteId) -> Result<Note, Error> {
+        let path = ObjectPath::Note(*id);
+        let damaged =
+            |error: Box<dyn std::error::Error + Send + Sync>| Error::with(ErrorKind::Damage, format!("cannot read {path}"), error);
+        let object = match self.backend.read(&path, limits::RECORD_LEN) {
+            Ok(object) => object,
+            // A note that is too long, or on a spoilt place of the disk, is lost; the others can still be read.
+            Err(error) if error.is_damage() => return Err(damaged(error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        let sealed = Sealed::parse(&object, ObjectKind::Note).map_err(|error| damaged(error.into()))?;
+        let key = self.keys.object(ObjectKind::Note as u8, sealed.header.epoch, &sealed.header.salt);
+        let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| damaged(error.into()))?;
+        wire::decode(&body).map_err(|error| damaged(error.into()))
+    }
+
+    /// Writes what is said, in as many notes as it takes, each of which has seen `seen` and those before it. When it returns, all survive a
+    /// power failure. Without statements it writes nothing.
+    pub fn write_notes(&self, statements: Vec<Statement>, seen: &BTreeSet<NoteId>) -> Result<Vec<NoteId>, Error> {
+        let (mut ids, mut seen, time) = (Vec::new(), seen.clone(), clock::now());
+        let mut statements = statements.into_iter().peekable();
+        while statements.peek().is_some() {
+            let id = self.write_note(statements.by_ref().take(STATEMENTS).collect(), seen, time)?;
+            seen = [id].into();
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Gives up the notes that are lost: whatever they may have said, what is forgotten comes back (`spec/NOTES.md`, section 5). Those that
+    /// cannot be read are deleted once that is durable.
+    pub fn give_up_notes(&self, standings: &Standings) -> Result<(), Error> {
+        let seen = standings.fold.heads.union(&standings.fold.lost).copied().collect();
+        self.write_note(Vec::new(), seen, clock::now())?;
+        standings.unread.iter().try_for_each(|id| self.backend.delete(&ObjectPath::Note(*id)))?;
+        Ok(())
+    }
+
+    fn write_note(&self, statements: Vec<Statement>, seen: BTreeSet<NoteId>, time: Time) -> Result<NoteId, Error> {
+        self.check_writable()?;
+        let author = format!("{}@{}", clock::user(), clock::host());
+        let id = NoteId::from_bytes(rng::bytes()?);
+        let path = ObjectPath::Note(id);
+        match self.create_record(&path, ObjectKind::Note, wire::encode(&Note { author, time, seen, statements }))? {
+            Created::New => Ok(id),
+            Created::Exists => Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
+        }
+    }
+
+    /// What a snapshot says of the notes that its writer knew: the value of [`SEEN`] in its `extra`, if there are any.
+    pub(crate) fn seen_notes(heads: &BTreeSet<NoteId>) -> Option<(String, Vec<u8>)> {
+        (!heads.is_empty()).then(|| (SEEN.to_owned(), heads.iter().flat_map(|id| *id.as_bytes()).collect()))
+    }
+}
