@@ -86,3 +86,26 @@ fn odd_options_are_bad_usage() {
         place.snap(&["prune", args[0], args[1]]).fails(2);
     }
 }
+
+#[test]
+fn what_was_forgotten_is_dropped_when_its_trash_time_is_over() {
+    let place = Place::new();
+    place.write("d/a", noise(1, 500_000));
+    let first = place.push(&["d"]);
+    place.write("d/a", noise(2, 500_000));
+    let second = place.push(&["d"]);
+    let data = tree(&place.path("d"));
+    place.snap(&["forget", &first, "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert!(packs_len(&place) > 1_000_000, "what is in the trash is all there");
+    place.snap(&["forget", "--undo", &first]).ok();
+    place.snap(&["restore", &first, "-t", "back"]).ok();
+    place.snap(&["forget", &first, "--trash", "0d", "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert!(packs_len(&place) < 600_000);
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", &second, "-t", "out"]).ok();
+    assert!(tree(&place.path("out")) == data);
+    place.snap(&["restore", &first, "-t", "gone"]).fails(2);
+    assert_eq!(place.snap(&["list"]).ok().lines().filter(|line| line.contains(&second[..8])).count(), 1);
+}
