@@ -7,6 +7,7 @@ use snap_fuzz::{SALT, with_keys};
 use store_core::base::wire;
 use store_core::format::config::{CONFIG_PATH, Config, Identity};
 use store_core::format::envelope::{Header, ObjectKind, Place, Sealed, seal_object};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::note::Note;
 use store_core::format::session::Session;
@@ -18,7 +19,7 @@ fn record<T: bincode::Decode<()> + bincode::Encode>(bytes: &[u8]) -> Option<T> {
     Some(value)
 }
 
-const KINDS: [ObjectKind; 7] = [
+const KINDS: [ObjectKind; 8] = [
     ObjectKind::Config,
     ObjectKind::KeySlot,
     ObjectKind::Pack,
@@ -26,6 +27,7 @@ const KINDS: [ObjectKind; 7] = [
     ObjectKind::Session,
     ObjectKind::Outcome,
     ObjectKind::Note,
+    ObjectKind::Gc,
 ];
 
 fn envelope(bytes: &[u8]) {
@@ -44,7 +46,7 @@ fn envelope(bytes: &[u8]) {
 
 fuzz_target!(|data: &[u8]| {
     let Some((&form, data)) = data.split_first() else { return };
-    match form % 8 {
+    match form % 11 {
         0 => drop(record::<Identity>(data)),
         1 => drop(record::<Config>(data)),
         2 => drop(record::<SlotInfo>(data)),
@@ -52,9 +54,12 @@ fuzz_target!(|data: &[u8]| {
         4 => drop(record::<Session>(data)),
         5 => drop(record::<Outcome>(data)),
         6 => drop(record::<Note>(data)),
+        7 => drop(record::<Plan>(data).map(|plan| plan.check())),
+        8 => drop(record::<Final>(data).map(|last| last.check())),
+        9 => drop(record::<Done>(data)),
         _ => envelope(data),
     }
-    if form % 8 == 1 {
+    if form % 11 == 1 {
         // A config that opens has sizes that a chunker can work with.
         with_keys(|keys| {
             let key = keys.object(ObjectKind::Config as u8, 0, &SALT);

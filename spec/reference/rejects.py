@@ -12,9 +12,12 @@ from vectors import (
     COMMIT_PATH,
     CONFIG,
     CONTENTS,
+    DONE,
     EXTENTS,
     FILE,
+    FINAL,
     FRAMES,
+    GC,
     IDENTITY,
     KDF,
     KEY_FILE,
@@ -22,6 +25,7 @@ from vectors import (
     NODES,
     NOTE,
     PACK,
+    PLAN,
     SEGMENT,
     SESSION,
     SESSION_PATH,
@@ -206,6 +210,7 @@ def reject_records() -> list[tuple[str, str, bytes]]:
             ("outcome", commit),
             ("outcome", w.abort(ABORT)),
             ("note", note),
+            *((stage, w.gc(value)) for stage, value in GC.items()),
         )
         for why, data in (("nothing", b""), ("the last byte is missing", good[:-1]), ("a byte behind it", good + b"\0"))
     ]
@@ -235,6 +240,18 @@ def reject_records() -> list[tuple[str, str, bytes]]:
         ("note", "a time of 10**9 nanoseconds", w.note(NOTE | {"time": [0, 10**9]})),
         ("note", "notes that it knew of out of order", w.note(NOTE | {"seen": [b(2), b(1)]})),
         ("note", "a note that it knew of twice", w.note(NOTE | {"seen": [b(1), b(1)]})),
+        ("plan", "a time of 10**9 nanoseconds", w.gc(PLAN | {"time": [0, 10**9]})),
+        ("plan", "packs out of order", w.gc(PLAN | {"condemned": [b(2), b(1)]})),
+        ("plan", "a pack twice", w.gc(PLAN | {"condemned": [b(1), b(1)]})),
+        ("plan", "snapshots out of order", w.gc(PLAN | {"dropped": [b(2), b(1)]})),
+        ("plan", "2**59 packs", w.gc(DONE | {"extra": {}})[:-8] + w.u64s(2**59)),
+        ("plan", "a done in its place", w.gc(DONE)),
+        ("final", "a time of 10**9 nanoseconds", w.gc(FINAL | {"time": [0, 10**9]})),
+        ("final", "packs out of order", w.gc(FINAL | {"deleted": [b(2), b(1)]})),
+        ("final", "a snapshot twice", w.gc(FINAL | {"dropped": [b(1), b(1)]})),
+        ("final", "a done in its place", w.gc(DONE)),
+        ("done", "a time of 10**9 nanoseconds", w.gc(DONE | {"time": [0, 10**9]})),
+        ("done", "a plan in its place", w.gc(PLAN)),
         ("note", "2**61 statements", w.r_text("a") + w.time([0, 0]) + w.u64s(0, 2**61)),
     ]
 

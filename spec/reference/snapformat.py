@@ -235,6 +235,21 @@ STATEMENT = choice(
     describe=fields(snapshot=ID, text=option(text)),
 )
 NOTE = fields(author=text, time=time, seen=listing(ID, True), statements=listing(STATEMENT))
+GC = {
+    "plan": fields(
+        time=time, host=text, program=text, condemned=listing(ID, True), dropped=listing(ID, True), extra=EXTRA
+    ),
+    "final": fields(
+        time=time, host=text, program=text, deleted=listing(ID, True), dropped=listing(ID, True), extra=EXTRA
+    ),
+    "done": fields(time=time, host=text, program=text, extra=EXTRA),
+}
+
+
+def check_gc(value: dict) -> dict:
+    packs = len(value.get("condemned", value.get("deleted", ())))
+    need(packs <= 32_768 and len(value.get("dropped", ())) <= 16_384, "a prune record of too many")
+    return value
 
 
 # Blobs, packs and their catalogues (sections 7 and 9)

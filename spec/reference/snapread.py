@@ -24,7 +24,7 @@ import snapformat as fmt
 from snapcodecs import DECODERS, Undecodable
 from snapformat import DATA, ENTRIES, EXTENTS, MIB, NODES, Blob, Child, Entry, Extent, Object, Reader, Refused, need
 
-KINDS = {"config": 1, "keys": 2, "packs": 3, "index": 4, "sessions": 5, "snapshots": 6, "notes": 7}
+KINDS = {"config": 1, "keys": 2, "packs": 3, "index": 4, "sessions": 5, "snapshots": 6, "notes": 7, "gc": 8}
 FOOTER_ORDINAL = 2**32 - 1
 
 
@@ -50,7 +50,8 @@ class Repository:
 
     def names(self, folder: str) -> list[str]:
         """The paths of the objects of a folder; names of other shapes are ignored."""
-        shape = re.compile(r"packs/(..)/\1[0-9a-f]{62}" if folder == "packs" else folder + "/[0-9a-f]{64}")
+        shapes = {"packs": r"packs/(..)/\1[0-9a-f]{62}", "gc": r"gc/[1-9][0-9]{0,9}\.(plan|final|done)"}
+        shape = re.compile(shapes.get(folder, folder + "/[0-9a-f]{64}"))
         found = self.folder.glob(folder + ("/*/*" if folder == "packs" else "/*"))
         paths = (str(path.relative_to(self.folder)) for path in found)
         return sorted(path for path in paths if shape.fullmatch(path))
@@ -119,26 +120,31 @@ class Repository:
     def segment(self, path: str) -> tuple[list[bytes], dict[bytes, tuple[int, list[Blob]]]]:
         return fmt.read_segment(fmt.read_catalogue(self.open(path)))
 
+    def is_whole(self, blob: Blob) -> bool:
+        """Whether all its bases are there, less deep. Others count for nothing."""
+        bases = [self.blobs.get((DATA, base)) for base in blob.frame.bases]
+        return all(base is not None and base[0].frame.depth < blob.frame.depth for base in bases)
+
     def find(self, blobs: list[Blob]) -> None:
         """Remembers where chunks are. Of several places the one of least depth is as good as any."""
-        for blob in blobs:
-            for n, id in enumerate(blob.ids):
-                known = self.blobs.get((blob.frame.kind, id))
-                if known is None or blob.frame.depth < known[0].frame.depth:
-                    self.blobs[blob.frame.kind, id] = blob, n
+        for blob in sorted(blobs, key=lambda blob: blob.frame.depth):
+            if self.is_whole(blob):
+                for n, id in enumerate(blob.ids):
+                    self.blobs.setdefault((blob.frame.kind, id), (blob, n))
 
     def find_by_footers(self) -> None:
-        for path in self.names("packs"):
-            self.find(self.footer(bytes.fromhex(path[-64:])))
+        footers = [self.footer(bytes.fromhex(path[-64:])) for path in self.names("packs")]
+        self.find([blob for blobs in footers for blob in blobs])
 
     def find_by_segments(self) -> None:
         segments = {path: self.segment(path) for path in self.names("index")}
         gone = {id for superseded, _ in segments.values() for id in superseded}
         there = {bytes.fromhex(path[-64:]) for path in self.names("packs")}
+        named = {}
         for path, (_, packs) in segments.items():
             if bytes.fromhex(path[-64:]) not in gone:
-                for id in packs.keys() & there:
-                    self.find(packs[id][1])
+                named |= {id: packs[id][1] for id in packs.keys() & there}
+        self.find([blob for blobs in named.values() for blob in blobs])
 
     # Content
 
@@ -186,8 +192,14 @@ class Repository:
                 yield thing
             need((below, last) == (item.below, item.last), f"node {root.hex()} does not add up")
 
+    def prune_record(self, path: str) -> dict:
+        return fmt.check_gc(fmt.record(fmt.GC[path.rpartition(".")[2]], self.open(path)))
+
     def outcomes(self) -> dict[str, tuple[str, dict]]:
-        return {path[-64:]: fmt.record(fmt.OUTCOME, self.open(path)) for path in self.names("snapshots")}
+        finals = [self.prune_record(path) for path in self.names("gc") if path.endswith(".final")]
+        dropped = {id.hex() for final in finals for id in final["dropped"]}
+        paths = [path for path in self.names("snapshots") if path[-64:] not in dropped]
+        return {path[-64:]: fmt.record(fmt.OUTCOME, self.open(path)) for path in paths}
 
     def top(self, commit: dict) -> Entry:
         """The root directory of a snapshot."""
@@ -280,7 +292,7 @@ def check(repository: Repository) -> None:
     ids = [bytes.fromhex(path[-64:]) for path in repository.names("packs")]
     packs = {id: repository.footer(id) for id in ids}
     for blobs in packs.values():
-        for blob in blobs:
+        for blob in filter(repository.is_whole, blobs):
             repository.decode(blob)
     for path in repository.names("index"):
         for id, (length, blobs) in repository.segment(path)[1].items():
@@ -290,6 +302,8 @@ def check(repository: Repository) -> None:
         fmt.record(fmt.SESSION, repository.open(path))
     for path in repository.names("notes"):
         fmt.record(fmt.NOTE, repository.open(path))
+    for path in repository.names("gc"):
+        repository.prune_record(path)
     for outcome, commit in repository.outcomes().values():
         if outcome == "commit":
             walk(repository, repository.top(commit))

@@ -264,5 +264,13 @@ def statement(s: dict) -> bytes:
     return out + s["snapshot"]
 
 
+def gc(r: dict) -> bytes:
+    """A prune record: its lists say which."""
+    out = time(r["time"]) + r_text(r["host"]) + r_text(r["program"])
+    for ids in (r[key] for key in ("condemned", "deleted", "dropped") if key in r):
+        out += r_list(ids, plain)
+    return out + r_map(r["extra"], r_bytes)
+
+
 def note(n: dict) -> bytes:
     return r_text(n["author"]) + time(n["time"]) + r_list(n["seen"], plain) + r_list(n["statements"], statement)

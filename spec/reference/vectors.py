@@ -154,6 +154,10 @@ NOTE: dict[str, Any] = {
         {"statement": "describe", "snapshot": b(0x5F), "text": "text"},
     ],
 }
+DONE: dict[str, Any] = {"time": [1_767_225_607, 13], "host": "h\u00f6st", "program": "snap 1", "extra": {"x": b"y"}}
+PLAN = DONE | {"condemned": [b(0x91), b(0x92)], "dropped": [b(0x93), b(0x94)]}
+FINAL = DONE | {"deleted": [b(0x91)], "dropped": [b(0x93), b(0x94)]}
+GC = {"plan": PLAN, "final": FINAL, "done": DONE}
 PASSPHRASE = "correct horse battery staple"
 KEY_FILE = b(0x5A)
 SLOT_PATH, KEY_FILE_PATH = f"keys/{b(0x61).hex()}", f"keys/{b(0x62).hex()}"
@@ -307,6 +311,7 @@ def objects() -> dict:
         "commit": made(COMMIT_PATH, 6, 0x85, COMMIT, b"", w.commit(COMMIT)),
         "abort": made(ABORT_PATH, 6, 0x86, ABORT, b"", w.abort(ABORT)),
         "note": made(NOTE_PATH, 7, 0x87, NOTE, b"", w.note(NOTE)),
+        **{stage: made(f"gc/7.{stage}", 8, 0x88 + n, v, b"", w.gc(v)) for n, (stage, v) in enumerate(GC.items())},
         "pack": {
             "path": hashed("packs", PACK),
             "object": PACK,

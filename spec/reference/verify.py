@@ -17,6 +17,7 @@ RECORDS = {
     "session": fmt.SESSION,
     "outcome": fmt.OUTCOME,
     "note": fmt.NOTE,
+    **fmt.GC,
 }
 
 
@@ -53,6 +54,8 @@ def read_object(repository: Repository, path: str, data: bytes) -> None:
     elif folder == "snapshots":
         _, value = fmt.record(fmt.OUTCOME, repository.open(path))
         fmt.check_features(value.get("incompatible", 0))
+    elif folder == "gc":
+        repository.prune_record(path)
     else:
         fmt.record({"sessions": fmt.SESSION, "notes": fmt.NOTE}[folder], repository.open(path))
 

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a helper for people")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use store_core::base::ids::{ChunkId, NodeId, NoteId, RepoId, SessionId, WriterId};
+use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SessionId, WriterId};
 use store_core::base::wire::{encode, put_string, put_varint};
 use store_core::blob::{self, Bases, Plain};
 use store_core::codec::{Compression, Element, float_diff, planes};
@@ -14,6 +14,7 @@ use store_core::format::blob::{BlobKind, Frame};
 use store_core::format::config::{Config, Identity};
 use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use store_core::format::envelope::{ObjectKind, Place, seal_object};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
@@ -110,6 +111,13 @@ fn records(seeds: &mut Seeds) {
     ];
     let note = Note { author: "a".into(), time: TIME, seen: [NoteId::from_bytes([9; 32])].into(), statements };
     let abort = Outcome::Abort { time: TIME, by: "p".into(), reason: "gone".into() };
+    let (host, program) = (String::from("h"), String::from("snap"));
+    let packs = BTreeSet::from([PackId::from_bytes([10; 32]), PackId::from_bytes([11; 32])]);
+    let (dropped, extra) = (BTreeSet::from([id]), Extra::new());
+    let plan = Plan { time: TIME, host, program, condemned: packs.clone(), dropped: dropped.clone(), extra: extra.clone() };
+    let (host, program) = (plan.host.clone(), plan.program.clone());
+    let last = Final { time: TIME, host: host.clone(), program: program.clone(), deleted: packs, dropped, extra: extra.clone() };
+    let done = Done { time: TIME, host, program, extra };
     let object = config.seal(&identity, &keys, SALT);
     let bodies = [
         encode(&identity),
@@ -119,6 +127,9 @@ fn records(seeds: &mut Seeds) {
         encode(&session),
         encode(&Outcome::Commit(snapshot)),
         encode(&note),
+        encode(&plan),
+        encode(&last),
+        encode(&done),
         object,
     ];
     for (form, body) in bodies.iter().enumerate() {

@@ -5,7 +5,7 @@
 
 mod golden;
 
-use golden::value::{abort, config, contents, frame, identity, node, note, segment, session, slot, snapshot};
+use golden::value::{abort, config, contents, done, frame, gc_final, gc_plan, identity, node, note, segment, session, slot, snapshot};
 use golden::{array, hex, keys, list, load, number, object_id, read_blobs, text};
 use serde_json::Value;
 use store_core::base::ids::{ChunkId, NodeId, NoteId};
@@ -14,6 +14,7 @@ use store_core::crypto::{ObjectKey, RepoKeys, Secret, kek_from_key_file, kek_fro
 use store_core::format::blob::Frame;
 use store_core::format::config::{Config, Identity};
 use store_core::format::envelope::{ObjectKind, Place, seal_object};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::Node;
 use store_core::format::note::Note;
@@ -117,7 +118,7 @@ fn a_config_and_key_slots_are_sealed_as_written() {
 }
 
 #[test]
-fn sessions_snapshots_and_notes_are_sealed_as_written() {
+fn sessions_snapshots_notes_and_prune_records_are_sealed_as_written() {
     let (crypto, objects) = (load("crypto"), load("objects"));
     let keys = keys(&crypto);
     let check = |name: &str, kind: ObjectKind, record: Vec<u8>| {
@@ -132,6 +133,9 @@ fn sessions_snapshots_and_notes_are_sealed_as_written() {
     check("commit", ObjectKind::Outcome, wire::encode(&Outcome::Commit(snapshot(&objects["commit"]["value"]))));
     check("abort", ObjectKind::Outcome, wire::encode(&abort(&objects["abort"]["value"])));
     check("note", ObjectKind::Note, wire::encode(&note(&objects["note"]["value"])));
+    check("plan", ObjectKind::Gc, wire::encode(&gc_plan(&objects["plan"]["value"])));
+    check("final", ObjectKind::Gc, wire::encode(&gc_final(&objects["final"]["value"])));
+    check("done", ObjectKind::Gc, wire::encode(&done(&objects["done"]["value"])));
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn packs_and_index_segments_hold_what_is_written() {
 fn what_is_spoilt_is_refused() {
     let keys = keys(&load("crypto"));
     let cases = load("reject");
-    assert!(list(&cases).len() >= 248);
+    assert!(list(&cases).len() >= 269);
     let taken: Vec<_> =
         list(&cases).iter().filter(|case| accepts(&keys, case)).map(|case| (text(&case["what"]), text(&case["why"]))).collect();
     assert!(taken.is_empty(), "not refused: {taken:#?}");
@@ -186,6 +190,9 @@ fn accepts(keys: &RepoKeys, case: &Value) -> bool {
         "session" => wire::decode::<Session>(&bytes).is_ok(),
         "outcome" => wire::decode::<Outcome>(&bytes).is_ok(),
         "note" => wire::decode::<Note>(&bytes).is_ok(),
+        "plan" => wire::decode::<Plan>(&bytes).is_ok(),
+        "final" => wire::decode::<Final>(&bytes).is_ok(),
+        "done" => wire::decode::<Done>(&bytes).is_ok(),
         "cost" => kek_from_passphrase(&wire::decode::<SlotInfo>(&bytes).unwrap().kdf, b"passphrase").is_ok(),
         "key file" => parse_key_file(&bytes).is_ok(),
         "object" => golden::open_object(keys, text(&case["path"]), &bytes).is_ok(),

@@ -12,6 +12,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod prune;
 mod push;
 mod repair;
 mod restore;
@@ -32,6 +33,7 @@ pub(crate) use init::Init;
 pub(crate) use key::{Key, KeyAction, NewSecret};
 pub(crate) use list::List;
 pub(crate) use ls::Ls;
+pub(crate) use prune::Prune;
 pub(crate) use push::Push;
 pub(crate) use repair::{Repair, RepairAction};
 pub(crate) use restore::{Overwrite, Restore};
@@ -69,6 +71,8 @@ pub(crate) enum Verb {
     Forget(Box<Forget>),
     #[command(aliases = ["verify", "fsck"])]
     Check(Check),
+    #[command(aliases = ["gc", "compact"])]
+    Prune(Prune),
     Stats(Stats),
     Bench(Bench),
     Key(Key),

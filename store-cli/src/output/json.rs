@@ -100,6 +100,10 @@ pub(crate) enum Message<'a> {
     Counted(Counted),
     #[serde(rename = "summary")]
     Repaired(Repaired),
+    #[serde(rename = "pack")]
+    Pack(PackFate<'a>),
+    #[serde(rename = "summary")]
+    Pruned(Box<Pruned>),
     #[serde(rename = "summary")]
     Forgotten(Forgotten),
     #[serde(rename = "summary")]
@@ -441,6 +445,45 @@ pub(crate) struct Repaired {
     pub(crate) segments_written: u64,
     pub(crate) segments_damaged: u64,
     pub(crate) packs_unreadable: u64,
+    pub(crate) dry_run: bool,
+}
+
+/// What becomes of one pack.
+#[derive(Debug, Serialize)]
+pub(crate) struct PackFate<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) size: u64,
+    pub(crate) needed: u64,
+    pub(crate) goes: bool,
+    pub(crate) reason: &'a str,
+}
+
+/// The result of `prune`: what was decided, then what was done.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pruned {
+    pub(crate) packs: u64,
+    pub(crate) bytes: u64,
+    pub(crate) packs_unused: u64,
+    pub(crate) packs_unnamed: u64,
+    pub(crate) packs_to_repack: u64,
+    pub(crate) packs_kept: u64,
+    pub(crate) bytes_unused_kept: u64,
+    pub(crate) bytes_to_free: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) snapshots_dropped: u64,
+    pub(crate) packs_deleted: u64,
+    pub(crate) bytes_deleted: u64,
+    pub(crate) packs_repacked: u64,
+    pub(crate) bytes_written: u64,
+    pub(crate) packs_rescued: u64,
+    pub(crate) segments_written: u64,
+    pub(crate) segments_deleted: u64,
+    pub(crate) sessions_fenced: u64,
+    pub(crate) mark_memory: u64,
+    pub(crate) resumed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped: Option<&'static str>,
+    pub(crate) total_duration: f64,
     pub(crate) dry_run: bool,
 }
 

@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod prune;
 mod push;
 mod repair;
 mod restore;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Verb::Tag(args) => tag::run(&context, &args),
         Verb::Forget(args) => forget::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
+        Verb::Prune(args) => prune::run(&context, &args),
         Verb::Stats(args) => stats::run(&context, &args),
         Verb::Bench(args) => bench::run(&context, &args),
         Verb::Key(args) => key::run(&context, args),

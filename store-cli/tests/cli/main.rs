@@ -11,6 +11,7 @@ mod interrupt;
 mod keys;
 mod notices;
 mod output;
+mod prune;
 mod restore;
 mod settings;
 mod streams;

@@ -155,10 +155,10 @@ impl Backend for LocalBackend {
         let root = self.root.join(folder.name());
         let below = (0..=255u8).filter(|_| folder == Folder::Packs).map(|first| root.join(format!("{first:02x}")));
         let (mut found, mut missing) = (Vec::new(), false);
-        for folder in [root.clone()].into_iter().chain(below) {
-            match list_folder(&folder, &mut found) {
+        for path in [root.clone()].into_iter().chain(below) {
+            match list_folder(folder, &path, &mut found) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missing = true,
-                listed => listed.map_err(|source| BackendError { action: "list", object: folder.display().to_string(), source })?,
+                listed => listed.map_err(|source| BackendError { action: "list", object: path.display().to_string(), source })?,
             }
         }
         if missing {
@@ -190,18 +190,23 @@ impl Backend for LocalBackend {
 
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {
         let target = self.path(path);
+        let folder = target.parent().expect("objects stand in folders");
         let deleted = match fs::remove_file(&target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            done => done.and_then(|()| sync_folder(target.parent().expect("objects stand in folders"))),
+            // Another process may have removed it and not have synced the folder yet.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match sync_folder(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                synced => synced,
+            },
+            done => done.and_then(|()| sync_folder(folder)),
         };
         deleted.map_err(|source| BackendError { action: "delete", object: path.to_string(), source })
     }
 }
 
-fn list_folder(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+fn list_folder(folder: Folder, path: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if let Some(name) = entry.file_name().to_str().filter(|name| is_object_name(name)) {
+        if let Some(name) = entry.file_name().to_str().filter(|name| is_object_name(folder, name)) {
             // A name may vanish between the listing and the look at it, when a prune runs.
             match entry.metadata() {
                 Ok(meta) => found.push(Listed { name: name.to_owned(), len: meta.len() }),

@@ -9,7 +9,8 @@ use std::io;
 
 pub use local::LocalBackend;
 pub use memory::MemoryBackend;
-pub use path::{Folder, ObjectPath};
+pub(crate) use path::parse_gc_name;
+pub use path::{Folder, GcStage, ObjectPath};
 
 /// What a driver could not do, and to which object.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub enum Created {
 /// One object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name within the folder: 64 hexadecimal digits.
+    /// Its name within the folder: 64 hexadecimal digits, but in `gc`.
     pub name: String,
     /// Its length in bytes.
     pub len: u64,
@@ -90,8 +91,8 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// All objects of a folder, in no order. Names that are none are left out.
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError>;
 
-    /// Sees to it that an object which a listing showed survives a power failure, though whoever made it may have been killed before
-    /// [`create`](Self::create) returned.
+    /// Sees to it that an object which a listing showed survives a power failure, and so do all others of its folder, though whoever made
+    /// it may have been killed before [`create`](Self::create) returned. Packs have a folder for each first two digits.
     fn settle(&self, _path: &ObjectPath) -> Result<(), BackendError> {
         Ok(())
     }

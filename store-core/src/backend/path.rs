@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::ids::{NoteId, PackId, SegmentId, SessionId, SlotId};
+use crate::base::ids::{NoteId, PackId, PlanNumber, SegmentId, SessionId, SlotId};
 
 /// The path of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,33 @@ pub enum ObjectPath {
     Outcome(SessionId),
     /// A note.
     Note(NoteId),
+    /// A record of a prune.
+    Gc(PlanNumber, GcStage),
+}
+
+/// How far a prune has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GcStage {
+    /// It says what may be deleted.
+    Plan,
+    /// It says what is.
+    Final,
+    /// It says that this is done.
+    Done,
+}
+
+impl GcStage {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Plan, Self::Final, Self::Done];
+
+    /// The end of its records' names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Final => "final",
+            Self::Done => "done",
+        }
+    }
 }
 
 /// A folder of objects of one kind.
@@ -38,11 +65,13 @@ pub enum Folder {
     Outcomes,
     /// `notes`
     Notes,
+    /// `gc`
+    Gc,
 }
 
 impl Folder {
     /// All folders.
-    pub const ALL: [Self; 6] = [Self::Keys, Self::Packs, Self::Segments, Self::Sessions, Self::Outcomes, Self::Notes];
+    pub const ALL: [Self; 7] = [Self::Keys, Self::Packs, Self::Segments, Self::Sessions, Self::Outcomes, Self::Notes, Self::Gc];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -53,6 +82,7 @@ impl Folder {
             Self::Sessions => "sessions",
             Self::Outcomes => "snapshots",
             Self::Notes => "notes",
+            Self::Gc => "gc",
         }
     }
 }
@@ -67,11 +97,21 @@ impl fmt::Display for ObjectPath {
             Self::Session(id) => write!(f, "sessions/{id}"),
             Self::Outcome(id) => write!(f, "snapshots/{id}"),
             Self::Note(id) => write!(f, "notes/{id}"),
+            Self::Gc(number, stage) => write!(f, "gc/{number}.{}", stage.name()),
         }
     }
 }
 
 /// Whether a name in a folder is that of an object.
-pub(crate) fn is_object_name(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+pub(crate) fn is_object_name(folder: Folder, name: &str) -> bool {
+    match folder {
+        Folder::Gc => parse_gc_name(name).is_some(),
+        _ => name.len() == 64 && name.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)),
+    }
+}
+
+/// What a name in `gc` says.
+pub(crate) fn parse_gc_name(name: &str) -> Option<(PlanNumber, GcStage)> {
+    let (number, stage) = name.split_once('.')?;
+    Some((number.parse().ok()?, GcStage::ALL.into_iter().find(|known| known.name() == stage)?))
 }

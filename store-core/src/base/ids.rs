@@ -129,6 +129,41 @@ id! {
 /// A snapshot is named by the session that it ended.
 pub type SnapshotId = SessionId;
 
+/// Counts plans of prunes, from 1. A number is used once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlanNumber(u32);
+
+impl PlanNumber {
+    /// The number of the first plan.
+    pub const FIRST: Self = Self(1);
+
+    /// The number after this one; `None` behind the last one that there can be.
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
+impl fmt::Display for PlanNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::str::FromStr for PlanNumber {
+    type Err = ParsePlanNumberError;
+
+    /// Decimal digits, the first of which is not 0.
+    fn from_str(text: &str) -> Result<Self, ParsePlanNumberError> {
+        let digits = text.bytes().all(|c| c.is_ascii_digit()) && !text.starts_with('0');
+        text.parse().ok().filter(|_| digits).map(Self).ok_or(ParsePlanNumberError)
+    }
+}
+
+/// A text that is no number of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a number from 1 to 4294967295 in its shortest form")]
+pub struct ParsePlanNumberError;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +173,18 @@ mod tests {
         let id = ChunkId::from_bytes(std::array::from_fn(|i| i as u8 * 7));
         assert_eq!(id.to_string().parse::<ChunkId>().unwrap(), id);
         assert_eq!(id.short(), "00070e15");
+    }
+
+    #[test]
+    fn a_plan_number_has_one_text() {
+        for text in ["1", "10", "4294967295"] {
+            assert_eq!(text.parse::<PlanNumber>().unwrap().to_string(), text);
+        }
+        for text in ["", "0", "01", "+1", "-1", "4294967296", "1 ", "a"] {
+            assert!(text.parse::<PlanNumber>().is_err(), "{text}");
+        }
+        assert_eq!(PlanNumber::FIRST.to_string(), "1");
+        assert_eq!("4294967295".parse::<PlanNumber>().unwrap().next(), None);
     }
 
     #[test]

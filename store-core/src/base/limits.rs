@@ -25,6 +25,10 @@ pub const PACK_BLOBS: usize = 1 << 18;
 pub const CATALOG_LEN: usize = 64 * MIB;
 /// Bytes of any object that is neither a pack nor an index segment.
 pub const RECORD_LEN: usize = 4 * MIB;
+/// Packs that one prune record names.
+pub const GC_PACKS: usize = 1 << 15;
+/// Snapshots that one prune record names.
+pub const GC_SNAPSHOTS: usize = 1 << 14;
 /// Plain bytes of one Merkle node.
 pub const NODE_LEN: usize = 2 * MIB;
 /// Entries of one Merkle node.

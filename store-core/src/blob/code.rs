@@ -317,6 +317,16 @@ pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
     frame.bases.get(index).filter(|_| frame.bases.len() == of_each * frame.chunk_lens.len()).copied()
 }
 
+/// A type of tensor whose numbers are coded as those of this blob are; `None` where bytes are all that is known.
+pub fn dtype_of(frame: &Frame) -> Option<Dtype> {
+    let step = frame.steps.first().filter(|step| matches!(step.code, codes::PLANES | codes::DIFFERENCE | codes::TREND))?;
+    let element = Element::from_code(*step.parameters.first()?)?;
+    let plain =
+        [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8E4M3, Dtype::F8E5M2, Dtype::I64, Dtype::I32, Dtype::I16, Dtype::I8];
+    let mut all = plain.into_iter().chain(GgufType::ALL.iter().map(|kind| Dtype::GgufBlock(*kind)));
+    all.find(|dtype| element_of(*dtype) == Some(element))
+}
+
 /// The chunks that a blob is coded against, without those that its bases are themselves coded against.
 pub fn bases_below(frame: &Frame) -> &[ChunkId] {
     let is_trend = frame.steps.first().is_some_and(|step| step.code == codes::TREND);

@@ -29,6 +29,8 @@ pub enum ObjectKind {
     Outcome = 6,
     /// A later statement about snapshots.
     Note = 7,
+    /// What a prune deletes.
+    Gc = 8,
 }
 
 /// Bytes that are no object, or not one that this version reads.

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod config;
 pub mod entry;
 pub mod envelope;
+pub mod gc;
 pub mod keyslot;
 pub mod node;
 pub mod note;

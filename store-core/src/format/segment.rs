@@ -88,11 +88,20 @@ impl Segment {
 
     /// Whether one more pack leaves the segment within what a reader takes.
     pub fn has_room(&self, contents: &PackContents) -> bool {
+        self.has_room_with(std::iter::once(contents))
+    }
+
+    /// Whether all these packs do.
+    pub fn has_room_for(&self, packs: &[PackEntry]) -> bool {
+        self.has_room_with(packs.iter().map(|pack| &pack.contents))
+    }
+
+    fn has_room_with<'p>(&'p self, more: impl Iterator<Item = &'p PackContents>) -> bool {
         let (blobs, bytes) = self
             .packs
             .iter()
             .map(|pack| &pack.contents)
-            .chain([contents])
+            .chain(more)
             .fold((0, 0), |(blobs, bytes), contents| (blobs + contents.blobs.len(), bytes + PackId::LEN + contents.most_encoded_len()));
         blobs <= limits::PACK_BLOBS && bytes <= limits::CATALOG_LEN / 2
     }

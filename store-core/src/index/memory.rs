@@ -17,6 +17,8 @@ struct Tables {
     packs: Vec<(PackId, u64)>,
     numbers: HashMap<PackId, PackNumber>,
     applied: BTreeSet<SegmentId>,
+    superseded: BTreeSet<SegmentId>,
+    dangling: BTreeSet<(PackNumber, u32)>,
     features: HashMap<[u8; 5], Location>,
 }
 
@@ -82,9 +84,30 @@ impl ChunkIndex for MemoryIndex {
         Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).applied.clone())
     }
 
+    fn superseded(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).superseded.clone())
+    }
+
+    fn dangling(&self) -> Result<BTreeSet<(PackNumber, u32)>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).dangling.clone())
+    }
+
+    fn settle(&self, taken: &[SegmentId], superseded: &[SegmentId], dangling: &BTreeSet<(PackNumber, u32)>) -> Result<(), IndexError> {
+        let tables = &mut *self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tables.applied.extend(taken);
+        tables.superseded.extend(superseded);
+        tables.dangling.clone_from(dangling);
+        Ok(())
+    }
+
+    fn number(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).numbers.get(pack).copied())
+    }
+
     fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
-        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tables.blobs.iter().for_each(|((pack, ordinal), place)| found(*pack, *ordinal, place.clone()));
+        // Whoever is called may look things up: no lock is held meanwhile.
+        let blobs = self.0.read().unwrap_or_else(PoisonError::into_inner).blobs.clone();
+        blobs.into_iter().for_each(|((pack, ordinal), place)| found(pack, ordinal, place));
         Ok(())
     }
 

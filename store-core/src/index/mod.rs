@@ -79,11 +79,23 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     fn packs(&self) -> Result<Vec<PackId>, IndexError>;
 
     /// Takes in what a segment says of its packs, at once or not at all. Without a name it does not count among those that were
-    /// [taken in](Self::applied): packs that it names are missing, and it is to be looked at again.
+    /// [taken in](Self::applied) until it is [noted](Self::settle); until then it is to be looked at again.
     fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError>;
 
     /// Which segments were taken in.
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError>;
+
+    /// Which segments that there may still be are superseded by one that was taken in.
+    fn superseded(&self) -> Result<BTreeSet<SegmentId>, IndexError>;
+
+    /// Blobs whose bases are not all there, by the numbers of their packs and their ordinals.
+    fn dangling(&self) -> Result<BTreeSet<(PackNumber, u32)>, IndexError>;
+
+    /// Notes segments as taken in, others as superseded by them, and says which blobs dangle from now on: all at once or not at all.
+    fn settle(&self, taken: &[SegmentId], superseded: &[SegmentId], dangling: &BTreeSet<(PackNumber, u32)>) -> Result<(), IndexError>;
+
+    /// The number of a pack that was taken in.
+    fn number(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError>;
 
     /// Calls `found` for each blob with its pack's number and its ordinal, pack by pack.
     fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError>;

@@ -25,12 +25,15 @@ const PACKS: &str = "packs";
 const NUMBERS: &str = "pack-numbers";
 const SEGMENTS: &str = "segments";
 const SKETCHES: &str = "sketches";
+const DANGLING: &str = "dangling";
 const META: &str = "meta";
-const FAMILIES: [&str; 8] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, META];
+const FAMILIES: [&str; 9] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, DANGLING, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
-const LAYOUT: &[u8] = b"snap chunk index 3";
+const LAYOUT: &[u8] = b"snap chunk index 4";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
+/// What stands in `segments` for one that another one supersedes.
+const SUPERSEDED: &[u8] = &[1];
 /// A file in the folder that says: damage was found while it was read.
 const DAMAGED: &str = "damaged";
 
@@ -212,7 +215,23 @@ impl ChunkIndex for RocksIndex {
     }
 
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
-        self.watch(self.applied_now())
+        self.watch(self.segments_with(&[]))
+    }
+
+    fn superseded(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
+        self.watch(self.segments_with(SUPERSEDED))
+    }
+
+    fn dangling(&self) -> Result<BTreeSet<(PackNumber, u32)>, IndexError> {
+        self.watch(self.dangling_now())
+    }
+
+    fn settle(&self, taken: &[SegmentId], superseded: &[SegmentId], dangling: &BTreeSet<(PackNumber, u32)>) -> Result<(), IndexError> {
+        self.watch(self.settle_now(taken, superseded, dangling))
+    }
+
+    fn number(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError> {
+        self.watch(self.number_of(pack))
     }
 
     fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
@@ -342,13 +361,38 @@ impl RocksIndex {
         keys.map(|item| item.map_err(failure)?.0[..].try_into().map(PackId::from_bytes).map_err(odd)).collect()
     }
 
-    fn applied_now(&self) -> Result<BTreeSet<SegmentId>, IndexError> {
-        let keys = self.db.iterator_cf(self.family(SEGMENTS), IteratorMode::Start);
-        keys.map(|item| {
-            let (key, _) = item.map_err(failure)?;
-            key[..].try_into().map(SegmentId::from_bytes).map_err(odd)
-        })
-        .collect()
+    fn segments_with(&self, wanted: &[u8]) -> Result<BTreeSet<SegmentId>, IndexError> {
+        let mut found = BTreeSet::new();
+        for item in self.db.iterator_cf(self.family(SEGMENTS), IteratorMode::Start) {
+            let (key, value) = item.map_err(failure)?;
+            if *value == *wanted {
+                found.insert(key[..].try_into().map(SegmentId::from_bytes).map_err(odd)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn dangling_now(&self) -> Result<BTreeSet<(PackNumber, u32)>, IndexError> {
+        let mut found = BTreeSet::new();
+        for item in self.db.iterator_cf(self.family(DANGLING), IteratorMode::Start) {
+            let key = u64::from_be_bytes(item.map_err(failure)?.0[..].try_into().map_err(odd)?);
+            found.insert(((key >> 32) as u32, key as u32));
+        }
+        Ok(found)
+    }
+
+    fn settle_now(&self, taken: &[SegmentId], superseded: &[SegmentId], dangling: &BTreeSet<(PackNumber, u32)>) -> Result<(), IndexError> {
+        let mut batch = WriteBatch::default();
+        taken.iter().for_each(|id| batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []));
+        superseded.iter().for_each(|id| batch.put_cf(self.family(SEGMENTS), id.as_bytes(), SUPERSEDED));
+        let before = self.dangling_now()?;
+        for (pack, ordinal) in before.difference(dangling) {
+            batch.delete_cf(self.family(DANGLING), blob_key(*pack, *ordinal));
+        }
+        for (pack, ordinal) in dangling.difference(&before) {
+            batch.put_cf(self.family(DANGLING), blob_key(*pack, *ordinal), []);
+        }
+        self.db.write_opt(batch, &unlogged()).map_err(failure)
     }
 
     fn for_each_blob_now(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {

@@ -199,8 +199,17 @@ pub fn undo(repo: &Repo, ids: &[SnapshotId], dry_run: bool) -> Result<Undone, Er
         return Ok(Undone { back: back.into_iter().collect(), gone: Vec::new() });
     }
     repo.write_notes(back.iter().map(|id| Statement::Unforget { snapshot: *id }).collect(), &standings.fold.heads)?;
-    // A prune that was faster has deleted the record (N4).
+    // A prune that is under way may drop it all the same (PROTOCOL.md, I22).
+    let dropping = repo.dropping()?;
+    // And one that was faster has deleted the record (N4).
     let there: BTreeSet<SnapshotId> = repo.outcome_ids()?.into_iter().collect();
+    if let Some(id) = back.iter().find(|id| there.contains(id) && dropping.contains(id)) {
+        let message = format!(
+            "a prune that is under way may drop snapshot {}: `snap list` shows it once that has ended, if it came back",
+            id.short()
+        );
+        return Err(Error::new(ErrorKind::Busy, message));
+    }
     let (back, gone) = back.into_iter().partition(|id| there.contains(id));
     Ok(Undone { back, gone })
 }

@@ -1,25 +1,26 @@
 //! `push`: makes a snapshot.
 
+mod fenced;
 mod streams;
 mod verify;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{NodeId, SnapshotId};
+use crate::base::ids::{NodeId, PackId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
 use crate::format::record::Time;
 use crate::format::session::Purpose;
-use crate::format::snapshot::{Snapshot, Totals};
+use crate::format::snapshot::{Outcome, Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Adopted, Repo, Standings, StoredSnapshot, Written, WrittenCounts};
+use crate::repo::{Adopted, Committed, Repo, SessionHandle, Standings, StoredSnapshot, Written, WrittenCounts};
 use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
@@ -148,82 +149,178 @@ pub struct Report {
 ///
 /// # Errors
 /// When the repository cannot be written, the source as a whole cannot be read, a command fails, nothing matches what is required, what was
-/// written reads back differently, or the monitor interrupts. Single files that cannot be read are warnings and are counted.
-pub fn push(repo: &Repo, options: Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+/// written reads back differently, or the monitor interrupts. Of kind [`ErrorKind::Busy`] when prunes took the push for dead time and again.
+/// Single files that cannot be read are warnings and are counted.
+pub fn push(repo: &Repo, mut options: Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let started = Instant::now();
-    let host = options.host.clone().unwrap_or_else(clock::host);
-    let paths = recorded_paths(&options.source);
     let require = options.require.iter().map(|pattern| requirement(pattern)).collect::<Result<Vec<_>, _>>()?;
-    // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
-    let session = if options.dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
-    let ended = |error| {
-        session.iter().for_each(|session| repo.end_session(session));
-        error
+    let source = std::mem::replace(&mut options.source, Source::Commands(Vec::new()));
+    let again = match &source {
+        Source::Paths(selection) => Some(selection.clone()),
+        Source::Reader { .. } | Source::Commands(_) => None,
     };
-    repo.refresh().map_err(ended)?;
-    if let Some(session) = &session {
-        let adopted = repo.adopt(session).map_err(ended)?;
-        if adopted != Adopted::default() {
-            let Adopted { packs, bytes, sessions } = adopted;
-            monitor
-                .detail(&format_args!("took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"));
+    let mut fences = 0;
+    let host = options.host.clone().unwrap_or_else(clock::host);
+    let job = Job { repo, paths: recorded_paths(&source), host, require, options, monitor };
+    let mut session = job.begin()?;
+    let mut made = job.make(&session, source);
+    let mut made = loop {
+        match made {
+            Ok(made) => break made,
+            // What it relied on may be gone.
+            Err(error) if session.was_fenced(repo) && error.kind() != ErrorKind::Interrupted && fences < RETRIES => {
+                let Some(selection) = &again else { return Err(Error::with(ErrorKind::Busy, FENCED, error)) };
+                fences += 1;
+                session = job.begin()?;
+                made = job.make(&session, Source::Paths(selection.clone()));
+            }
+            Err(error) => return Err(error),
         }
-    }
-    let Standings { snapshots, fold, .. } = repo.standing().map_err(ended)?;
-    let parent = choose_parent(&snapshots, &options, &host, &paths).map_err(ended)?;
-    let writer = repo.writer().map_err(ended)?;
-    let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
-    let root = parent.and_then(|parent| root_directory(repo, &parent.snapshot));
-    let base = options.base.map(|id| named(&snapshots, id)).transpose().map_err(ended)?;
-    let base = base.and_then(|base| root_directory(repo, &base.snapshot));
-    let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
-    let how = How { trial: options.dry_run, delta: !options.no_delta, require: &require };
-    let against = Against { parent: root, base, force: options.parent == Parent::None };
-    let (assembled, Written { counts: written, packs }) = run(repo, options.source, against, how, expected, monitor).map_err(ended)?;
-    if let Some(unmet) = assembled.unmet.first() {
-        let message = format!("nothing that was pushed matches '{}', which is required: there is no snapshot", options.require[*unmet]);
-        return Err(ended(Error::new(ErrorKind::Failed, message)));
-    }
-    if options.verify {
-        verify::packs(repo, &packs, monitor).map_err(ended)?;
-    }
-    let unchanged = parent.is_some_and(|parent| parent.snapshot.root == assembled.root);
-    let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
-    let mut report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
-    if let Some(session) = session {
-        if skipped {
-            repo.end_session(&session);
-        } else {
-            let time = options.time.unwrap_or_else(clock::now);
-            let snapshot = Snapshot {
-                root: assembled.root,
-                time,
-                zone: clock::zone_at(time),
-                host,
-                user: clock::user(),
-                writer,
-                previous,
-                parent: parent.map(|parent| parent.id),
-                series: options.series,
-                tags: options.tags.into_iter().collect(),
-                refs: options.refs.into_iter().collect(),
-                description: options.description,
-                meta: options.meta,
-                paths,
-                incompatible: 0,
-                totals: Totals { new_bytes: assembled.new.bytes, stored_bytes: written.bytes, ..assembled.totals },
-                program: clock::PROGRAM.into(),
-                extra: Repo::seen_notes(&fold.heads).into_iter().collect(),
-            };
-            report.snapshot = Some(repo.commit(session, snapshot)?);
+    };
+    for fenced in fences.. {
+        let (Some(current), Some(snapshot)) = (&session.handle, &made.snapshot) else { break };
+        match repo.commit(current, snapshot) {
+            Ok(Committed::Snapshot(id)) => {
+                made.report.snapshot = Some(id);
+                break;
+            }
+            Ok(Committed::Fenced) if fenced < RETRIES => {}
+            Ok(Committed::Fenced) => return Err(Error::new(ErrorKind::Busy, FENCED)),
+            // It may have come through all the same: the announcement stays, for a prune to find out.
+            Err(error) => return Err(error),
         }
+        monitor.detail(&format_args!("a prune took this push for dead: it begins again"));
+        session = job.begin()?;
+        if fenced::is_all_there(repo, snapshot.root, &session.condemned, monitor).map_err(|error| session.ended(repo, error))? {
+            continue;
+        }
+        let Some(selection) = &again else { return Err(session.ended(repo, Error::new(ErrorKind::Busy, FENCED))) };
+        made = job.make(&session, Source::Paths(selection.clone()))?;
     }
     if let Ok(index) = repo.index() {
         // Losing this costs the next command a moment: it takes the segments in again.
-        let _ = crate::index::ChunkIndex::flush(&*index);
+        let _ = index.flush();
     }
-    report.duration = started.elapsed();
-    Ok(report)
+    made.report.duration = started.elapsed();
+    Ok(made.report)
+}
+
+/// How often a push begins again that prunes take for dead.
+const RETRIES: u32 = 5;
+const FENCED: &str = "this push was taken for dead and fenced by a prune: push again, what was written and is still there is taken up";
+
+/// What is pushed, time and again if need be.
+struct Job<'p> {
+    repo: &'p Repo,
+    options: Options,
+    paths: Vec<Vec<u8>>,
+    host: String,
+    require: Vec<Excludes>,
+    monitor: &'p dyn Monitor,
+}
+
+/// A session, none in a dry run, with what was not to be relied on when it began.
+struct Begun {
+    handle: Option<SessionHandle>,
+    condemned: BTreeSet<PackId>,
+}
+
+/// What came of one try.
+struct Made {
+    report: Report,
+    /// What is to be committed; `None` after a dry run, and when nothing had changed and none was wanted.
+    snapshot: Option<Snapshot>,
+}
+
+impl Begun {
+    /// Whether somebody ended the session.
+    fn was_fenced(&self, repo: &Repo) -> bool {
+        let is_abort = |session: &SessionHandle| matches!(repo.outcome(&session.id()), Ok(Some(Outcome::Abort { .. })));
+        self.handle.as_ref().is_some_and(is_abort)
+    }
+
+    /// Ends the session of a push that fails.
+    fn ended(&self, repo: &Repo, error: Error) -> Error {
+        self.handle.iter().for_each(|session| repo.end_session(session));
+        error
+    }
+}
+
+impl Job<'_> {
+    /// Announces a session and learns what open plans condemn, in this order (I5).
+    fn begin(&self) -> Result<Begun, Error> {
+        // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
+        let handle = if self.options.dry_run { None } else { Some(self.repo.begin_session(Purpose::Push)?) };
+        let mut begun = Begun { handle, condemned: BTreeSet::new() };
+        begun.condemned = self.repo.condemned().map_err(|error| begun.ended(self.repo, error))?;
+        self.repo.refresh().map_err(|error| begun.ended(self.repo, error))?;
+        Ok(begun)
+    }
+
+    /// Writes all that a snapshot needs.
+    fn make(&self, session: &Begun, source: Source) -> Result<Made, Error> {
+        self.write(session, source).map_err(|error| session.ended(self.repo, error))
+    }
+
+    fn write(&self, session: &Begun, source: Source) -> Result<Made, Error> {
+        let Self { repo, options, monitor, .. } = self;
+        if let Some(handle) = &session.handle {
+            let adopted = repo.adopt(handle, &session.condemned)?;
+            if adopted != Adopted::default() {
+                let Adopted { packs, bytes, sessions } = adopted;
+                monitor.detail(&format_args!(
+                    "took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"
+                ));
+            }
+        }
+        let Standings { snapshots, fold, .. } = repo.standing()?;
+        let parent = choose_parent(&snapshots, options, &self.host, &self.paths)?;
+        let writer = repo.writer()?;
+        let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
+        let root = parent.and_then(|parent| root_directory(repo, &parent.snapshot));
+        let base = options.base.map(|id| named(&snapshots, id)).transpose()?;
+        let base = base.and_then(|base| root_directory(repo, &base.snapshot));
+        let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
+        let how = How { trial: options.dry_run, delta: !options.no_delta, require: &self.require, condemned: &session.condemned };
+        let against = Against { parent: root, base, force: options.parent == Parent::None };
+        let (assembled, Written { counts: written, packs }) = run(repo, source, against, how, expected, *monitor)?;
+        if let Some(unmet) = assembled.unmet.first() {
+            let message = format!("nothing that was pushed matches '{}', which is required: there is no snapshot", options.require[*unmet]);
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
+        if options.verify {
+            verify::packs(repo, &packs, *monitor)?;
+        }
+        let unchanged = parent.is_some_and(|parent| parent.snapshot.root == assembled.root);
+        let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
+        let report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
+        if skipped || options.dry_run {
+            session.handle.iter().for_each(|session| repo.end_session(session));
+            return Ok(Made { report, snapshot: None });
+        }
+        let time = options.time.unwrap_or_else(clock::now);
+        let snapshot = Snapshot {
+            root: assembled.root,
+            time,
+            zone: clock::zone_at(time),
+            host: self.host.clone(),
+            user: clock::user(),
+            writer,
+            previous,
+            parent: parent.map(|parent| parent.id),
+            series: options.series.clone(),
+            tags: options.tags.iter().cloned().collect(),
+            refs: options.refs.iter().cloned().collect(),
+            description: options.description.clone(),
+            meta: options.meta.clone(),
+            paths: self.paths.clone(),
+            incompatible: 0,
+            totals: Totals { new_bytes: assembled.new.bytes, stored_bytes: written.bytes, ..assembled.totals },
+            program: clock::PROGRAM.into(),
+            extra: Repo::seen_notes(&fold.heads).into_iter().collect(),
+        };
+        Ok(Made { report, snapshot: Some(snapshot) })
+    }
 }
 
 /// What a tree is compared with.

@@ -46,6 +46,8 @@ pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, 
         }
     }
     report.damaged_segments = damaged.len() as u64;
+    // What a prune is about to delete needs no name.
+    let condemned = repo.condemned()?;
     let packs = repo.backend.list(Folder::Packs)?;
     report.packs = packs.len() as u64;
     let mut segment = Segment::default();
@@ -54,7 +56,7 @@ pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, 
             return Err(Error::new(ErrorKind::Interrupted, "interrupted: repair the index again to go on"));
         }
         monitor.progress(&Progress { files_done: done as u64, files_total: packs.len() as u64, ..Progress::default() });
-        let Some(id) = listed.name.parse::<PackId>().ok().filter(|id| !named.contains(id)) else { continue };
+        let Some(id) = listed.name.parse::<PackId>().ok().filter(|id| !named.contains(id) && !condemned.contains(id)) else { continue };
         match repo.pack_contents(&id, listed.len) {
             Ok(contents) => {
                 if !segment.has_room(&contents) {

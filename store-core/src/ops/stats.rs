@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
 use crate::format::entry::{Content, Extent, Kind};
 use crate::format::node::Node;
-use crate::index::{ChunkIndex, PackNumber};
+use crate::index::PackNumber;
 use crate::merkle::NodeSource as _;
 use crate::repo::Repo;
 

@@ -1,6 +1,6 @@
 //! Which chunks the repository holds already, as far as this session may rely on it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::backend::Folder;
@@ -8,7 +8,7 @@ use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
 use crate::format::entry::{Entry, Extent};
 use crate::format::pack::Sketch;
-use crate::index::{ChunkIndex as _, Location, PackNumber, RocksIndex};
+use crate::index::{ChunkIndex, Location, PackNumber};
 use crate::repo::{Damaged, Repo, StoredFile};
 
 /// Chunks that are looked up at a time.
@@ -17,41 +17,55 @@ const LOOK_UP: usize = 1024;
 /// The index, less what is not there or known to be damaged.
 #[derive(Debug)]
 pub(super) struct KnownChunks {
-    index: Arc<RocksIndex>,
+    index: Arc<dyn ChunkIndex>,
     /// Packs that the index names and that no longer exist.
     gone: HashSet<PackNumber>,
+    /// Packs that a plan condemns: they are there, and may not be for long.
+    condemned: HashSet<PackNumber>,
     /// Whether packs or index segments are missing. Then nothing is taken over that was not looked up.
     incomplete: bool,
-    /// Blobs that cannot be decoded: damaged ones, and those whose chain of bases leads to what is damaged or missing.
+    /// Whether blobs are known to be damaged.
+    damaged: bool,
+    /// Blobs that cannot be decoded, or not for long: damaged and dangling ones, and those whose chain of bases leads to what is damaged,
+    /// missing or condemned.
     broken: HashSet<(PackNumber, u32)>,
     /// Packs with a damaged footer. Their chunks can be read, and are stored again where they are met.
     unsound: HashSet<PackNumber>,
 }
 
 impl KnownChunks {
-    /// Learns which packs exist. To be called after the session was announced: what is seen from then on stays until it ends.
-    pub(super) fn new(repo: &Repo) -> Result<Self, Error> {
+    /// Learns which packs exist. To be called after the session was announced and open plans were read, which condemn these packs: what else is
+    /// seen from then on stays until it ends.
+    pub(super) fn new(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
         let index = repo.index()?;
         let listed = repo.backend.list(Folder::Packs)?;
         let exist: HashMap<PackId, u64> = listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
         let damage = repo.damage();
-        let (mut gone, mut broken, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut gone, mut held_back, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
+        // They are of no snapshot that there is, or stand elsewhere, too.
+        let mut broken: HashSet<(PackNumber, u32)> = index.dangling()?.into_iter().collect();
+        let mut damaged = false;
         for number in 0.. {
             let Some((id, len)) = index.pack(number)? else { break };
             // One of another length was cut short or overwritten: nothing in it is to be relied on.
             if exist.get(&id) != Some(&len) {
                 gone.insert(number);
+            } else if condemned.contains(&id) {
+                held_back.insert(number);
             }
             for part in damage.0.get(&id).into_iter().flatten() {
                 match part {
-                    Damaged::Blob(ordinal) => _ = broken.insert((number, *ordinal)),
+                    Damaged::Blob(ordinal) => {
+                        damaged = true;
+                        broken.insert((number, *ordinal));
+                    }
                     Damaged::Frame => _ = unsound.insert(number),
                 }
             }
         }
         let incomplete = repo.index.is_incomplete() || !gone.is_empty();
-        let mut known = Self { index, incomplete, gone, broken, unsound };
-        if known.incomplete || !known.broken.is_empty() {
+        let mut known = Self { index, incomplete, gone, condemned: held_back, damaged, broken, unsound };
+        if known.incomplete || known.damaged || !known.condemned.is_empty() {
             known.find_broken()?;
         }
         Ok(known)
@@ -64,7 +78,11 @@ impl KnownChunks {
 
     /// Whether all that the index names can be relied on.
     pub(super) fn is_whole(&self) -> bool {
-        !self.incomplete && self.broken.is_empty() && self.unsound.is_empty()
+        !self.is_damaged() && self.condemned.is_empty()
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.incomplete || self.damaged || !self.unsound.is_empty()
     }
 
     /// Follows the chains of bases, the shortest first.
@@ -91,9 +109,9 @@ impl KnownChunks {
         Ok(found.iter().map(Option::is_some).collect())
     }
 
-    /// Whether a chunk was held, and can no longer be relied on.
+    /// Whether a chunk was held, and is damaged or missing.
     pub(super) fn is_lost(&self, id: ChunkId) -> Result<bool, Error> {
-        Ok(!self.is_whole() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
+        Ok(self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
     }
 
     /// Whether all of a stored file can be relied on: its chunks, and the nodes that list them.
@@ -145,6 +163,8 @@ impl KnownChunks {
     }
 
     fn is_readable(&self, location: &Location) -> bool {
-        !self.gone.contains(&location.pack) && !self.broken.contains(&(location.pack, location.ordinal))
+        !self.gone.contains(&location.pack)
+            && !self.condemned.contains(&location.pack)
+            && !self.broken.contains(&(location.pack, location.ordinal))
     }
 }

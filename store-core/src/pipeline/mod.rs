@@ -16,6 +16,7 @@ mod parent;
 mod restore;
 mod store;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
@@ -31,7 +32,7 @@ use feed::{Feed, feed_streams, feed_tree};
 use known::KnownChunks;
 use store::{BlobStore, CodingShared};
 
-use crate::base::ids::NodeId;
+use crate::base::ids::{NodeId, PackId};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Metadata;
 use crate::format::snapshot::Totals;
@@ -81,6 +82,8 @@ pub struct How<'h> {
     pub delta: bool,
     /// Patterns each of which something other than a directory is expected to match.
     pub require: &'h [Excludes],
+    /// Packs that open plans of prunes condemn, read within the session: nothing in them is relied on.
+    pub condemned: &'h BTreeSet<PackId>,
 }
 
 /// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
@@ -90,7 +93,7 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
         segment_len: repo.config.segment_len as usize,
-        known: Arc::new(KnownChunks::new(repo)?),
+        known: Arc::new(KnownChunks::new(repo, how.condemned)?),
         read_ahead: Budget::new(repo.memory.read_ahead),
         scratch: repo.scratch.clone(),
     });

@@ -1,8 +1,9 @@
 //! What a push that was cut off left behind: packs that no index segment names, and its session (`spec/PROTOCOL.md`, section 3).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::Repo;
+use super::derived::NewSegments;
 use crate::backend::{Folder, Listed, ObjectPath};
 use crate::base::ids::{PackId, SegmentId, SessionId};
 use crate::base::limits;
@@ -14,7 +15,6 @@ use crate::format::pack::{PackContents, PackOpener, TRAILER_LEN};
 use crate::format::segment::{PackEntry, Segment};
 use crate::format::session::Session;
 use crate::format::snapshot::Outcome;
-use crate::index::ChunkIndex as _;
 use crate::process;
 use crate::repo::SessionHandle;
 use crate::rng;
@@ -32,36 +32,41 @@ pub(crate) struct Adopted {
 
 impl Repo {
     /// Takes up what killed pushes left: names their packs in index segments, and ends their sessions as far as they are of this
-    /// installation and their processes are surely gone. To be called within `session`.
+    /// installation and their processes are surely gone. To be called within `session`, with the packs that open plans condemn.
     ///
     /// A pack whose footer cannot be read stays as it is: nobody relies on it. While segments or packs are missing nothing is adopted:
     /// that is what `repair index` is for.
-    pub(crate) fn adopt(&self, session: &SessionHandle) -> Result<Adopted, Error> {
-        let mut adopted = Adopted { sessions: self.end_dead_sessions(session)?, ..Adopted::default() };
+    pub(crate) fn adopt(&self, session: &SessionHandle, condemned: &BTreeSet<PackId>) -> Result<Adopted, Error> {
+        let mut adopted = Adopted { sessions: self.end_dead_sessions(Some(session))?, ..Adopted::default() };
         let index = self.index()?;
         if self.index.is_incomplete() {
             return Ok(adopted);
         }
         let listed = self.backend.list(Folder::Packs)?;
         let known: HashSet<PackId> = index.packs()?.into_iter().collect();
-        let mut segment = Segment::default();
+        let (mut segment, mut new) = (Segment::default(), NewSegments::default());
         for Listed { name, len } in listed {
-            let Some(id) = name.parse::<PackId>().ok().filter(|id| !known.contains(id)) else { continue };
+            let Some(id) = name.parse::<PackId>().ok().filter(|id| !known.contains(id) && !condemned.contains(id)) else { continue };
             let contents = match self.pack_contents(&id, len) {
                 Ok(contents) => contents,
-                Err(error) if error.kind() == ErrorKind::Damage => continue,
+                // Nobody relies on what cannot be read, or was deleted since it was listed.
+                Err(error) if error.kind() == ErrorKind::Damage || error.is_not_found() => continue,
                 Err(error) => return Err(error),
             };
             // Whoever wrote it may have been killed before its name was durable.
             self.backend.settle(&ObjectPath::Pack(id))?;
             if !segment.has_room(&contents) {
-                self.write_segment(std::mem::take(&mut segment))?;
+                self.write_segment(std::mem::take(&mut segment), &mut new)?;
             }
             segment.packs.push(PackEntry { id, len, contents });
             adopted.packs += 1;
             adopted.bytes += len;
         }
-        self.write_segment(segment)?;
+        self.write_segment(segment, &mut new)?;
+        if !new.seen.is_empty() {
+            // Their bases were there when they were coded, and may have been deleted since.
+            self.settle_index(&*index, &new)?;
+        }
         Ok(adopted)
     }
 
@@ -84,12 +89,16 @@ impl Repo {
     }
 
     /// Writes an index segment, unless it is empty, and takes it in.
-    fn write_segment(&self, segment: Segment) -> Result<(), Error> {
+    fn write_segment(&self, segment: Segment, new: &mut NewSegments) -> Result<(), Error> {
         if segment.packs.is_empty() {
             return Ok(());
         }
         let id = self.create_segment(&segment)?;
-        Ok(self.index()?.apply(Some(&id), &segment)?)
+        self.index()?.apply(None, &segment)?;
+        new.packs.extend(segment.packs.iter().map(|pack| pack.id));
+        new.seen.insert(id);
+        new.whole.push(id);
+        Ok(())
     }
 
     /// Writes an index segment.
@@ -101,11 +110,11 @@ impl Repo {
     }
 
     /// Ends the sessions of this installation whose processes are gone: with an abort, unless they have an outcome.
-    fn end_dead_sessions(&self, own: &SessionHandle) -> Result<u64, Error> {
+    pub(crate) fn end_dead_sessions(&self, own: Option<&SessionHandle>) -> Result<u64, Error> {
         let (writer, host) = (self.writer()?, clock::host());
         let mut ended = 0;
         for listed in self.backend.list(Folder::Sessions)? {
-            let Some(id) = listed.name.parse::<SessionId>().ok().filter(|id| *id != own.id()) else { continue };
+            let Some(id) = listed.name.parse::<SessionId>().ok().filter(|id| own.is_none_or(|own| *id != own.id())) else { continue };
             // What cannot be read is a finding of a check, and may be anybody's.
             let Some(session) = self.read_session(&id) else { continue };
             if session.writer != writer || session.host != host || !process::has_ended(session.pid, &session.extra) {
@@ -124,7 +133,7 @@ impl Repo {
         Ok(ended)
     }
 
-    fn read_session(&self, id: &SessionId) -> Option<Session> {
+    pub(crate) fn read_session(&self, id: &SessionId) -> Option<Session> {
         let path = ObjectPath::Session(*id);
         let object = self.backend.read(&path, limits::RECORD_LEN).ok()?;
         let sealed = Sealed::parse(&object, ObjectKind::Session).ok()?;

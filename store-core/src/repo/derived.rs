@@ -1,39 +1,79 @@
 //! The chunk index as a derived thing: opened late, brought up to date from index segments, built again when it is lost or damaged.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Repo;
+use super::{Repo, dangling};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId};
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
-use crate::format::segment::Segment;
-use crate::index::{ChunkIndex, IndexError, RocksIndex};
+use crate::format::segment::{PackEntry, Segment};
+use crate::index::{ChunkIndex, IndexError, MemoryIndex, RocksIndex};
 
 /// How many processes of one host can have an index of their own at a time.
 const SLOTS: usize = 64;
+/// How often an index is built anew because a prune supersedes segments meanwhile.
+const ATTEMPTS: usize = 5;
 
 /// The index of this process. Each process that works at the same time has a folder of its own, since RocksDB serves one process.
 #[derive(Debug)]
 pub(crate) struct DerivedIndex {
-    folder: PathBuf,
+    /// Where the slots are; `None` when it is in memory.
+    folder: Option<PathBuf>,
     memory: usize,
-    opened: Mutex<Option<Arc<RocksIndex>>>,
+    opened: Mutex<Option<Arc<dyn ChunkIndex>>>,
     incomplete: AtomicBool,
+    unreadable: AtomicBool,
+    /// How far prunes had got when it was last brought up to date.
+    prunes: Mutex<BTreeSet<String>>,
 }
 
 /// An index with the folder that it is in.
 struct Opened {
-    index: RocksIndex,
-    folder: PathBuf,
+    index: Arc<dyn ChunkIndex>,
+    folder: Option<PathBuf>,
+}
+
+/// What was taken in and is not noted yet.
+#[derive(Debug, Default)]
+pub(super) struct NewSegments {
+    /// Segments.
+    pub(super) seen: BTreeSet<SegmentId>,
+    /// Those of them all of whose packs are there, or were deleted by a prune.
+    pub(super) whole: Vec<SegmentId>,
+    /// Segments that are there and superseded.
+    pub(super) superseded: Vec<SegmentId>,
+    /// Packs.
+    pub(super) packs: Vec<PackId>,
+    /// What prunes deleted, once somebody asked.
+    pruned: Option<HashSet<PackId>>,
 }
 
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self { folder, memory, opened: Mutex::new(None), incomplete: AtomicBool::new(false) }
+        Self {
+            folder: Some(folder),
+            memory,
+            opened: Mutex::new(None),
+            incomplete: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            prunes: Mutex::default(),
+        }
+    }
+
+    /// One that is gone with the process.
+    pub(super) fn in_memory() -> Self {
+        Self {
+            folder: None,
+            memory: 0,
+            opened: Mutex::new(None),
+            incomplete: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            prunes: Mutex::default(),
+        }
     }
 
     /// Whether segments cannot be read or packs that they name are missing: what the index knows may then be coded against what is lost.
@@ -41,16 +81,22 @@ impl DerivedIndex {
         self.incomplete.load(Ordering::Relaxed)
     }
 
+    /// Whether an index segment cannot be read: packs that it names may look as if none did.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+
     /// Opens the first folder that no other process uses.
     fn open(&self) -> Result<Opened, Error> {
+        let Some(slots) = &self.folder else { return Ok(Opened { index: Arc::new(MemoryIndex::default()), folder: None }) };
         for slot in 0..SLOTS {
-            let folder = self.folder.join(slot.to_string());
+            let folder = slots.join(slot.to_string());
             match RocksIndex::open(&folder, self.memory) {
-                Ok(index) => return Ok(Opened { index, folder }),
+                Ok(index) => return Ok(Opened { index: Arc::new(index), folder: Some(folder) }),
                 Err(IndexError::InUse) => {}
                 Err(IndexError::Corrupt(_)) => {
                     remove(&folder)?;
-                    return Ok(Opened { index: RocksIndex::open(&folder, self.memory)?, folder });
+                    return Ok(Opened { index: Arc::new(RocksIndex::open(&folder, self.memory)?), folder: Some(folder) });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -62,7 +108,7 @@ impl DerivedIndex {
     pub(crate) fn discard(&self) -> Result<(), Error> {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for slot in 0..SLOTS {
-            let folder = self.folder.join(slot.to_string());
+            let Some(folder) = self.folder.as_ref().map(|slots| slots.join(slot.to_string())) else { break };
             if folder.exists() && !matches!(RocksIndex::open(&folder, self.memory), Err(IndexError::InUse)) {
                 remove(&folder)?;
             }
@@ -78,12 +124,12 @@ fn remove(folder: &Path) -> Result<(), Error> {
 
 impl Repo {
     /// The index, opened and brought up to date on first use.
-    pub fn index(&self) -> Result<Arc<RocksIndex>, Error> {
+    pub fn index(&self) -> Result<Arc<dyn ChunkIndex>, Error> {
         let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = &*opened {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(self.current_index()?);
+        let index = self.current_index()?;
         *opened = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -93,7 +139,7 @@ impl Repo {
     pub fn refresh(&self) -> Result<(), Error> {
         let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(index) = &*opened else { return Ok(()) };
-        match self.catch_up(index) {
+        match self.catch_up(&**index, &mut BTreeSet::new()) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
@@ -101,65 +147,95 @@ impl Repo {
         }
         // An operation that is under way keeps the old one; the new one then has another slot.
         *opened = None;
-        *opened = Some(Arc::new(self.current_index()?));
+        *opened = Some(self.current_index()?);
         Ok(())
     }
 
-    fn current_index(&self) -> Result<RocksIndex, Error> {
-        let unusable = |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
-        self.make_cache_dir().map_err(unusable)?;
-        let opened = self.index.open()?;
-        match self.catch_up(&opened.index) {
-            Ok(true) => return Ok(opened.index),
-            // It knows segments or packs that are gone: nothing of it is to be relied on.
-            Ok(false) => {}
-            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
-            Err(error) => return Err(error),
+    /// Brings the index up to date if a prune has got on since it was. Whether it had.
+    pub(super) fn refresh_after_prune(&self) -> Result<bool, Error> {
+        let before = self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.gc_names()? == before {
+            return Ok(false);
         }
-        drop(opened.index);
-        remove(&opened.folder)?;
-        let opened = self.index.open()?;
-        if self.catch_up(&opened.index)? {
-            Ok(opened.index)
-        } else {
-            Err(Error::new(ErrorKind::Busy, "packs or index segments vanish while they are read: try again"))
-        }
+        self.refresh().map(|()| true)
     }
 
-    /// Takes in the segments that the index has not seen, but for packs that are not there. `false` when it knows segments or packs that
-    /// are gone.
-    fn catch_up(&self, index: &RocksIndex) -> Result<bool, Error> {
-        self.index.incomplete.store(false, Ordering::Relaxed);
-        let mut gone = index.applied()?;
-        let mut missing = Vec::new();
-        for listed in self.backend.list(Folder::Segments)? {
-            let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
-            if !gone.remove(&id) {
-                missing.push(id);
+    fn current_index(&self) -> Result<Arc<dyn ChunkIndex>, Error> {
+        let mut superseded = BTreeSet::new();
+        for _ in 0..ATTEMPTS {
+            let opened = self.open_index()?;
+            match self.catch_up(&*opened.index, &mut superseded) {
+                Ok(true) => return Ok(opened.index),
+                // It knows segments or packs that are gone: nothing of it is to be relied on.
+                Ok(false) => {}
+                Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
+                Err(error) => return Err(error),
             }
+            drop(opened.index);
+            if let Some(folder) = opened.folder {
+                remove(&folder)?;
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "packs or index segments vanish while they are read: try again"))
+    }
+
+    fn open_index(&self) -> Result<Opened, Error> {
+        if self.index.folder.is_some() {
+            let unusable =
+                |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
+            self.make_cache_dir().map_err(unusable)?;
+        }
+        self.index.open()
+    }
+
+    /// Takes in the segments that the index has not seen, but for packs that are not there, and for segments that others supersede. `false`
+    /// when it knows segments or packs that are gone or superseded, or some vanish meanwhile: then it is to be built anew without `superseded`.
+    fn catch_up(&self, index: &dyn ChunkIndex, superseded: &mut BTreeSet<SegmentId>) -> Result<bool, Error> {
+        // First: what prunes do from here on is told by a later look.
+        let prunes = self.gc_names()?;
+        *self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner) = prunes;
+        self.index.incomplete.store(false, Ordering::Relaxed);
+        self.index.unreadable.store(false, Ordering::Relaxed);
+        let listed: BTreeSet<SegmentId> =
+            self.backend.list(Folder::Segments)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        let applied = index.applied()?;
+        superseded.extend(index.superseded()?);
+        let missing: Vec<SegmentId> = listed.difference(&applied).filter(|id| !superseded.contains(id)).copied().collect();
+        if let Some(id) = missing.last() {
+            // Whoever wrote them may have been killed before their names were durable, and this process is about to rely on them.
+            self.backend.settle(&ObjectPath::Segment(*id))?;
         }
         // Packs are written before the segments that name them: listed later, all that still exist are seen.
         let exist: HashSet<PackId> = self.backend.list(Folder::Packs)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
-        if !gone.is_empty() || !index.packs()?.iter().all(|pack| exist.contains(pack)) {
+        if !applied.is_subset(&listed) || !index.packs()?.iter().all(|pack| exist.contains(pack)) {
             return Ok(false);
         }
+        let mut new = NewSegments::default();
         for id in &missing {
-            match self.read_segment(id) {
-                Ok(mut segment) => {
-                    let named = segment.packs.len();
-                    segment.packs.retain(|pack| exist.contains(&pack.id));
-                    // Looked at again each time, so that a pack that is put back is seen.
-                    let whole = segment.packs.len() == named;
-                    self.index.incomplete.fetch_or(!whole, Ordering::Relaxed);
-                    index.apply(whole.then_some(id), &segment)?;
+            if superseded.contains(id) {
+                continue;
+            }
+            match self.read_listed(id) {
+                Ok(Some(segment)) => {
+                    superseded.extend(&segment.supersedes);
+                    if segment.supersedes.iter().any(|other| applied.contains(other) || new.seen.contains(other)) {
+                        return Ok(false);
+                    }
+                    self.take_in(index, *id, segment, &exist, &mut new)?;
                 }
+                Ok(None) => return Ok(false),
                 // The others still say where their chunks are. It is tried again each time, until a repair removes it.
                 Err(error) if error.kind() == ErrorKind::Damage => {
                     self.index.incomplete.store(true, Ordering::Relaxed);
+                    self.index.unreadable.store(true, Ordering::Relaxed);
                     self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index` makes it anew from the packs");
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if !missing.is_empty() {
+            new.superseded = superseded.intersection(&listed).copied().collect();
+            self.settle_index(index, &new)?;
         }
         if missing.len() > 4 {
             index.flush()?;
@@ -167,11 +243,59 @@ impl Repo {
         Ok(true)
     }
 
+    /// Takes in what a segment says of packs that exist.
+    fn take_in(
+        &self,
+        index: &dyn ChunkIndex,
+        id: SegmentId,
+        mut segment: Segment,
+        exist: &HashSet<PackId>,
+        new: &mut NewSegments,
+    ) -> Result<(), Error> {
+        let is_missing = |pack: &PackEntry| !exist.contains(&pack.id);
+        if segment.packs.iter().any(is_missing) && new.pruned.is_none() {
+            new.pruned = Some(self.pruned_packs()?);
+        }
+        let pruned = new.pruned.as_ref();
+        let is_explained = |pack: &PackEntry| pruned.is_some_and(|pruned| pruned.contains(&pack.id));
+        // Looked at again each time, so that a pack that is put back is seen.
+        let whole = segment.packs.iter().all(|pack| !is_missing(pack) || is_explained(pack));
+        self.index.incomplete.fetch_or(!whole, Ordering::Relaxed);
+        segment.packs.retain(|pack| exist.contains(&pack.id));
+        index.apply(None, &segment)?;
+        new.packs.extend(segment.packs.iter().map(|pack| pack.id));
+        new.seen.insert(id);
+        new.whole.extend(whole.then_some(id));
+        Ok(())
+    }
+
+    /// Notes what was taken in, with the blobs that dangle now.
+    pub(super) fn settle_index(&self, index: &dyn ChunkIndex, new: &NewSegments) -> Result<(), Error> {
+        let mut packs = HashSet::new();
+        for pack in &new.packs {
+            packs.extend(index.number(pack)?);
+        }
+        let dangling = dangling::find(index, &packs, &index.dangling()?)?;
+        Ok(index.settle(&new.whole, &new.superseded, &dangling)?)
+    }
+
+    /// Reads one index segment that a listing showed; `None` when it is gone.
+    pub(crate) fn read_listed(&self, id: &SegmentId) -> Result<Option<Segment>, Error> {
+        match self.backend.read(&ObjectPath::Segment(*id), limits::CATALOG_LEN) {
+            Err(error) if error.is_not_found() => Ok(None),
+            object => self.open_segment(id, &object?).map(Some),
+        }
+    }
+
     /// Reads one index segment.
     pub(crate) fn read_segment(&self, id: &SegmentId) -> Result<Segment, Error> {
-        let path = ObjectPath::Segment(*id);
-        let object = self.backend.read(&path, limits::CATALOG_LEN)?;
-        Segment::open(&object, id, &self.keys).map_err(|error| {
+        let object = self.backend.read(&ObjectPath::Segment(*id), limits::CATALOG_LEN)?;
+        self.open_segment(id, &object)
+    }
+
+    fn open_segment(&self, id: &SegmentId, object: &[u8]) -> Result<Segment, Error> {
+        Segment::open(object, id, &self.keys).map_err(|error| {
+            let path = ObjectPath::Segment(*id);
             Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index` makes it anew from the packs"), error)
         })
     }

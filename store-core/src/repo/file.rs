@@ -13,7 +13,7 @@ use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::node::Node;
-use crate::index::{ChunkIndex as _, Location};
+use crate::index::Location;
 use crate::merkle::{ExtentsCursor, NodeSource as _};
 use crate::pipeline::detect_with;
 use crate::tensor::Layout;

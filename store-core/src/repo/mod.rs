@@ -2,8 +2,11 @@
 
 mod adopt;
 mod damage;
+mod dangling;
 mod derived;
 mod file;
+mod gc;
+mod mark;
 mod notes;
 mod open;
 mod packer;
@@ -20,12 +23,15 @@ pub(crate) use adopt::Adopted;
 pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
+pub(crate) use gc::OpenPlan;
+pub(crate) use mark::{Marked, PackLens, Root};
 pub use notes::{LiveSnapshots, Standings};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
-pub(crate) use reader::Decoded;
 pub use reader::ReadError;
+pub(crate) use reader::{Decoded, chunk_of};
 pub(crate) use scratch::{Sample, Scratch, Taken, path_of};
+pub(crate) use session::Committed;
 pub use session::SessionHandle;
 pub(crate) use tree::clean;
 

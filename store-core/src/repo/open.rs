@@ -61,11 +61,21 @@ impl Repo {
                 ),
                 _ => Error::from(error),
             })?);
+        Self::init_on(backend, Config::new(clock::now()), options, secrets, label)
+    }
+
+    /// The same in a backend that holds nothing, with these parameters.
+    pub fn init_on(
+        backend: Arc<dyn Backend>,
+        config: Config,
+        options: &OpenOptions,
+        secrets: &Secrets,
+        label: &str,
+    ) -> Result<(Self, SlotId), Error> {
         let mut master = [0; 32];
         rng::fill(&mut master)?;
         let keys = RepoKeys::new(Secret::take(&mut master), RepoId::from_bytes(rng::bytes()?));
         let slot = write_slot(&*backend, &keys, secrets, label)?;
-        let config = Config::new(clock::now());
         let identity = Identity { repo: keys.repo(), compatible: 0, read_only: 0, incompatible: 0 };
         // The config is what makes a folder a repository: it comes last.
         let object = config.seal(&identity, &keys, rng::bytes()?);
@@ -77,7 +87,11 @@ impl Repo {
 
     /// Opens the repository with the first key slot that fits.
     pub fn open(options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
-        let backend: Arc<dyn Backend> = Arc::new(LocalBackend::at(Path::new(&options.location)));
+        Self::open_on(Arc::new(LocalBackend::at(Path::new(&options.location))), options, secrets)
+    }
+
+    /// The same in any backend.
+    pub fn open_on(backend: Arc<dyn Backend>, options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
         let object = backend.read(&ObjectPath::Config, limits::RECORD_LEN).map_err(|error| {
             if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
                 let message = format!("there is no repository at {}: make one with `snap init -r {}`", options.location, options.location);
@@ -121,6 +135,13 @@ impl Repo {
             scratch: None,
             warnings: Mutex::default(),
         })
+    }
+
+    /// Keeps the chunk index in memory instead of on disk: for tests, and for repositories that are looked at once.
+    #[must_use]
+    pub fn with_index_in_memory(mut self) -> Self {
+        self.index = DerivedIndex::in_memory();
+        self
     }
 
     /// All key slots with what they say in the clear; one that cannot be read says nothing, and is a [warning](Self::take_warnings).

@@ -16,7 +16,7 @@ use crate::crypto::RepoKeys;
 use crate::error::{Error, ErrorKind};
 use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Sketch, read_contents};
 use crate::format::segment::{PackEntry, Segment};
-use crate::index::{ChunkIndex as _, RocksIndex};
+use crate::index::ChunkIndex;
 use crate::rng;
 
 /// Packs that one index segment speaks of, at the most. A push that is cut off loses no more than so many.
@@ -208,7 +208,7 @@ fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
 struct Background {
     backend: Arc<dyn Backend>,
     keys: RepoKeys,
-    index: Arc<RocksIndex>,
+    index: Arc<dyn ChunkIndex>,
     shared: Arc<Shared>,
     segment: Segment,
 }

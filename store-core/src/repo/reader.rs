@@ -14,7 +14,7 @@ use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
 use crate::format::pack::PackOpener;
-use crate::index::{BlobPlace, ChunkIndex as _, IndexError, Location, RocksIndex};
+use crate::index::{BlobPlace, ChunkIndex, IndexError, Location};
 use crate::merkle::NodeSource;
 
 /// A blob, chunk or node that cannot be read.
@@ -64,6 +64,15 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether a pack is not there, or nobody says any more where something is.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Backend(error) => error.is_not_found(),
+            Self::Unknown(_) => true,
+            _ => false,
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Backend(error) if !error.is_not_found() && error.source.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
@@ -222,7 +231,7 @@ impl Repo {
         copies.iter().filter(|copy| (copy.pack, copy.ordinal) != (failed.pack, failed.ordinal)).find_map(|copy| read(copy).ok())
     }
 
-    fn index_now(&self) -> Result<Arc<RocksIndex>, ReadError> {
+    fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
         self.index().map_err(|error| ReadError::Index(error.to_string()))
     }
 
@@ -268,10 +277,20 @@ impl Repo {
         let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
         let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
         let mut read = |location: &Location| self.read_named(location, id, what, is_it);
-        match read(&location) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error),
+        let error = match read(&location) {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        if let Some(bytes) = self.elsewhere(id, &location, &mut read) {
+            return Ok(bytes);
         }
+        // A prune may have moved it since the index was read.
+        if error.is_gone() && self.refresh_after_prune().is_ok_and(|moved| moved) {
+            let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
+            let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
+            return read(&location).or_else(|error| self.elsewhere(id, &location, &mut read).ok_or(error));
+        }
+        Err(error)
     }
 
     fn read_named(&self, location: &Location, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {

@@ -26,6 +26,15 @@ impl SessionHandle {
     }
 }
 
+/// What came of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Committed {
+    /// The snapshot is there.
+    Snapshot(SnapshotId),
+    /// Another process had ended the session with an abort: there is no snapshot, and packs that it relied on may go.
+    Fenced,
+}
+
 impl Repo {
     /// Fails in a repository that this version can only read.
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
@@ -58,20 +67,12 @@ impl Repo {
         Ok(SessionHandle { id })
     }
 
-    /// Ends a session with its snapshot. When it returns, the snapshot survives a power failure.
-    pub fn commit(&self, session: SessionHandle, snapshot: Snapshot) -> Result<SnapshotId, Error> {
-        let path = ObjectPath::Outcome(session.id);
-        if self.create_record(&path, ObjectKind::Outcome, wire::encode(&Outcome::Commit(snapshot)))? == Created::Exists {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "this push was taken for dead and fenced by another process: push again, what was written is taken up",
-            ));
-        }
-        self.end_session(&session);
-        Ok(match path {
-            ObjectPath::Outcome(id) => id,
-            _ => unreachable!("the path was made above"),
-        })
+    /// Ends a session with its snapshot. When it returns one, that survives a power failure.
+    pub(crate) fn commit(&self, session: &SessionHandle, snapshot: &Snapshot) -> Result<Committed, Error> {
+        let body = wire::encode(&Outcome::Commit(snapshot.clone()));
+        let created = self.create_record(&ObjectPath::Outcome(session.id), ObjectKind::Outcome, body)?;
+        self.end_session(session);
+        Ok(if created == Created::New { Committed::Snapshot(session.id) } else { Committed::Fenced })
     }
 
     /// Takes a session's announcement away. Its outcome says all, or it has none and wrote nothing that anybody relies on.
@@ -80,7 +81,7 @@ impl Repo {
         let _ = self.backend.delete(&ObjectPath::Session(session.id));
     }
 
-    pub(super) fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {
+    pub(crate) fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {
         if body.len() > limits::RECORD_LEN / 2 {
             return Err(Error::new(ErrorKind::Usage, format!("{path} would have {} bytes: use less metadata", body.len())));
         }

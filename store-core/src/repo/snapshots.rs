@@ -13,11 +13,21 @@ use crate::format::snapshot::Outcome;
 use crate::notes::{Standing, StoredSnapshot};
 
 impl Repo {
-    /// The names of all sessions that ended, with a snapshot or without.
+    /// The names of all sessions that ended, with a snapshot or without, but for snapshots that a prune drops.
     pub(crate) fn outcome_ids(&self) -> Result<Vec<SnapshotId>, Error> {
         let mut ids: Vec<SnapshotId> = self.backend.list(Folder::Outcomes)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        let dropped = self.dropped()?;
+        ids.retain(|id| !dropped.contains(id));
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// How session `id` ended; `None` when that is not there: a prune may have dropped it since it was listed.
+    pub(crate) fn outcome(&self, id: &SnapshotId) -> Result<Option<Outcome>, Error> {
+        match self.read_outcome(id) {
+            Err(error) if error.is_not_found() => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     /// How session `id` ended.

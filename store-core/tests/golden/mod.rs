@@ -12,6 +12,7 @@ use store_core::crypto::{RepoKeys, Secret};
 use store_core::format::blob::BlobKind;
 use store_core::format::config::{CONFIG_PATH, Config, Identity};
 use store_core::format::envelope::{HEADER_LEN, ObjectKind, Place, Sealed};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::note::Note;
 use store_core::format::pack::{PackOpener, pack_id, read_contents};
 use store_core::format::segment::Segment;
@@ -76,6 +77,14 @@ pub(crate) fn open_object(keys: &RepoKeys, path: &str, object: &[u8]) -> Result<
         }
         "sessions" => drop(wire::decode::<Session>(&record(ObjectKind::Session)?)?),
         "notes" => drop(wire::decode::<Note>(&record(ObjectKind::Note)?)?),
+        "gc" => {
+            let body = record(ObjectKind::Gc)?;
+            match path.rsplit('.').next().unwrap() {
+                "plan" => wire::decode::<Plan>(&body)?.check()?,
+                "final" => wire::decode::<Final>(&body)?.check()?,
+                _ => drop(wire::decode::<Done>(&body)?),
+            }
+        }
         "snapshots" => {
             if let Outcome::Commit(snapshot) = wire::decode(&record(ObjectKind::Outcome)?)? {
                 snapshot.check_readable()?;

@@ -7,6 +7,7 @@ use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SegmentId, 
 use store_core::format::blob::{BlobKind, Frame, Step};
 use store_core::format::config::{Config, Identity};
 use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
+use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
@@ -225,6 +226,22 @@ pub(crate) fn snapshot(value: &Value) -> Snapshot {
 
 pub(crate) fn abort(value: &Value) -> Outcome {
     Outcome::Abort { time: time(&value["time"]), by: string(&value["by"]), reason: string(&value["reason"]) }
+}
+
+pub(crate) fn gc_plan(value: &Value) -> Plan {
+    let Done { time, host, program, extra } = done(value);
+    let condemned = all(&value["condemned"], |id| PackId::from_bytes(array(id))).into_iter().collect();
+    Plan { time, host, program, condemned, dropped: all(&value["dropped"], snapshot_id).into_iter().collect(), extra }
+}
+
+pub(crate) fn gc_final(value: &Value) -> Final {
+    let Done { time, host, program, extra } = done(value);
+    let deleted = all(&value["deleted"], |id| PackId::from_bytes(array(id))).into_iter().collect();
+    Final { time, host, program, deleted, dropped: all(&value["dropped"], snapshot_id).into_iter().collect(), extra }
+}
+
+pub(crate) fn done(value: &Value) -> Done {
+    Done { time: time(&value["time"]), host: string(&value["host"]), program: string(&value["program"]), extra: extra(&value["extra"]) }
 }
 
 pub(crate) fn note(value: &Value) -> Note {

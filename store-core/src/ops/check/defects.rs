@@ -16,6 +16,8 @@ pub(super) enum Part {
     Record,
     /// Blobs of a pack: harmless when they hit no file.
     Blobs,
+    /// Blobs whose bases are in no pack: nothing is wrong as long as they hit no file.
+    Dangling,
     /// Footer or name of a pack whose blobs can be read: harmless when all that is needed of the pack is in others, too.
     Frame(PackId),
 }
@@ -64,7 +66,7 @@ impl Defects {
     pub(super) fn frames(&self) -> impl Iterator<Item = PackId> {
         self.0.values().filter_map(|defect| match defect.part {
             Part::Frame(pack) => Some(pack),
-            Part::Record | Part::Blobs => None,
+            Part::Record | Part::Blobs | Part::Dangling => None,
         })
     }
 
@@ -72,8 +74,11 @@ impl Defects {
     pub(super) fn into_findings(self, is_note: impl Fn(Option<&PackId>, usize) -> bool) -> (Vec<Finding>, Vec<Finding>) {
         let (mut findings, mut notes) = (Vec::new(), Vec::new());
         for ((object, start, end), defect) in self.0 {
+            if defect.part == Part::Dangling && defect.hits.is_empty() {
+                continue;
+            }
             let harmless = match &defect.part {
-                Part::Record => false,
+                Part::Record | Part::Dangling => false,
                 Part::Blobs => is_note(None, defect.hits.len()),
                 Part::Frame(pack) => is_note(Some(pack), defect.hits.len()),
             };

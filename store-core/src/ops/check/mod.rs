@@ -89,9 +89,24 @@ pub struct Report {
 /// # Errors
 /// When the repository cannot be read at all, or the monitor interrupts. Damage is in the report.
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
-    repo.refresh()?;
-    // Listed before the segments: all that these snapshots refer to is in them, whoever pushes meanwhile.
+    for _ in 0..AGAIN {
+        let before = repo.gc_names()?;
+        let report = check_once(repo, options, monitor)?;
+        // What is missed may have been taken by a prune between two looks.
+        if report.findings.is_empty() || repo.gc_names()? == before {
+            return Ok(report);
+        }
+    }
+    check_once(repo, options, monitor)
+}
+
+/// How often a check begins again because a prune got on beside it.
+const AGAIN: usize = 3;
+
+fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    // Listed before the segments are read, here and for the index: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
+    repo.refresh()?;
     let mut checker = Checker {
         repo,
         monitor,
@@ -137,12 +152,12 @@ impl Checker<'_> {
         let mut seen = Seen::default();
         for id in outcomes.iter().copied() {
             self.interrupted()?;
-            match self.repo.read_outcome(&id) {
-                Ok(Outcome::Commit(snapshot)) => {
+            match self.repo.outcome(&id) {
+                Ok(Some(Outcome::Commit(snapshot))) => {
                     self.report.snapshots += 1;
                     walk::Walk::new(self, id, &mut seen).run(snapshot.root)?;
                 }
-                Ok(Outcome::Abort { .. }) => {}
+                Ok(Some(Outcome::Abort { .. }) | None) => {}
                 Err(error) => {
                     self.all_walked = false;
                     self.defects.object(ObjectPath::Outcome(id), chain(&error));

@@ -29,16 +29,23 @@ pub(super) type ListedPacks = HashMap<PackId, ListedPack>;
 impl Checker<'_> {
     /// Reads all index segments.
     pub(super) fn segments(&mut self) -> Result<(), Error> {
+        let (mut said, mut superseded) = (Vec::new(), HashSet::new());
         for listed in self.repo.backend.list(Folder::Segments)? {
             self.interrupted()?;
             let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
-            match self.repo.read_segment(&id) {
-                Ok(segment) => {
-                    let packs = segment.packs.into_iter().map(|pack| (pack.id, ListedPack { len: pack.len, contents: pack.contents }));
-                    self.listed.extend(packs);
+            match self.repo.read_listed(&id) {
+                Ok(Some(segment)) => {
+                    superseded.extend(segment.supersedes);
+                    said.push((id, segment.packs));
                 }
+                // A prune deleted it meanwhile.
+                Ok(None) => {}
                 Err(error) => self.defects.object(ObjectPath::Segment(id), chain(&error)),
             }
+        }
+        for (_, packs) in said.into_iter().filter(|(id, _)| !superseded.contains(id)) {
+            let packs = packs.into_iter().map(|pack| (pack.id, ListedPack { len: pack.len, contents: pack.contents }));
+            self.listed.extend(packs);
         }
         Ok(())
     }
@@ -54,6 +61,11 @@ impl Checker<'_> {
         there.sort_unstable();
         self.report.packs = there.len() as u64;
         self.damage.exist = there.iter().map(|(id, _)| *id).collect();
+        if !self.listed.keys().all(|id| self.damage.exist.contains(id)) {
+            // A push that was fenced may have named packs after a prune deleted them.
+            let pruned = self.repo.pruned_packs()?;
+            self.listed.retain(|id, _| self.damage.exist.contains(id) || !pruned.contains(id));
+        }
         for (id, pack) in self.listed.iter().filter(|(id, _)| !self.damage.exist.contains(id)) {
             let spot = (ObjectPath::Pack(*id).to_string(), 0, pack.len);
             let problem = "the pack is missing: put it back from a copy of the repository, or push the files again";
@@ -63,10 +75,26 @@ impl Checker<'_> {
         }
         // First what follows from missing packs, so that reading does not find it again.
         self.spread()?;
+        self.dangling()?;
         self.read_packs(&there, &chosen(&there, read)?)?;
         self.spread()?;
         self.find_lost()?;
         self.report.unlisted_packs = there.iter().filter(|(id, _)| !self.listed.contains_key(id)).count() as u64;
+        Ok(())
+    }
+
+    /// Notes the blobs whose bases are in no pack, and for no other reason than that nobody needed them when a prune came by.
+    fn dangling(&mut self) -> Result<(), Error> {
+        let index = self.repo.index()?;
+        for (number, ordinal) in index.dangling()? {
+            let Some((pack, _)) = index.pack(number)? else { continue };
+            let Some(listed) = self.listed.get(&pack).filter(|listed| (ordinal as usize) < listed.contents.blobs.len()) else { continue };
+            let Entry::Vacant(place) = self.damage.blobs.entry((pack, ordinal)) else { continue };
+            let range: Vec<u64> = listed.contents.offsets().skip(ordinal as usize).take(2).collect();
+            let spot = (ObjectPath::Pack(pack).to_string(), range[0], range[1]);
+            self.defects.add(spot.clone(), Part::Dangling, "what it is coded against is in no pack: push the same files again to heal it");
+            place.insert(spot);
+        }
         Ok(())
     }
 

@@ -1,22 +1,26 @@
-//! Small objects: key slots, sessions, notes.
+//! Small objects: key slots, sessions, notes, prune records.
 
 use super::Checker;
-use crate::backend::{Folder, ObjectPath};
+use crate::backend::{Folder, GcStage, ObjectPath, parse_gc_name};
 use crate::base::limits;
 use crate::base::wire;
 use crate::crypto::TAG_LEN;
 use crate::error::{Error, chain};
 use crate::format::envelope::{ObjectKind, Place, Sealed};
+use crate::format::gc::{Done, Final, Plan};
 use crate::format::keyslot::SlotInfo;
 use crate::format::note::Note;
 use crate::format::session::Session;
 
 impl Checker<'_> {
-    /// Opens every small object: key slots, sessions, notes.
+    /// Opens every small object: key slots, sessions, notes, prune records.
     pub(super) fn records(&mut self) -> Result<(), Error> {
-        for (folder, kind) in
-            [(Folder::Keys, ObjectKind::KeySlot), (Folder::Sessions, ObjectKind::Session), (Folder::Notes, ObjectKind::Note)]
-        {
+        for (folder, kind) in [
+            (Folder::Keys, ObjectKind::KeySlot),
+            (Folder::Sessions, ObjectKind::Session),
+            (Folder::Notes, ObjectKind::Note),
+            (Folder::Gc, ObjectKind::Gc),
+        ] {
             for listed in self.repo.backend.list(folder)? {
                 let Some(path) = object_path(folder, &listed.name) else { continue };
                 let object = match self.repo.backend.read(&path, limits::RECORD_LEN) {
@@ -28,12 +32,19 @@ impl Checker<'_> {
                         continue;
                     }
                 };
-                if let Err(why) = self.open_record(&object, &path, kind) {
+                if let Err(why) = self.open_record(&object, &path, kind)
+                    && !self.is_settled(&path)
+                {
                     self.defects.object(path, why);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a record says nothing any more: a plan once there is a final.
+    fn is_settled(&self, path: &ObjectPath) -> bool {
+        matches!(path, ObjectPath::Gc(number, GcStage::Plan) if matches!(self.repo.read_final(*number), Ok(Some(_))))
     }
 
     /// Finds notes that others have seen and that are not there.
@@ -59,8 +70,13 @@ impl Checker<'_> {
         let sealed = Sealed::parse(object, kind).map_err(|error| chain(&error))?;
         let key = self.repo.keys.object(kind as u8, sealed.header.epoch, &sealed.header.salt);
         let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| chain(&error))?;
-        let decoded =
-            if kind == ObjectKind::Session { wire::decode::<Session>(&body).map(drop) } else { wire::decode::<Note>(&body).map(drop) };
+        let decoded = match path {
+            ObjectPath::Session(_) => wire::decode::<Session>(&body).map(drop),
+            ObjectPath::Gc(_, GcStage::Plan) => wire::decode::<Plan>(&body).and_then(|plan| plan.check()),
+            ObjectPath::Gc(_, GcStage::Final) => wire::decode::<Final>(&body).and_then(|last| last.check()),
+            ObjectPath::Gc(_, GcStage::Done) => wire::decode::<Done>(&body).map(drop),
+            _ => wire::decode::<Note>(&body).map(drop),
+        };
         decoded.map_err(|error| chain(&error))
     }
 }
@@ -70,6 +86,10 @@ fn object_path(folder: Folder, name: &str) -> Option<ObjectPath> {
         Folder::Keys => ObjectPath::Key(name.parse().ok()?),
         Folder::Sessions => ObjectPath::Session(name.parse().ok()?),
         Folder::Notes => ObjectPath::Note(name.parse().ok()?),
+        Folder::Gc => {
+            let (number, stage) = parse_gc_name(name)?;
+            ObjectPath::Gc(number, stage)
+        }
         Folder::Outcomes | Folder::Packs | Folder::Segments => return None,
     })
 }

@@ -6,7 +6,6 @@ use super::{Checker, Spot};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::limits;
 use crate::error::Error;
-use crate::index::ChunkIndex as _;
 
 /// A blob by pack and ordinal.
 pub(super) type BlobId = (PackId, u32);

@@ -10,7 +10,6 @@ use crate::base::limits;
 use crate::error::{Error, chain};
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::node::Node;
-use crate::index::ChunkIndex as _;
 use crate::merkle::NodeSource as _;
 
 /// What was walked before, by this snapshot or another one.

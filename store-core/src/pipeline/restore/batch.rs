@@ -8,7 +8,7 @@ use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
 use crate::error::Error;
 use crate::format::entry::Extent;
-use crate::index::{ChunkIndex as _, IndexError};
+use crate::index::{ChunkIndex, IndexError};
 use crate::plan::restore::{BlobKey, Plan, Want};
 use crate::repo::{Placed, ReadError};
 
@@ -99,12 +99,12 @@ impl RestoreBatch {
         let mut wants = batch.wants;
         let index = context.repo.index()?;
         let plan = Plan::new(&mut wants, &mut |key| bases_of(&*index, key))?;
-        BlobRunner::new(context, &index, &batch.files, &ids, &plan).run()
+        BlobRunner::new(context, &*index, &batch.files, &ids, &plan).run()
     }
 }
 
 /// The blobs that a blob is coded against, as far as they lie less deep: others are refused when it is decoded.
-fn bases_of(index: &impl crate::index::ChunkIndex, key: BlobKey) -> Result<Vec<BlobKey>, IndexError> {
+fn bases_of(index: &dyn ChunkIndex, key: BlobKey) -> Result<Vec<BlobKey>, IndexError> {
     let Some(place) = index.blob(key.0, key.1)? else { return Ok(Vec::new()) };
     let found = index.find(&place.frame.bases)?;
     let below = found.into_iter().flatten().filter(|location| location.depth < place.frame.depth);

@@ -10,7 +10,7 @@ use super::kept::{Claim, KeptBlobs};
 use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind, chain};
-use crate::index::{BlobPlace, ChunkIndex as _, Location, RocksIndex};
+use crate::index::{BlobPlace, ChunkIndex, Location};
 use crate::plan::restore::{BlobKey, Plan, PlannedBlob, Want};
 use crate::repo::{Decoded, ReadError};
 use crate::sink::{SinkError, Target, TargetFile};
@@ -18,7 +18,7 @@ use crate::sink::{SinkError, Target, TargetFile};
 /// Runs one plan.
 pub(super) struct BlobRunner<'b> {
     context: &'b RestoreContext<'b>,
-    index: &'b RocksIndex,
+    index: &'b dyn ChunkIndex,
     files: &'b [Arc<FileSlot>],
     /// Which chunk is where in which blob.
     ids: &'b HashMap<(u32, u32, u32), ChunkId>,
@@ -29,7 +29,7 @@ pub(super) struct BlobRunner<'b> {
 impl<'b> BlobRunner<'b> {
     pub(super) fn new(
         context: &'b RestoreContext<'b>,
-        index: &'b RocksIndex,
+        index: &'b dyn ChunkIndex,
         files: &'b [Arc<FileSlot>],
         ids: &'b HashMap<(u32, u32, u32), ChunkId>,
         plan: &'b Plan<'b>,
@@ -138,7 +138,9 @@ impl<'b> BlobRunner<'b> {
                 continue;
             }
             let failed = Location { pack: blob.key.0, ordinal: blob.key.1, start: wants[0].start, len: wants[0].len, depth: 0 };
-            let copy = context.repo.other_copy(id, &failed);
+            // By its name alone, when a prune has moved it since this was planned.
+            let gone = |error: &ReadError| error.is_gone().then(|| context.repo.chunk(id).ok()).flatten();
+            let copy = context.repo.other_copy(id, &failed).or_else(|| read.err().and_then(gone));
             for want in wants {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),

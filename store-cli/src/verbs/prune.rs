@@ -1,0 +1,140 @@
+use store_core::ops::ErrorKind;
+use store_core::ops::prune::{Options, Report, Stopped, prune};
+use store_core::plan::gc::Fate;
+
+use super::Context;
+use crate::args::Prune;
+use crate::exit::{Failure, Outcome, Result};
+use crate::interrupt;
+use crate::output::human::{count, size};
+use crate::output::json::{self, Message};
+use crate::output::progress::Watch;
+use crate::output::table::{Column, layout};
+
+pub(super) fn run(context: &Context, args: &Prune) -> Result {
+    interrupt::listen()?;
+    let execute = args.execute && !context.global.dry_run;
+    let options = Options {
+        execute,
+        max_unused: args.max_unused.0,
+        max_repack: args.max_repack_size,
+        budget: args.budget,
+        fence_after: args.fence_after,
+        wait: args.wait,
+        ..Options::default()
+    };
+    let repo = context.open()?;
+    let watch = Watch::new(context.ui);
+    let report = prune(&repo, &options, &watch);
+    watch.finish();
+    let report = report?;
+    let mut out = context.ui.out();
+    if args.explain {
+        for (pack, fate) in &report.decision.packs {
+            let (id, reason) = (pack.id.to_string(), fate.to_string());
+            if context.ui.json {
+                let decided = json::PackFate { id: &id, size: pack.len, needed: pack.needed, goes: fate.goes(), reason: &reason };
+                out.json(&Message::Pack(decided))?;
+            } else {
+                out.line(format_args!("pack {}  {}, {} needed  {reason}", pack.id.short(), size(pack.len), size(pack.needed)))?;
+            }
+        }
+    }
+    if context.ui.json {
+        out.json(&Message::Pruned(Box::new(summary(&report, execute))))?;
+    } else if !context.ui.quiet {
+        out.line(text(&report, execute))?;
+    }
+    out.done()?;
+    match report.stopped {
+        Some(Stopped::Busy { sessions }) => {
+            let who = if sessions == 1 {
+                "a push that has not ended may need".into()
+            } else {
+                format!("{sessions} pushes that have not ended may need")
+            };
+            let failure = Failure::new(ErrorKind::Busy, format!("{who} what is to be deleted"));
+            Err(failure.hint("prune again later, and it goes on; pushes older than --fence-after are ended"))
+        }
+        Some(Stopped::Budget) | None => Ok(Outcome::Done),
+    }
+}
+
+fn text(report: &Report, execute: bool) -> String {
+    let decision = &report.decision;
+    let row = |what: &str, totals: store_core::plan::gc::Totals, note: String| {
+        vec![what.to_owned(), totals.packs.to_string(), size(totals.bytes), note]
+    };
+    let all = decision.totals(|_| true);
+    let mut rows = Vec::new();
+    if all.packs > 0 {
+        let (repacked, stays) = (decision.totals(|fate| fate == Fate::Repacked), decision.totals(|fate| !fate.goes()));
+        rows.push(row("all packs", all, String::new()));
+        rows.push(row("unused", decision.totals(|fate| fate == Fate::Unused), "nothing of them is needed".into()));
+        rows.push(row("left by nobody", decision.totals(|fate| fate == Fate::Unnamed), "no index segment names them".into()));
+        rows.push(row("written anew", repacked, format!("{} of them are needed", size(repacked.needed))));
+        rows.push(row("stay", stays, format!("{} of them are unused", size(stays.bytes - stays.needed))));
+    }
+    let columns = [Column::Left(""), Column::Right("Packs"), Column::Right("Size"), Column::Left("")];
+    let mut text = if rows.is_empty() { String::new() } else { layout(&columns, rows) };
+    let snapshots = count(report.live_snapshots, "snapshot");
+    let mut parts = Vec::new();
+    if execute {
+        parts.push(match report.stopped {
+            Some(Stopped::Budget) => "stopped in time; the next prune goes on".to_owned(),
+            Some(Stopped::Busy { .. }) => "waiting; the next prune goes on".to_owned(),
+            None => "pruned".to_owned(),
+        });
+        parts.push(format!("{} deleted, {}", count(report.deleted_packs, "pack"), size(report.deleted_bytes)));
+        if report.written_bytes > 0 {
+            parts.push(format!("{} written anew", size(report.written_bytes)));
+        }
+        if report.sessions_fenced > 0 {
+            parts.push(format!("{} ended", count(report.sessions_fenced, "push")));
+        }
+    } else {
+        parts.push(format!("{} would be freed", size(report.freed_bytes())));
+        parts.push("nothing was deleted: --execute does it".to_owned());
+        if report.resumed {
+            parts.push("a prune is open: --execute goes on with it first".to_owned());
+        }
+    }
+    parts.push(format!("{snapshots} kept"));
+    text.push_str(&parts.join("  "));
+    text
+}
+
+fn summary(report: &Report, execute: bool) -> json::Pruned {
+    let decision = &report.decision;
+    let totals = |fate: fn(Fate) -> bool| decision.totals(fate);
+    let (all, stays) = (totals(|_| true), totals(|fate| !fate.goes()));
+    json::Pruned {
+        packs: all.packs,
+        bytes: all.bytes,
+        packs_unused: totals(|fate| fate == Fate::Unused).packs,
+        packs_unnamed: totals(|fate| fate == Fate::Unnamed).packs,
+        packs_to_repack: totals(|fate| fate == Fate::Repacked).packs,
+        packs_kept: stays.packs,
+        bytes_unused_kept: stays.bytes - stays.needed,
+        bytes_to_free: report.freed_bytes(),
+        snapshots: report.live_snapshots,
+        snapshots_dropped: report.dropped_snapshots,
+        packs_deleted: report.deleted_packs,
+        bytes_deleted: report.deleted_bytes,
+        packs_repacked: report.repacked_packs,
+        bytes_written: report.written_bytes,
+        packs_rescued: report.rescued_packs,
+        segments_written: report.segments_written,
+        segments_deleted: report.segments_deleted,
+        sessions_fenced: report.sessions_fenced,
+        mark_memory: report.mark_memory,
+        resumed: report.resumed,
+        stopped: match report.stopped {
+            None => None,
+            Some(Stopped::Budget) => Some("budget"),
+            Some(Stopped::Busy { .. }) => Some("busy"),
+        },
+        total_duration: report.duration.as_secs_f64(),
+        dry_run: !execute,
+    }
+}

@@ -1,0 +1,111 @@
+use std::fs;
+
+use crate::harness::{Place, noise, objects_of, tree};
+
+fn packs_len(place: &Place) -> u64 {
+    objects_of(&place.path(".snap"), "packs").iter().map(|pack| fs::metadata(pack).unwrap().len()).sum()
+}
+
+/// A repository with a snapshot, and with what a push wrote that came to nothing.
+fn with_leftovers() -> (Place, String) {
+    let place = Place::new();
+    place.write("d/kept", noise(1, 300_000));
+    let id = place.push(&["d"]);
+    place.write("e/left", noise(2, 2_000_000));
+    place.snap(&["push", "e", "--require", "not/there"]).fails(1);
+    (place, id)
+}
+
+#[test]
+fn a_prune_says_what_it_would_do_and_does_it_when_told_to() {
+    let (place, id) = with_leftovers();
+    let data = tree(&place.path("d"));
+    let before = packs_len(&place);
+    assert!(before > 2_200_000);
+    let plan = place.snap(&["prune"]);
+    assert!(plan.ok().contains("nothing was deleted"), "{}", plan.out);
+    assert!(place.snap(&["prune", "--execute", "--dry-run"]).ok().contains("nothing was deleted"));
+    assert_eq!(packs_len(&place), before);
+    assert!(place.snap(&["prune", "--explain"]).ok().contains("nothing of it is needed"));
+
+    let done = place.snap(&["prune", "--execute", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(done.ok().lines().last().unwrap()).unwrap();
+    assert_eq!(summary["message_type"], "summary");
+    assert_eq!((&summary["snapshots"], &summary["stopped"], &summary["dry_run"]), (&1.into(), &serde_json::Value::Null, &false.into()));
+    assert!(summary["bytes_deleted"].as_u64().unwrap() > 1_900_000, "{summary}");
+    assert!(packs_len(&place) < 400_000);
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", &id, "-t", "out"]).ok();
+    assert!(tree(&place.path("out")) == data);
+    assert!(place.snap(&["gc", "--execute"]).ok().contains("0 packs deleted"));
+    // What was deleted is stored again when it is pushed.
+    place.push(&["e"]);
+    assert!(packs_len(&place) > 2_200_000);
+    place.snap(&["check", "--read-data"]).ok();
+}
+
+#[test]
+fn a_prune_waits_for_those_who_may_need_it_and_ends_them_when_they_are_old() {
+    let (place, id) = with_leftovers();
+    // A session of another host, as if it were still at it: its announcement cannot be read, and could be anybody's.
+    let session = place.path(".snap").join("sessions").join("ab".repeat(32));
+    fs::write(&session, b"unreadable").unwrap();
+    let before = packs_len(&place);
+    let run = place.snap(&["prune", "--execute", "--wait", "0s"]);
+    run.fails(11);
+    assert_eq!(packs_len(&place), before);
+    // A push goes on meanwhile.
+    place.write("d/more", noise(3, 100_000));
+    place.push(&["d"]);
+    place.snap(&["prune", "--execute", "--fence-after", "0s"]).ok();
+    assert!(packs_len(&place) < 600_000);
+    assert!(!session.exists() || place.snap(&["prune", "--execute"]).ok().contains("kept") && !session.exists());
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", &id, "-t", "out"]).ok();
+}
+
+#[test]
+fn damage_stops_a_prune() {
+    let (place, _) = with_leftovers();
+    for segment in objects_of(&place.path(".snap"), "index") {
+        fs::remove_file(segment).unwrap();
+    }
+    let before = packs_len(&place);
+    place.snap(&["prune", "--execute"]).fails(15);
+    place.snap(&["prune"]).fails(15);
+    assert_eq!(packs_len(&place), before);
+    place.snap(&["repair", "index"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert!(packs_len(&place) < 400_000);
+}
+
+#[test]
+fn odd_options_are_bad_usage() {
+    let place = Place::new();
+    for args in [["--max-unused", "5"], ["--budget", "soon"], ["--max-repack-size", "much"], ["--wait", "-1s"]] {
+        place.snap(&["prune", args[0], args[1]]).fails(2);
+    }
+}
+
+#[test]
+fn what_was_forgotten_is_dropped_when_its_trash_time_is_over() {
+    let place = Place::new();
+    place.write("d/a", noise(1, 500_000));
+    let first = place.push(&["d"]);
+    place.write("d/a", noise(2, 500_000));
+    let second = place.push(&["d"]);
+    let data = tree(&place.path("d"));
+    place.snap(&["forget", &first, "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert!(packs_len(&place) > 1_000_000, "what is in the trash is all there");
+    place.snap(&["forget", "--undo", &first]).ok();
+    place.snap(&["restore", &first, "-t", "back"]).ok();
+    place.snap(&["forget", &first, "--trash", "0d", "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert!(packs_len(&place) < 600_000);
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", &second, "-t", "out"]).ok();
+    assert!(tree(&place.path("out")) == data);
+    place.snap(&["restore", &first, "-t", "gone"]).fails(2);
+    assert_eq!(place.snap(&["list"]).ok().lines().filter(|line| line.contains(&second[..8])).count(), 1);
+}

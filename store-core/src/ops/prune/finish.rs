@@ -1,0 +1,138 @@
+//! From a plan to its end: wait for those who could rely on what it condemns, mark again, say what is deleted, delete it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::survey::{Live, live, sessions, whole_index};
+use super::{Run, Stopped};
+use crate::backend::{Created, Folder, GcStage, ObjectPath};
+use crate::base::ids::{PlanNumber, SessionId};
+use crate::base::wire;
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::envelope::ObjectKind;
+use crate::format::gc::{Done, Final, Plan};
+use crate::format::record::Extra;
+use crate::format::snapshot::Outcome;
+use crate::monitor::Warning;
+use crate::plan::gc::{Fencing, SessionView, Standing, Step, deleted, fence, next_step};
+use crate::process;
+use crate::repo::OpenPlan;
+
+/// How often sessions are looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+impl Run<'_> {
+    /// Carries an open plan to its end, whoever made it.
+    pub(super) fn finish(&mut self, open: OpenPlan) -> Result<(), Error> {
+        let OpenPlan { number, plan, mut last } = open;
+        // Whoever made the records may not have got so far.
+        self.repo.backend.settle(&ObjectPath::Gc(number, GcStage::Plan))?;
+        if next_step(true, !matches!(last, Ok(None)), false) == Step::Finish {
+            last = match self.decide_final(number, plan) {
+                Ok(made) if self.repo.create_final(number, &made)? == Created::New => Ok(Some(made)),
+                Ok(_) => self.repo.read_final(number),
+                // What is missing may be what another prune deletes, which was quicker.
+                Err(error) if self.report.stopped.is_none() => self.repo.read_final(number)?.map(Some).ok_or(error),
+                Err(error) => Err(error),
+            };
+        }
+        let last = last?.ok_or_else(|| Error::new(ErrorKind::Failed, format!("gc/{number}.final vanished while it was acted on")))?;
+        self.report.dropped_snapshots = last.dropped.len() as u64;
+        self.delete(&last)?;
+        let done = Done { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
+        // Another prune may have been quicker, and says the same.
+        let _ = self.repo.create_done(number, &done)?;
+        self.repo.refresh()
+    }
+
+    /// What is deleted, once nobody is left who could rely on it.
+    fn decide_final(&mut self, number: PlanNumber, plan: Result<Option<Plan>, Error>) -> Result<Final, Error> {
+        let nothing = Final {
+            time: clock::now(),
+            host: clock::host(),
+            program: clock::PROGRAM.into(),
+            deleted: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+            extra: Extra::new(),
+        };
+        let plan = match plan {
+            Ok(plan) => plan.ok_or_else(|| Error::new(ErrorKind::Failed, format!("gc/{number}.plan vanished while it was acted on")))?,
+            Err(error) if error.kind() == ErrorKind::Damage => {
+                let item = ObjectPath::Gc(number, GcStage::Plan).to_string();
+                self.monitor.warning(&Warning { item, message: "is damaged: it is closed, and nothing is deleted for it".into() });
+                return Ok(nothing);
+            }
+            Err(error) => return Err(error),
+        };
+        self.wait_for_sessions()?;
+        self.stop_if_over()?;
+        let Live { roots, dropped } = live(self.repo, &self.options.forgotten, Some(&plan.dropped))?;
+        self.repo.refresh()?;
+        let packs = self.repo.listed_packs()?;
+        let standing = |pack: &_| if plan.condemned.contains(pack) { Standing::Condemned } else { Standing::Stays };
+        let marked = self.repo.mark(&roots, &packs, standing, self.monitor)?;
+        whole_index(self.repo)?;
+        let mut needed = BTreeSet::new();
+        for pack in &plan.condemned {
+            let number = marked.index.number(pack)?;
+            needed.extend(number.filter(|number| marked.marks.is_needed(*number)).map(|_| *pack));
+        }
+        self.report.rescued_packs += needed.len() as u64;
+        Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped, ..nothing })
+    }
+
+    /// Waits until every session that is announced now has an outcome or is given up; ends those that are old or whose processes are gone.
+    /// Sessions that come later have read the plan.
+    fn wait_for_sessions(&mut self) -> Result<(), Error> {
+        let since = Instant::now();
+        let mut waiting: BTreeSet<SessionId> = sessions(self.repo)?.open.into_iter().collect();
+        loop {
+            for id in waiting.clone() {
+                if fence(&self.look_at(&id, since.elapsed())?, self.options.fence_after) == Fencing::Fence {
+                    self.end_session(&id)?;
+                    waiting.remove(&id);
+                }
+            }
+            if waiting.is_empty() {
+                return self.settle_outcomes();
+            }
+            if since.elapsed() >= self.options.wait {
+                return Err(self.stop(Stopped::Busy { sessions: waiting.len() as u64 }));
+            }
+            self.stop_if_over()?;
+            std::thread::sleep(POLL);
+            let open: BTreeSet<SessionId> = sessions(self.repo)?.open.into_iter().collect();
+            waiting.retain(|id| open.contains(id));
+        }
+    }
+
+    fn look_at(&self, id: &SessionId, waited: Duration) -> Result<SessionView, Error> {
+        let Some(session) = self.repo.read_session(id) else { return Ok(SessionView { has_ended: false, age: None, waited }) };
+        let is_own = session.writer == self.repo.writer()? && session.host == clock::host();
+        let age = clock::now().seconds.checked_sub(session.started.seconds).and_then(|age| age.try_into().ok());
+        let has_ended = is_own && process::has_ended(session.pid, &session.extra);
+        Ok(SessionView { has_ended, age: age.map(Duration::from_secs), waited })
+    }
+
+    /// Creates an abort, unless there is an outcome: I1 decides.
+    fn end_session(&mut self, id: &SessionId) -> Result<(), Error> {
+        let abort = Outcome::Abort {
+            time: clock::now(),
+            by: format!("{}, process {} of {}", clock::PROGRAM, std::process::id(), clock::host()),
+            reason: "a prune took it for dead".into(),
+        };
+        let created = self.repo.create_record(&ObjectPath::Outcome(*id), ObjectKind::Outcome, wire::encode(&abort))?;
+        self.report.sessions_fenced += u64::from(created == Created::New);
+        Ok(())
+    }
+
+    /// Outcomes that others created are about to be relied on.
+    fn settle_outcomes(&self) -> Result<(), Error> {
+        let listed = self.repo.backend.list(Folder::Outcomes)?;
+        match listed.iter().find_map(|listed| listed.name.parse().ok()) {
+            Some(id) => Ok(self.repo.backend.settle(&ObjectPath::Outcome(id))?),
+            None => Ok(()),
+        }
+    }
+}

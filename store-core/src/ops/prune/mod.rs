@@ -1,0 +1,259 @@
+//! `prune`: deletes what no snapshot that counts as live needs, beside pushes that go on (`spec/PROTOCOL.md`, section 5).
+//!
+//! `survey` finds out what is needed and decides, `repack` writes what is needed of packs that are mostly unused to others, `finish` waits for
+//! those who could rely on what is condemned, marks again and says what is deleted, `delete` deletes it. Any of these may be done by another
+//! prune than the one that began. The decisions are pure: `plan/gc`.
+
+mod delete;
+mod finish;
+mod repack;
+mod survey;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::backend::Created;
+use crate::base::ids::{PackId, SnapshotId};
+use crate::base::limits;
+use crate::clock;
+use crate::error::{Error, ErrorKind, chain};
+use crate::format::gc::Plan;
+use crate::format::record::Extra;
+use crate::monitor::{Monitor, Warning};
+use crate::plan::gc::{Decision, Fate, Policy};
+use crate::repo::{OpenPlan, Repo};
+use survey::Survey;
+
+/// How a prune is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Does it. Otherwise nothing is written, and the report says what would be done.
+    pub execute: bool,
+    /// Which share of all bytes may stay unused, from 0 to 1.
+    pub max_unused: f64,
+    /// Bytes of packs that are rewritten, at the most; `None` for any.
+    pub max_repack: Option<u64>,
+    /// How long it may go on before it stops where it is; the next prune goes on from there.
+    pub budget: Option<Duration>,
+    /// How old a session without an outcome is when it is ended.
+    pub fence_after: Duration,
+    /// How long sessions that are younger are waited for.
+    pub wait: Duration,
+    /// Snapshots that do not count as live, besides those that notes forget and whose trash time is over.
+    pub forgotten: BTreeSet<SnapshotId>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            execute: false,
+            max_unused: 0.05,
+            max_repack: None,
+            budget: None,
+            fence_after: Duration::from_secs(24 * 3600),
+            wait: Duration::from_secs(600),
+            forgotten: BTreeSet::new(),
+        }
+    }
+}
+
+/// Why a prune stopped before all was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Its time was over.
+    Budget,
+    /// Sessions that may rely on what is condemned have not ended.
+    Busy {
+        /// How many.
+        sessions: u64,
+    },
+}
+
+/// What was done, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What becomes of each pack, as it was decided. Empty when another prune's plan was gone on with and nothing was left to decide.
+    pub decision: Decision,
+    /// Whether the plan of another prune was gone on with; without `execute`, whether one is open.
+    pub resumed: bool,
+    /// Snapshots that count as live.
+    pub live_snapshots: u64,
+    /// Snapshots that were dropped for good, or would be.
+    pub dropped_snapshots: u64,
+    /// Packs that were deleted.
+    pub deleted_packs: u64,
+    /// Their bytes.
+    pub deleted_bytes: u64,
+    /// Packs that were rewritten.
+    pub repacked_packs: u64,
+    /// Bytes that this wrote.
+    pub written_bytes: u64,
+    /// Condemned packs that turned out to be needed.
+    pub rescued_packs: u64,
+    /// Index segments that were written in place of others.
+    pub segments_written: u64,
+    /// Index segments that were deleted.
+    pub segments_deleted: u64,
+    /// Sessions that were ended for processes that are gone.
+    pub sessions_ended: u64,
+    /// Sessions that were ended because they were old, or their processes gone, while this prune waited for them.
+    pub sessions_fenced: u64,
+    /// Bytes of memory that marking took, besides the index and a few nodes.
+    pub mark_memory: u64,
+    /// Why it stopped, if it did.
+    pub stopped: Option<Stopped>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Report {
+    /// Bytes that go, or would, less those that repacking writes.
+    pub fn freed_bytes(&self) -> u64 {
+        let goes = self.decision.totals(Fate::goes);
+        let written = self.decision.totals(|fate| fate == Fate::Repacked).needed;
+        goes.bytes.saturating_sub(written)
+    }
+}
+
+/// Deletes what is not needed, or says what would be deleted.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Damage`] when anything that a live snapshot needs is unreadable or has no place: then nothing is deleted.
+/// When the repository cannot be read or written. A prune that fails leaves a repository that works, and the next one goes on.
+pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    let started = Instant::now();
+    let mut run = Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), report: Report::default() };
+    let done = if options.execute { run.execute() } else { run.preview() };
+    if run.report.stopped.is_none() {
+        done?;
+    }
+    run.report.duration = started.elapsed();
+    Ok(run.report)
+}
+
+/// One prune under way.
+struct Run<'r> {
+    repo: &'r Repo,
+    options: &'r Options,
+    monitor: &'r dyn Monitor,
+    deadline: Option<Instant>,
+    report: Report,
+}
+
+/// How often a prune helps others before it gives up getting a plan of its own.
+const ROUNDS: usize = 4;
+
+impl Run<'_> {
+    fn preview(&mut self) -> Result<(), Error> {
+        self.report.resumed = !self.repo.gc_state()?.open.is_empty();
+        let survey = self.survey()?;
+        self.note(survey.decision, survey.live, survey.dropped.len());
+        Ok(())
+    }
+
+    fn note(&mut self, decision: Decision, live: usize, dropped: usize) {
+        self.report.decision = decision;
+        self.report.live_snapshots = live as u64;
+        self.report.dropped_snapshots = dropped as u64;
+    }
+
+    fn execute(&mut self) -> Result<(), Error> {
+        self.repo.check_writable()?;
+        for _ in 0..ROUNDS {
+            while let Some(open) = self.repo.gc_state()?.open.into_iter().next() {
+                self.report.resumed = true;
+                self.finish(open)?;
+            }
+            self.stop_if_over()?;
+            self.tidy_sessions()?;
+            let before = self.repo.gc_names()?;
+            let survey = self.survey()?;
+            if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
+                self.note(survey.decision, survey.live, 0);
+                return Ok(());
+            }
+            let copied = match self.repack(&survey) {
+                // Another prune has deleted what was to be copied.
+                Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
+                copied => copied?,
+            };
+            if self.plan(survey, &copied)? {
+                return Ok(());
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "other prunes were quicker each time: try again"))
+    }
+
+    /// Makes a plan of what was decided, and carries it out. `false` when another prune was quicker.
+    fn plan(&mut self, survey: Survey, copied: &BTreeSet<PackId>) -> Result<bool, Error> {
+        let state = self.repo.gc_state()?;
+        if !state.open.is_empty() {
+            return Ok(false);
+        }
+        let number = state.next.ok_or_else(|| Error::new(ErrorKind::Failed, "numbers of prunes have run out"))?;
+        let goes = |(pack, fate): &(crate::plan::gc::PackUse, Fate)| fate.goes() && (*fate != Fate::Repacked || copied.contains(&pack.id));
+        let condemned: BTreeSet<PackId> = survey.decision.packs.iter().filter(|pack| goes(pack)).map(|(pack, _)| pack.id).collect();
+        let dropped: BTreeSet<SnapshotId> = survey.dropped.iter().take(limits::GC_SNAPSHOTS).copied().collect();
+        let plan =
+            Plan { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), condemned, dropped, extra: Extra::new() };
+        self.note(survey.decision, survey.live, plan.dropped.len());
+        if self.repo.create_plan(number, &plan)? == Created::Exists {
+            return Ok(false);
+        }
+        self.finish(OpenPlan { number, plan: Ok(Some(plan)), last: Ok(None) })?;
+        Ok(true)
+    }
+
+    fn repack(&mut self, survey: &Survey) -> Result<BTreeSet<PackId>, Error> {
+        match repack::repack(self, survey) {
+            // What is wholly unused can go all the same, and makes room.
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                let message = format!("no packs are rewritten: {}", chain(&error));
+                self.monitor.warning(&Warning { item: self.repo.location(), message });
+                Ok(BTreeSet::new())
+            }
+            copied => copied,
+        }
+    }
+
+    fn survey(&mut self) -> Result<Survey, Error> {
+        let Options { max_unused, max_repack, .. } = *self.options;
+        let policy = Policy { max_unused, max_repack, is_somebody_active: false };
+        let mut before = self.repo.gc_names()?;
+        loop {
+            match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
+                Ok(survey) => {
+                    self.report.mark_memory = survey.marked.marks.memory() as u64;
+                    return Ok(survey);
+                }
+                // Another prune has got on meanwhile: what is missing may be what it deleted.
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    let now = self.repo.gc_names()?;
+                    if now == before {
+                        return Err(error);
+                    }
+                    before = now;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the time is over, or the user stopped it.
+    fn stop_if_over(&mut self) -> Result<(), Error> {
+        if self.monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted: the next prune goes on from here"));
+        }
+        if self.is_over() { Err(self.stop(Stopped::Budget)) } else { Ok(()) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Ends the run where it is. The error carries it out and is told to nobody.
+    fn stop(&mut self, why: Stopped) -> Error {
+        self.report.stopped = Some(why);
+        Error::new(ErrorKind::Busy, "stopped")
+    }
+}

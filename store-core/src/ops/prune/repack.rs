@@ -1,0 +1,179 @@
+//! What is needed of packs that are mostly unused is written to others, in a session of its own. Blobs that are needed whole are opened and
+//! sealed under the new pack's key as they are; of the others, what is needed is coded again against the same bases. Nothing relies on the
+//! copies: whether they will do is for the second mark to see.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Run;
+use super::survey::Survey;
+use crate::backend::Folder;
+use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::blob::{self, Bases, CodedBlob, Plain};
+use crate::error::{Error, ErrorKind};
+use crate::format::blob::{BlobKind, Frame};
+use crate::format::pack::{BlobEntry, PackContents, PackOpener};
+use crate::format::session::Purpose;
+use crate::index::{BlobPlace, Location};
+use crate::monitor::Progress;
+use crate::repo::{NewBlob, PackWriter, Repo, chunk_of};
+
+/// Writes what is needed of the packs that are to be rewritten. Returns those all of whose needed blobs are in other packs now.
+pub(super) fn repack(run: &mut Run<'_>, survey: &Survey) -> Result<BTreeSet<PackId>, Error> {
+    let wanted = survey.decision.repacked();
+    if wanted.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let repo = run.repo;
+    let session = repo.begin_session(Purpose::Repack)?;
+    let copied = copy(run, survey, &wanted);
+    repo.end_session(&session);
+    copied
+}
+
+fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result<BTreeSet<PackId>, Error> {
+    let repo = run.repo;
+    if !repo.gc_state()?.open.is_empty() {
+        // Another prune decides first.
+        return Ok(BTreeSet::new());
+    }
+    let contents = listed_contents(repo, wanted)?;
+    let writer = PackWriter::new(repo, false)?;
+    let (mut copied, mut done) = (BTreeSet::new(), 0);
+    let total = contents.iter().map(|(_, contents)| contents.blobs.len() as u64).sum();
+    for (pack, contents) in &contents {
+        let Some(number) = survey.marked.index.number(pack)? else { continue };
+        if run.is_over() {
+            break;
+        }
+        let opener = repo.opener(pack)?;
+        for (ordinal, (entry, offset)) in contents.blobs.iter().zip(contents.offsets()).enumerate() {
+            if run.monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
+            }
+            let needed = survey.marked.marks.chunks(number, ordinal as u32);
+            let place = BlobPlace { pack: *pack, offset, frame: entry.frame.clone() };
+            if let Some(blob) = rewritten(repo, &opener, &place, ordinal as u32, entry, &needed)? {
+                writer.add(blob)?;
+            }
+            done += 1;
+            run.monitor.progress(&Progress { files_done: done, files_total: total, ..Progress::default() });
+        }
+        copied.insert(*pack);
+    }
+    let written = writer.finish()?;
+    run.report.repacked_packs += copied.len() as u64;
+    run.report.written_bytes += written.counts.bytes;
+    Ok(copied)
+}
+
+/// What index segments say of these packs, with sketches where any segment has them. In memory: about 70 bytes a chunk of packs that are
+/// rewritten.
+fn listed_contents(repo: &Repo, wanted: &BTreeSet<PackId>) -> Result<Vec<(PackId, PackContents)>, Error> {
+    let mut found: HashMap<PackId, PackContents> = HashMap::new();
+    for listed in repo.backend.list(Folder::Segments)? {
+        let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
+        for pack in repo.read_listed(&id)?.into_iter().flat_map(|segment| segment.packs) {
+            if !wanted.contains(&pack.id) {
+                continue;
+            }
+            let has_sketches = pack.contents.blobs.iter().any(|blob| !blob.sketches.is_empty());
+            if has_sketches || !found.contains_key(&pack.id) {
+                found.insert(pack.id, pack.contents);
+            }
+        }
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_unstable_by_key(|(pack, _)| *pack);
+    Ok(found)
+}
+
+/// What is needed of a blob, as another blob; `None` when nothing is.
+fn rewritten(
+    repo: &Repo,
+    opener: &PackOpener,
+    place: &BlobPlace,
+    ordinal: u32,
+    entry: &BlobEntry,
+    needed: &[bool],
+) -> Result<Option<NewBlob>, Error> {
+    if !needed.contains(&true) {
+        return Ok(None);
+    }
+    let mut bytes = repo.read_sealed(place)?;
+    if !needed.contains(&false) {
+        let damaged = |error| {
+            Error::with(ErrorKind::Damage, format!("blob {ordinal} of pack {} does not open: nothing is deleted", place.pack), error)
+        };
+        opener.open_blob(ordinal, &entry.frame, &mut bytes).map_err(damaged)?;
+        let coded = CodedBlob { frame: entry.frame.clone(), bytes, weighed: Vec::new() };
+        return Ok(Some(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() }));
+    }
+    let plain = repo.decode_blob(place, ordinal, bytes)?;
+    let mut kept = Kept::default();
+    let mut start = 0;
+    for (i, (id, len)) in entry.ids.iter().zip(&entry.frame.chunk_lens).enumerate() {
+        let chunk = &plain[start..start + *len as usize];
+        start += *len as usize;
+        if needed.get(i) != Some(&true) {
+            continue;
+        }
+        let found = match entry.frame.kind {
+            BlobKind::Data => repo.keys.chunk_id(chunk),
+            BlobKind::Nodes => ChunkId::from_bytes(*repo.keys.node_id(chunk).as_bytes()),
+        };
+        if found != *id {
+            let message = format!("blob {ordinal} of pack {} holds other bytes than it should: nothing is deleted", place.pack);
+            return Err(Error::new(ErrorKind::Damage, message));
+        }
+        kept.ids.push(*id);
+        kept.lens.push(*len);
+        kept.bytes.extend_from_slice(chunk);
+        kept.sketches.extend(entry.sketches.get(i));
+        kept.indices.push(i);
+    }
+    let bases = bases(repo, &entry.frame, &kept.indices)?;
+    let plain = Plain { kind: entry.frame.kind, bytes: &kept.bytes, dtype: blob::dtype_of(&entry.frame) };
+    let coded = blob::encode(plain, kept.lens, bases.as_ref(), repo.compression);
+    let again =
+        blob::decode(&coded.frame, coded.bytes.clone(), &bases.map(|bases| bases.bytes_of(&coded.frame).into_owned()).unwrap_or_default());
+    if !again.is_ok_and(|again| again == kept.bytes) {
+        return Err(Error::new(ErrorKind::Failed, "a blob does not decode right after it was coded: is the memory of this machine sound?"));
+    }
+    Ok(Some(NewBlob { coded, ids: kept.ids, sketches: kept.sketches }))
+}
+
+/// The chunks of a blob that are needed.
+#[derive(Default)]
+struct Kept {
+    ids: Vec<ChunkId>,
+    lens: Vec<u32>,
+    bytes: Vec<u8>,
+    sketches: Vec<crate::format::pack::Sketch>,
+    indices: Vec<usize>,
+}
+
+/// What the chunks at `indices` of a blob are coded against: their own bases where each has one, otherwise all.
+fn bases(repo: &Repo, frame: &Frame, indices: &[usize]) -> Result<Option<Bases>, Error> {
+    if frame.bases.is_empty() {
+        return Ok(None);
+    }
+    let own: Option<Vec<ChunkId>> = indices.iter().map(|index| blob::base_of(frame, *index)).collect();
+    let aligned = own.is_some();
+    let ids = own.unwrap_or_else(|| frame.bases.clone());
+    let index = repo.index()?;
+    let mut bases = Bases { aligned, ..Bases::default() };
+    for id in ids {
+        let mut places: Vec<Location> = index.copies(&id)?;
+        places.retain(|place| place.depth < frame.depth);
+        let read = places.iter().find_map(|place| {
+            let (blob, _) = repo.blob_bytes(place).ok()?;
+            let bytes = chunk_of(&blob, place)?;
+            (repo.keys.chunk_id(bytes) == id).then(|| (bytes.to_vec(), place.depth))
+        });
+        let (bytes, depth) = read.ok_or_else(|| Error::new(ErrorKind::Damage, format!("base {id} cannot be read: nothing is deleted")))?;
+        bases.ids.push(id);
+        bases.bytes.extend_from_slice(&bytes);
+        bases.depth = bases.depth.max(depth);
+    }
+    Ok(Some(bases))
+}

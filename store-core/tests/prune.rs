@@ -1,0 +1,455 @@
+//! Pruning: what nobody needs goes, all else stays, whoever does what meanwhile.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod disk;
+mod rig;
+#[path = "disk/tiny.rs"]
+mod tiny;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use disk::Disk;
+use rig::{Noise, Tree, assert_restores, assert_whole, find, push_path, tree_at};
+use store_core::backend::ObjectPath;
+use store_core::base::ids::SnapshotId;
+use store_core::error::ErrorKind;
+use store_core::format::session::Purpose;
+use store_core::monitor::Silent;
+use store_core::ops::prune::{Options, Stopped, prune};
+use store_core::ops::push::{self, Source, push};
+use store_core::repo::Repo;
+use tiny::{Folders, init, open, prune_all, prune_options, write_version};
+
+/// A repository with some versions of the same data.
+struct Versions {
+    folders: Folders,
+    disk: Arc<Disk>,
+    repo: Repo,
+    noise: Noise,
+    made: Vec<(SnapshotId, Tree)>,
+}
+
+impl Versions {
+    fn new(count: u64) -> Self {
+        let folders = Folders::new();
+        let disk = Disk::new();
+        let repo = init(&disk, &folders.cache);
+        let mut versions = Self { folders, disk, repo, noise: Noise::new(1), made: Vec::new() };
+        (0..count).for_each(|_| versions.push());
+        versions
+    }
+
+    fn change(&mut self) -> Tree {
+        write_version(&self.folders.data, &mut self.noise, self.made.len() as u64);
+        tree_at(&self.folders.data)
+    }
+
+    fn push(&mut self) {
+        let tree = self.change();
+        let id = push_path(&self.repo, &self.folders.data).unwrap().snapshot.unwrap();
+        self.made.push((id, tree));
+    }
+
+    fn ids(&self, which: impl IntoIterator<Item = usize>) -> BTreeSet<SnapshotId> {
+        which.into_iter().map(|i| self.made[i].0).collect()
+    }
+
+    /// All but the forgotten ones are there and whole, by an index that is built anew, too.
+    #[track_caller]
+    fn assert_kept(&self, forgotten: &BTreeSet<SnapshotId>) {
+        for repo in [&self.repo, &open(&self.disk, &self.folders.cache).unwrap()] {
+            assert_whole(repo);
+            for (id, tree) in &self.made {
+                if forgotten.contains(id) {
+                    assert!(find(repo, *id).is_none());
+                } else {
+                    assert_restores(repo, *id, tree);
+                }
+            }
+        }
+    }
+
+    fn pack_bytes(&self) -> usize {
+        self.disk.objects().iter().filter(|(path, _)| matches!(path, ObjectPath::Pack(_))).map(|(_, bytes)| bytes.len()).sum()
+    }
+}
+
+#[test]
+fn what_no_snapshot_needs_goes_and_the_rest_stays() {
+    let mut versions = Versions::new(6);
+    let before = versions.pack_bytes();
+    let forgotten = versions.ids([0, 1, 3]);
+    let report = prune_all(&versions.repo, &forgotten).unwrap();
+    assert!(report.deleted_packs > 0 && report.dropped_snapshots == 3 && report.stopped.is_none(), "{report:?}");
+    assert!(versions.pack_bytes() < before);
+    assert_eq!(report.live_snapshots, 3);
+    versions.assert_kept(&forgotten);
+    let again = prune_all(&versions.repo, &forgotten).unwrap();
+    assert_eq!((again.deleted_packs, again.repacked_packs), (0, 0), "{again:?}");
+    // What was deleted is not known, and what stays is.
+    versions.push();
+    versions.assert_kept(&forgotten);
+    let all = versions.ids(0..versions.made.len());
+    let report = prune_all(&versions.repo, &all).unwrap();
+    assert_eq!(report.live_snapshots, 0);
+    assert_eq!(versions.pack_bytes(), 0);
+}
+
+#[test]
+fn little_is_left_unused_after_repacking() {
+    let versions = Versions::new(8);
+    let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
+    prune_all(&versions.repo, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+    let report = prune(&versions.repo, &Options { max_unused: 0.0, ..Options::default() }, &Silent).unwrap();
+    let all = report.decision.totals(|_| true);
+    assert_eq!(all.bytes, all.needed);
+}
+
+#[test]
+fn a_plan_is_only_a_plan_until_it_is_executed() {
+    let versions = Versions::new(3);
+    let before = versions.disk.objects();
+    let options = Options { forgotten: versions.ids([0]), max_unused: 0.0, ..Options::default() };
+    let report = prune(&versions.repo, &options, &Silent).unwrap();
+    assert!(report.freed_bytes() > 0 && report.deleted_packs == 0);
+    assert_eq!(versions.disk.objects(), before);
+}
+
+#[test]
+fn without_repacking_only_wholly_unused_packs_go() {
+    let versions = Versions::new(5);
+    let forgotten = versions.ids([0, 1, 2, 3]);
+    let options = Options { max_repack: Some(0), ..prune_options(&forgotten) };
+    let report = prune(&versions.repo, &options, &Silent).unwrap();
+    assert!(report.deleted_packs > 0 && report.written_bytes == 0, "{report:?}");
+    versions.assert_kept(&forgotten);
+}
+
+#[test]
+fn damage_stops_a_prune_before_anything_is_deleted() {
+    let versions = Versions::new(3);
+    let forgotten = versions.ids([0]);
+    let whole = versions.disk.objects();
+    for (path, bytes) in &whole {
+        if matches!(path, ObjectPath::Config | ObjectPath::Key(_)) {
+            continue;
+        }
+        // Removed, and with a byte changed.
+        for change in [None, Some(bytes.len() / 2)] {
+            let mut objects = whole.clone();
+            match change {
+                None => _ = objects.remove(path),
+                Some(at) => {
+                    let mut bytes = bytes.to_vec();
+                    bytes[at] ^= 1;
+                    objects.insert(*path, Arc::new(bytes));
+                }
+            }
+            let disk = Disk::that(disk::Forgets::Nothing, objects.clone());
+            let repo = open(&disk, &versions.folders.cache).unwrap();
+            let pruned = prune_all(&repo, &forgotten);
+            let kept = |objects: &disk::Objects| objects.keys().filter(|path| matches!(path, ObjectPath::Pack(_))).count();
+            match (path, change, pruned) {
+                // A pack with one changed byte is noticed only where that byte is read; nothing is lost that was there.
+                (ObjectPath::Pack(_), _, Ok(_)) | (ObjectPath::Outcome(_), None, Ok(_)) => {}
+                (_, _, Err(error)) => {
+                    assert_eq!(error.kind(), ErrorKind::Damage, "{path} {change:?}: {error:?}");
+                    assert_eq!(kept(&disk.objects()), kept(&objects).max(kept(&disk.objects())), "{path}");
+                    assert!(
+                        objects.keys().filter(|path| matches!(path, ObjectPath::Pack(_))).all(|path| disk.objects().contains_key(path))
+                    );
+                }
+                // Announcements and notes are none of what snapshots need; a segment that is not there at all is not missed if nothing was in it alone.
+                (ObjectPath::Session(_) | ObjectPath::Note(_), ..) => {}
+                (_, _, Ok(report)) => panic!("{path} {change:?}: {report:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn sessions_that_may_be_active_are_waited_for_and_old_ones_are_fenced() {
+    let versions = Versions::new(3);
+    let forgotten = versions.ids([0]);
+    let other = versions.folders.cache.join("other");
+    let _alive = open(&versions.disk, &other).unwrap().begin_session(Purpose::Push).unwrap();
+    let patient = Options { fence_after: Duration::from_secs(3600), wait: Duration::ZERO, ..prune_options(&forgotten) };
+    let report = prune(&versions.repo, &patient, &Silent).unwrap();
+    assert_eq!(report.stopped, Some(Stopped::Busy { sessions: 1 }));
+    assert_eq!(report.deleted_packs, 0);
+    // Until the plan is done nobody relies on what it condemns, and the snapshots are all there.
+    for (id, tree) in &versions.made {
+        assert_restores(&versions.repo, *id, tree);
+    }
+    let report = prune_all(&versions.repo, &forgotten).unwrap();
+    assert!(report.resumed && report.sessions_fenced == 1 && report.deleted_packs > 0, "{report:?}");
+    versions.assert_kept(&forgotten);
+}
+
+#[test]
+fn a_prune_without_time_leaves_its_plan_to_the_next() {
+    let versions = Versions::new(4);
+    let forgotten = versions.ids([0, 1]);
+    let options = Options { budget: Some(Duration::ZERO), ..prune_options(&forgotten) };
+    assert_eq!(prune(&versions.repo, &options, &Silent).unwrap().stopped, Some(Stopped::Budget));
+    versions.assert_kept(&BTreeSet::new());
+    prune_all(&versions.repo, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+}
+
+#[test]
+fn a_plan_that_cannot_be_read_is_closed_and_deletes_nothing() {
+    let mut versions = Versions::new(3);
+    let forgotten = versions.ids([0]);
+    let patient = Options { fence_after: Duration::from_secs(3600), wait: Duration::ZERO, ..prune_options(&forgotten) };
+    let _session = open(&versions.disk, &versions.folders.cache.join("other")).unwrap().begin_session(Purpose::Push).unwrap();
+    prune(&versions.repo, &patient, &Silent).unwrap();
+    let mut objects = versions.disk.objects();
+    let plan = *objects.keys().find(|path| matches!(path, ObjectPath::Gc(..))).unwrap();
+    let mut bytes = objects[&plan].to_vec();
+    bytes[100] ^= 1;
+    objects.insert(plan, Arc::new(bytes));
+    versions.disk = Disk::that(disk::Forgets::Nothing, objects);
+    versions.repo = open(&versions.disk, &versions.folders.cache).unwrap();
+    // Nobody knows what it condemns.
+    let error = push_path(&versions.repo, &versions.folders.data).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damage);
+    let report =
+        prune(&versions.repo, &Options { forgotten: BTreeSet::new(), max_repack: Some(0), ..prune_options(&BTreeSet::new()) }, &Silent)
+            .unwrap();
+    // What it had copied for the plan is deleted by one of its own.
+    assert!(report.resumed && report.live_snapshots == 3, "{report:?}");
+    assert!(push_path(&versions.repo, &versions.folders.data).is_ok());
+    versions.assert_kept(&BTreeSet::new());
+}
+
+/// At the `at`th call that a push makes, a whole prune runs that takes the push for dead.
+fn push_with_a_prune_at(at: u64, forgotten_before: bool) -> Option<bool> {
+    let mut versions = Versions::new(3);
+    // A snapshot that shares nearly all with what is pushed next, and is forgotten.
+    let forgotten = if forgotten_before { versions.ids([0, 1, 2]) } else { versions.ids([0]) };
+    if !forgotten_before {
+        versions.change();
+    }
+    let tree = tree_at(&versions.folders.data);
+    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
+    let first = versions.disk.calls();
+    let ran = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&ran);
+    versions.disk.set_hook(move |number, _, _| {
+        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
+            prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
+        }
+        Ok(())
+    });
+    let pushed = push_path(&versions.repo, &versions.folders.data);
+    versions.disk.clear_hook();
+    if ran.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    let report = pushed.unwrap_or_else(|error| panic!("at {at}: {error:?}"));
+    versions.made.push((report.snapshot.unwrap(), tree));
+    versions.assert_kept(&forgotten);
+    // And once more, with nobody in between.
+    prune_all(&versions.repo, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+    Some(true)
+}
+
+#[test]
+fn a_push_survives_a_prune_at_each_of_its_calls() {
+    for forgotten_before in [false, true] {
+        let calls = (0..).take_while(|at| push_with_a_prune_at(*at, forgotten_before).is_some()).count();
+        assert!(calls > 10, "{calls}");
+        eprintln!("a prune at each of {calls} calls of a push");
+    }
+}
+
+/// At the `at`th call that a prune makes, a whole push runs of the data that is just forgotten.
+fn prune_with_a_push_at(at: u64) -> bool {
+    let mut versions = Versions::new(4);
+    let forgotten = versions.ids([0, 1, 3]);
+    let tree = tree_at(&versions.folders.data);
+    let (disk, cache, data) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), versions.folders.data.clone());
+    let first = versions.disk.calls();
+    let pushed = Arc::new(Mutex::new(None));
+    let result = Arc::clone(&pushed);
+    versions.disk.set_hook(move |number, _, _| {
+        if number == first + at && result.lock().unwrap().is_none() {
+            let report = push_path(&open(&disk, &cache).unwrap(), &data).unwrap();
+            *result.lock().unwrap() = report.snapshot;
+        }
+        Ok(())
+    });
+    prune_all(&versions.repo, &forgotten).unwrap_or_else(|error| panic!("at {at}: {error:?}"));
+    versions.disk.clear_hook();
+    let Some(id) = *pushed.lock().unwrap() else { return false };
+    versions.made.push((id, tree));
+    versions.assert_kept(&forgotten);
+    prune_all(&versions.repo, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+    true
+}
+
+#[test]
+fn a_push_at_each_call_of_a_prune_survives() {
+    let calls = (0..).take_while(|at| prune_with_a_push_at(*at)).count();
+    assert!(calls > 40, "{calls}");
+    eprintln!("a push at each of {calls} calls of a prune");
+}
+
+/// A restore, and a check, from which a whole prune takes packs at the `at`th call.
+fn restore_with_a_prune_at(at: u64) -> bool {
+    let versions = Versions::new(5);
+    let forgotten = versions.ids([0, 1, 2]);
+    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
+    let first = versions.disk.calls();
+    let ran = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&ran);
+    versions.disk.set_hook(move |number, _, _| {
+        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
+            assert!(prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap().repacked_packs > 0);
+        }
+        Ok(())
+    });
+    let (id, tree) = &versions.made[4];
+    assert_restores(&versions.repo, *id, tree);
+    assert_whole(&versions.repo);
+    versions.disk.clear_hook();
+    ran.load(Ordering::Relaxed) > 0
+}
+
+#[test]
+fn a_restore_and_a_check_survive_a_prune_at_each_of_their_calls() {
+    let calls = (0..).take_while(|at| restore_with_a_prune_at(*at)).count();
+    assert!(calls > 20, "{calls}");
+    eprintln!("a prune at each of {calls} calls of a restore and a check");
+}
+
+/// A prune that another one overtakes at its `at`th call.
+fn prune_with_a_prune_at(at: u64) -> bool {
+    let versions = Versions::new(4);
+    let forgotten = versions.ids([0, 1]);
+    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
+    let first = versions.disk.calls();
+    let ran = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&ran);
+    versions.disk.set_hook(move |number, _, _| {
+        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
+            prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
+        }
+        Ok(())
+    });
+    let result = prune_all(&versions.repo, &forgotten);
+    versions.disk.clear_hook();
+    if ran.load(Ordering::Relaxed) == 0 {
+        return false;
+    }
+    result.unwrap_or_else(|error| panic!("overtaken at call {at}: {error:?}"));
+    versions.assert_kept(&forgotten);
+    prune_all(&versions.repo, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+    true
+}
+
+#[test]
+fn prunes_overtake_each_other_at_each_call() {
+    let calls = (0..).take_while(|at| prune_with_a_prune_at(*at)).count();
+    assert!(calls > 40, "{calls}");
+}
+
+/// A prune whose `at`th call fails, for ever after or once.
+fn prune_that_fails_at(at: u64, once: bool, kind: io::ErrorKind) -> bool {
+    let versions = Versions::new(4);
+    let forgotten = versions.ids([0, 1]);
+    let first = versions.disk.calls();
+    let failed = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&failed);
+    versions.disk.set_hook(move |number, action, _| {
+        // Reads need no room.
+        let hit = if once { number == first + at } else { number >= first + at };
+        if !hit || kind == io::ErrorKind::StorageFull && action != "create" {
+            return Ok(());
+        }
+        counter.fetch_add(1, Ordering::Relaxed);
+        Err(kind.into())
+    });
+    let result = prune_all(&versions.repo, &forgotten);
+    versions.disk.clear_hook();
+    let hit = failed.load(Ordering::Relaxed) > 0;
+    if kind != io::ErrorKind::StorageFull {
+        assert!(!hit || result.is_err() || once, "at {at}: a failure that nobody told of");
+    }
+    // Snapshots are all whole, whatever was done; and the next prune finishes it.
+    let fresh = open(&versions.disk, &versions.folders.cache).unwrap();
+    assert_whole(&fresh);
+    let there: BTreeMap<_, _> = fresh.snapshots().unwrap().into_iter().map(|stored| (stored.id, ())).collect();
+    for (id, tree) in versions.made.iter().filter(|(id, _)| there.contains_key(id)) {
+        assert_restores(&fresh, *id, tree);
+    }
+    assert!(versions.made.iter().all(|(id, _)| there.contains_key(id) || forgotten.contains(id)));
+    prune_all(&fresh, &forgotten).unwrap();
+    versions.assert_kept(&forgotten);
+    hit
+}
+
+#[test]
+fn a_prune_that_fails_at_any_call_harms_nothing() {
+    for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull] {
+        for once in [false, true] {
+            let mut misses = 0;
+            let mut at = 0;
+            // Calls that need no room do not fail for want of it.
+            while misses < 60 {
+                misses = if prune_that_fails_at(at, once, kind) { 0 } else { misses + 1 };
+                at += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_fenced_fails_as_busy_or_is_whole() {
+    let mut busy = 0;
+    for at in 0..200 {
+        let versions = Versions::new(2);
+        let forgotten = versions.ids([0, 1]);
+        let bytes = std::fs::read(versions.folders.data.join("numbers.npy")).unwrap();
+        let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
+        let first = versions.disk.calls();
+        let mut ran = false;
+        let over = Arc::new(AtomicU64::new(1));
+        let flag = Arc::clone(&over);
+        versions.disk.set_hook(move |number, _, _| {
+            if number == first + at && !std::mem::replace(&mut ran, true) {
+                flag.store(0, Ordering::Relaxed);
+                prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
+            }
+            Ok(())
+        });
+        let source = Source::Reader { name: "numbers".into(), reader: Box::new(io::Cursor::new(bytes.clone())) };
+        let pushed = push(&versions.repo, push::Options::new(source), &Silent);
+        versions.disk.clear_hook();
+        if over.load(Ordering::Relaxed) == 1 {
+            break;
+        }
+        match pushed {
+            Ok(report) => {
+                let tree = Tree::from([("numbers".into(), rig::Thing::File(bytes))]);
+                assert_restores(&open(&versions.disk, &versions.folders.cache).unwrap(), report.snapshot.unwrap(), &tree);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
+                busy += 1;
+            }
+        }
+        assert_whole(&open(&versions.disk, &versions.folders.cache).unwrap());
+    }
+    eprintln!("{busy} pushes of a stream failed as busy");
+}
