@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     let aligned = choice & 8 == 0;
     let older_bytes = if aligned && choice & 16 != 0 { old.iter().map(|byte| byte.wrapping_sub(choice >> 5)).collect() } else { Vec::new() };
     let older = if older_bytes.is_empty() { Vec::new() } else { vec![ChunkId::from_bytes([2; 32])] };
-    let bases = Bases { ids: vec![ChunkId::from_bytes([1; 32])], bytes: old, depth: depth % 10, aligned, older, older_bytes };
+    let bases = Bases { ids: vec![ChunkId::from_bytes([1; 32])], bytes: old, depth: depth % 10, aligned, older, older_bytes, ..Bases::default() };
     let bases = (!bases.bytes.is_empty()).then_some(&bases);
     let dtype = DTYPES[usize::from(*dtype) % DTYPES.len()];
     let coded = blob::encode(Plain { kind, bytes: &plain, dtype }, lens, bases, compression);

@@ -1,0 +1,66 @@
+//! What chains of differences cost whoever restores (`spec/CHAINS.md`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod rig;
+
+use std::path::Path;
+
+use rig::{Noise, Place, find, push_path, quick_folder, restored};
+use store_core::base::ids::SnapshotId;
+use store_core::repo::Repo;
+
+const ELEMENTS: usize = 1_500_000;
+const VERSIONS: usize = 12;
+
+/// A safetensors file of one tensor of bf16.
+fn safetensors(weights: &[f32]) -> Vec<u8> {
+    let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{}],"data_offsets":[0,{}]}}}}"#, weights.len(), 2 * weights.len());
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
+    bytes
+}
+
+fn stored_bytes(place: &Place) -> u64 {
+    fn below(folder: &Path) -> u64 {
+        let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
+    }
+    below(&place.repo)
+}
+
+fn read_bytes(repo: &Repo, id: SnapshotId) -> u64 {
+    let (_, report, warnings) = restored(repo, &find(repo, id).unwrap());
+    let report = report.unwrap();
+    assert_eq!(report.failed, 0, "{warnings:?}");
+    report.read_bytes
+}
+
+#[test]
+fn no_version_of_a_long_series_reads_more_than_twice_what_it_would_alone() {
+    let folder = quick_folder();
+    let (place, alone) = (Place::below(&folder.path().join("series")), Place::below(&folder.path().join("alone")));
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut noise = Noise::new(7);
+    let mut weights: Vec<f32> = (0..ELEMENTS).map(|_| (noise.below(20_001) as f32 - 10_000.0) * 3e-6).collect();
+    let repo = place.init();
+    let mut versions = Vec::new();
+    for _ in 0..VERSIONS {
+        std::fs::write(data.join("model.safetensors"), safetensors(&weights)).unwrap();
+        versions.push((push_path(&repo, &data).unwrap().snapshot.unwrap(), stored_bytes(&place)));
+        weights.iter_mut().for_each(|weight| *weight += (noise.below(2001) as f32 - 1000.0) * 1e-7);
+    }
+    let repo_alone = alone.init();
+    let last = push_path(&repo_alone, &data).unwrap().snapshot.unwrap();
+    let by_itself = read_bytes(&repo_alone, last);
+    let first = versions[0].1;
+    for (number, (id, _)) in versions.iter().enumerate() {
+        let reads = read_bytes(&repo, *id);
+        assert!(reads <= 2 * by_itself + by_itself / 50, "version {number} reads {reads} of {by_itself}");
+    }
+    // And that is no excuse for storing all of them whole.
+    let others = (versions[VERSIONS - 1].1 - first) / (VERSIONS as u64 - 1);
+    assert!(others * 2 < first, "{others} a version upon {first}");
+}
