@@ -67,8 +67,9 @@ fn what_it_says_of_a_version_is_what_a_push_adds() {
     let said = stored(&measured(&place, &["--full", "d"]));
     let real = pushed(&place, &["d/v0", "d/v1", "d/v2"]);
     for (said, real) in said.iter().zip(&real) {
-        // Each repository cuts plain bytes at places of its own, so the figures cannot be equal.
-        assert!(said.abs_diff(*real) * 100 <= real * 4, "{said} said, {real} real");
+        // Each repository cuts plain bytes at places of its own, so the figures cannot be equal; the names of a chunk more or less take some
+        // 220 bytes.
+        assert!(said.abs_diff(*real) <= real * 4 / 100 + 2 * 220, "{said} said, {real} real");
     }
     assert_eq!((said.len(), real.len()), (3, 3));
     assert!(real[1] * 3 < real[0], "the next version is a difference");
