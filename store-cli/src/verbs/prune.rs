@@ -1,8 +1,12 @@
-use store_core::ops::ErrorKind;
-use store_core::ops::prune::{Options, Report, Stopped, prune};
-use store_core::plan::gc::Fate;
+use std::collections::BTreeSet;
 
-use super::Context;
+use store_core::base::ids::SnapshotId;
+use store_core::ops::prune::{Options, Report, Stopped, prune};
+use store_core::ops::{ErrorKind, forget};
+use store_core::plan::gc::Fate;
+use store_core::repo::Repo;
+
+use super::{Context, forget as forget_verb};
 use crate::args::Prune;
 use crate::exit::{Failure, Outcome, Result};
 use crate::interrupt;
@@ -14,6 +18,8 @@ use crate::output::table::{Column, layout};
 pub(super) fn run(context: &Context, args: &Prune) -> Result {
     interrupt::listen()?;
     let execute = args.execute && !context.global.dry_run;
+    let repo = context.open()?;
+    let forgotten = if args.no_forget { BTreeSet::new() } else { apply_policy(context, args, &repo, execute)? };
     let options = Options {
         execute,
         max_unused: args.max_unused.0,
@@ -21,9 +27,8 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         budget: args.budget,
         fence_after: args.fence_after,
         wait: args.wait,
-        ..Options::default()
+        forgotten,
     };
-    let repo = context.open()?;
     let watch = Watch::new(context.ui);
     let report = prune(&repo, &options, &watch);
     watch.finish();
@@ -58,6 +63,28 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         }
         Some(Stopped::Budget) | None => Ok(Outcome::Done),
     }
+}
+
+/// Forgets what the stored policy drops, if there is one. Gives the snapshots that would be gone at once if that were carried out, where it is not.
+fn apply_policy(context: &Context, args: &Prune, repo: &Repo, execute: bool) -> Result<BTreeSet<SnapshotId>> {
+    if !forget::has_policy(&repo.standing()?) {
+        return Ok(BTreeSet::new());
+    }
+    let mut plan = forget::by_policy(repo, &forget::Options { trust_clock: args.trust_clock, ..forget::Options::default() })?;
+    if args.explain {
+        forget::explain(repo, &mut plan)?;
+    }
+    let refused = plan.allowed(args.force);
+    let execute = execute && refused.is_ok();
+    if execute {
+        forget::carry_out(repo, &plan)?;
+    }
+    if !context.ui.quiet {
+        forget_verb::print(context, &plan, args.explain, execute)?;
+    }
+    refused?;
+    let at_once = !execute && plan.trash == 0;
+    Ok(plan.dropped().filter(|_| at_once).map(|line| line.item.id).collect())
 }
 
 fn text(report: &Report, execute: bool) -> String {

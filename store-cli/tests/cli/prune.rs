@@ -109,3 +109,37 @@ fn what_was_forgotten_is_dropped_when_its_trash_time_is_over() {
     place.snap(&["restore", &first, "-t", "gone"]).fails(2);
     assert_eq!(place.snap(&["list"]).ok().lines().filter(|line| line.contains(&second[..8])).count(), 1);
 }
+
+#[test]
+fn a_prune_applies_the_stored_policy_first() {
+    let place = Place::new();
+    let mut ids = Vec::new();
+    for version in 0..4 {
+        place.write("d/a", noise(version, 400_000));
+        ids.push(place.push(&["d"]));
+    }
+    let policy = |place: &Place, text: &str| {
+        place.write("policy.toml", text);
+        place.snap(&["forget", "--set-policy", "policy.toml"]).ok();
+    };
+    assert!(!place.snap(&["prune"]).ok().contains("forget"), "without a policy nothing is forgotten");
+    policy(&place, "trash = \"0d\"\n[[retention]]\nkeep-last = 2\n");
+    let before = packs_len(&place);
+    let plan = place.snap(&["prune"]);
+    assert!(plan.ok().contains("would forget 2 of 4 snapshots") && plan.out.contains("2 snapshots kept"), "{}", plan.out);
+    assert!(place.snap(&["prune", "--no-forget"]).ok().contains("4 snapshots kept"));
+    assert_eq!(packs_len(&place), before);
+    let done = place.snap(&["prune", "--execute"]);
+    assert!(done.ok().contains("forgot 2 of 4 snapshots") && done.out.contains("2 snapshots kept"), "{}", done.out);
+    assert!(packs_len(&place) < before * 6 / 10);
+    place.snap(&["restore", &ids[1], "-t", "gone"]).fails(2);
+    place.snap(&["restore", &ids[2], "-t", "out"]).ok();
+    place.snap(&["check", "--read-data"]).ok();
+    // What a policy is refused for stops the prune as well.
+    policy(&place, "trash = \"0d\"\n[[retention]]\nkeep = false\n");
+    let left = packs_len(&place);
+    place.snap(&["prune", "--execute"]).fails(13);
+    assert_eq!(packs_len(&place), left);
+    place.snap(&["prune", "--execute", "--no-forget"]).ok();
+    assert!(place.snap(&["prune", "--execute", "--force"]).ok().contains("1 snapshot kept"));
+}

@@ -42,6 +42,11 @@ impl StoredPolicy {
     }
 }
 
+/// Whether a policy is stored, or several that were set at once.
+pub fn has_policy(standings: &Standings) -> bool {
+    !matches!(standings.fold.policy, notes::Policy::None)
+}
+
 /// The stored policy.
 ///
 /// # Errors
