@@ -18,7 +18,7 @@ pub(crate) struct Inode {
 
 impl Inode {
     /// The inode that `stat` describes.
-    #[allow(clippy::unnecessary_cast)] // the fields' types differ between architectures
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
     pub(crate) fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev as u64, number: stat.st_ino as u64 }
     }

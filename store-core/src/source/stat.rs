@@ -32,7 +32,7 @@ pub(super) fn stat_at(folder: impl AsFd, name: &[u8]) -> rustix::io::Result<Stat
 }
 
 /// What kind of entry `stat` describes; reads the target of a symbolic link.
-#[allow(clippy::unnecessary_cast)] // the fields' types differ between architectures
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
 pub(super) fn what(folder: impl AsFd, name: &[u8], path: &Path, stat: &Stat) -> Result<What, SourceError> {
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => file(stat),
@@ -61,13 +61,13 @@ pub(super) fn what(folder: impl AsFd, name: &[u8], path: &Path, stat: &Stat) -> 
 }
 
 /// The kind of a regular file that `stat` describes.
-#[allow(clippy::unnecessary_cast)]
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
 pub(super) fn file(stat: &Stat) -> What {
     What::File { size: stat.st_size.max(0) as u64, allocated: (stat.st_blocks as u64).saturating_mul(512) }
 }
 
 /// What `stat` says, with these extended attributes.
-#[allow(clippy::unnecessary_cast)]
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
 pub(super) fn metadata(stat: &Stat, xattrs: Attributes) -> Metadata {
     Metadata {
         mode: (stat.st_mode & 0o7777) as u32,
