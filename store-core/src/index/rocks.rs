@@ -3,6 +3,7 @@
 //! It is a cache: written without a log, flushed at the end, and built again from index segments when it is lost.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use rocksdb::{
@@ -40,6 +41,9 @@ const DAMAGED: &str = "damaged";
 /// A RocksDB folder.
 pub struct RocksIndex {
     db: DB,
+    /// Held as long as the database is open. It stands beside the folder, so that nobody opens what another process throws away: RocksDB's
+    /// own lock is in the folder and vanishes with it.
+    _lock: File,
 }
 
 impl std::fmt::Debug for RocksIndex {
@@ -51,7 +55,8 @@ impl std::fmt::Debug for RocksIndex {
 impl RocksIndex {
     /// Opens the index in `folder`, or makes an empty one. `memory` bytes go to its caches and buffers.
     pub fn open(folder: &Path, memory: usize) -> Result<Self, IndexError> {
-        std::fs::create_dir_all(folder).map_err(|error| IndexError::Io(format!("{}: {error}", folder.display())))?;
+        fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+        let lock = lock(folder)?;
         if folder.join(DAMAGED).exists() {
             return Err(IndexError::Corrupt("damage was found in it before".into()));
         }
@@ -60,6 +65,7 @@ impl RocksIndex {
         options.create_missing_column_families(true);
         options.set_atomic_flush(true);
         options.set_max_open_files(-1);
+        options.set_max_file_opening_threads(1);
         options.set_keep_log_file_num(1);
         options.set_db_write_buffer_size(memory / 2);
         options.set_max_background_jobs(2);
@@ -67,13 +73,22 @@ impl RocksIndex {
         let cache = Cache::new_lru_cache(memory / 2);
         let descriptors = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache, memory)));
         let db = DB::open_cf_descriptors(&options, folder, descriptors).map_err(failure)?;
-        let index = Self { db };
+        let index = Self { db, _lock: lock };
         match index.db.get_cf(index.family(META), LAYOUT_KEY).map_err(failure)? {
             Some(layout) if layout == LAYOUT => {}
             Some(_) => return Err(IndexError::Corrupt("another version of the program made it".into())),
             None => index.db.put_cf_opt(index.family(META), LAYOUT_KEY, LAYOUT, &unlogged()).map_err(failure)?,
         }
         Ok(index)
+    }
+
+    /// Throws the index in `folder` away, unless a process has it open.
+    pub fn remove(folder: &Path) -> Result<(), IndexError> {
+        let _lock = lock(folder)?;
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, &error)),
+            _ => Ok(()),
+        }
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -89,7 +104,7 @@ impl RocksIndex {
     fn watch<T>(&self, result: Result<T, IndexError>) -> Result<T, IndexError> {
         if let Err(IndexError::Corrupt(_)) = &result {
             // Without the mark the next command finds the same damage, and says so again.
-            let _ = std::fs::write(self.db.path().join(DAMAGED), []);
+            let _ = fs::write(self.db.path().join(DAMAGED), []);
         }
         result
     }
@@ -102,6 +117,21 @@ impl RocksIndex {
             self.db.compact_range_cf_opt(self.family(name), None::<&[u8]>, None::<&[u8]>, &options);
         }
     }
+}
+
+/// Locks the slot of `folder`, until the file is dropped or the process ends.
+fn lock(folder: &Path) -> Result<File, IndexError> {
+    let path = folder.with_extension("lock");
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(|error| io(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(IndexError::InUse),
+        Err(TryLockError::Error(error)) => Err(io(&path, &error)),
+    }
+}
+
+fn io(path: &Path, error: &std::io::Error) -> IndexError {
+    IndexError::Io(format!("{}: {error}", path.display()))
 }
 
 fn family_options(name: &str, cache: &Cache, memory: usize) -> Options {
@@ -414,5 +444,24 @@ impl RocksIndex {
     fn flush_now(&self) -> Result<(), IndexError> {
         let families: Vec<_> = FAMILIES.iter().map(|name| self.family(name)).collect();
         self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_is_not_thrown_away() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("0");
+        let index = RocksIndex::open(&folder, MIB).unwrap();
+        assert!(matches!(RocksIndex::remove(&folder), Err(IndexError::InUse)));
+        assert!(matches!(RocksIndex::open(&folder, MIB), Err(IndexError::InUse)));
+        drop(index);
+        RocksIndex::remove(&folder).unwrap();
+        assert!(!folder.exists());
+        RocksIndex::remove(&folder).unwrap();
+        RocksIndex::open(&folder, MIB).unwrap();
     }
 }

@@ -95,8 +95,13 @@ impl DerivedIndex {
                 Ok(index) => return Ok(Opened { index: Arc::new(index), folder: Some(folder) }),
                 Err(IndexError::InUse) => {}
                 Err(IndexError::Corrupt(_)) => {
-                    remove(&folder)?;
-                    return Ok(Opened { index: Arc::new(RocksIndex::open(&folder, self.memory)?), folder: Some(folder) });
+                    discard(&folder)?;
+                    match RocksIndex::open(&folder, self.memory) {
+                        Ok(index) => return Ok(Opened { index: Arc::new(index), folder: Some(folder) }),
+                        // Another process was quicker.
+                        Err(IndexError::InUse) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -109,17 +114,20 @@ impl DerivedIndex {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for slot in 0..SLOTS {
             let Some(folder) = self.folder.as_ref().map(|slots| slots.join(slot.to_string())) else { break };
-            if folder.exists() && !matches!(RocksIndex::open(&folder, self.memory), Err(IndexError::InUse)) {
-                remove(&folder)?;
+            if folder.exists() {
+                discard(&folder)?;
             }
         }
         Ok(())
     }
 }
 
-fn remove(folder: &Path) -> Result<(), Error> {
-    let failed = |error| Error::with(ErrorKind::Failed, format!("cannot remove the damaged cache {}", folder.display()), error);
-    std::fs::remove_dir_all(folder).map_err(failed)
+/// Throws an index away that is of no use. Whoever has it open meanwhile finds that out, or has made it anew.
+fn discard(folder: &Path) -> Result<(), Error> {
+    match RocksIndex::remove(folder) {
+        Ok(()) | Err(IndexError::InUse) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Repo {
@@ -173,7 +181,7 @@ impl Repo {
             }
             drop(opened.index);
             if let Some(folder) = opened.folder {
-                remove(&folder)?;
+                discard(&folder)?;
             }
         }
         Err(Error::new(ErrorKind::Busy, "packs or index segments vanish while they are read: try again"))
