@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it, in the project's root: sees that what a build needs is there. On a Debian, as root, it installs what is
-# missing and says what; elsewhere it says what to install.
+# Sourced by the scripts beside it, in the project's root: sees that what a build needs is there, and what `tools` names besides. On a
+# Debian, as root, it installs what is missing and says what; elsewhere it says what to install.
 
 command -v cargo >/dev/null || {
     echo "cargo is missing: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later from https://rustup.rs" >&2
@@ -8,7 +8,9 @@ command -v cargo >/dev/null || {
 
 missing=()
 command -v g++ >/dev/null || missing+=(g++)
-command -v python3 >/dev/null || missing+=(python3)
+for tool in python3 ${tools-}; do
+    command -v "$tool" >/dev/null || missing+=("$tool")
+done
 # bindgen, with which RocksDB is bound, needs libclang and clang's own headers.
 if [ -z "${LIBCLANG_PATH-}" ]; then
     compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && compgen -G '/usr/lib/llvm-*/lib/clang/*/include/stddef.h' >/dev/null ||

@@ -1,0 +1,138 @@
+//! A disk that is full after any number of bytes: a small file system of its own, with room that ends 64 KiB later each time. What fails
+//! says so with the code for it; what was reported before is whole; with more room the same command works. A usual run takes a few of the steps;
+//! `SNAP_STEPS=1000` takes them all, and `SNAP_EXT4=1` takes ext4 in a file in place of a file system in memory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::place::{Noise, Place, change, said, setting, tree_at};
+
+const STEP: u64 = 64 << 10;
+/// The room of the whole file system, in bytes.
+const SIZE: u64 = 12 << 20;
+
+/// A file system of [`SIZE`] bytes at a folder, until it is dropped.
+struct Small(PathBuf);
+
+impl Small {
+    /// `None` where mounting is not allowed, which is said.
+    fn mount(at: PathBuf) -> Option<Self> {
+        fs::create_dir(&at).unwrap();
+        let mounted = if setting("SNAP_EXT4", 0) == 1 {
+            let image = at.with_extension("image");
+            fs::File::create(&image).unwrap().set_len(SIZE).unwrap();
+            let made = Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal"]).arg(&image).output().unwrap();
+            assert!(made.status.success(), "{}", said(&made));
+            Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&at).output()
+        } else {
+            Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={SIZE}"), "tmpfs"]).arg(&at).output()
+        };
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            _ => {
+                eprintln!("not tried: mounting is not allowed here");
+                None
+            }
+        }
+    }
+
+    /// Leaves so many bytes, as far as the file system gives away whole blocks.
+    fn leave(&self, bytes: u64) {
+        let filler = self.0.join("filler");
+        let _ = fs::remove_file(&filler);
+        let free = free(&self.0);
+        let file = fs::File::create(&filler).unwrap();
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, (free.saturating_sub(bytes) & !4095).max(1)).unwrap();
+    }
+
+    fn leave_all(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn free(at: &Path) -> u64 {
+    let room = rustix::fs::statvfs(at).unwrap();
+    room.f_bavail * room.f_frsize
+}
+
+/// How much room each attempt is given: up to more than enough.
+fn steps() -> impl Iterator<Item = u64> {
+    let all = 3 << 20;
+    let wanted = setting("SNAP_STEPS", 8).clamp(1, all / STEP);
+    let step = all / wanted / STEP * STEP;
+    (0..wanted).map(move |n| n * step)
+}
+
+#[test]
+fn a_push_onto_a_disk_that_fills_up_fails_and_loses_nothing() {
+    let place = Place::empty();
+    let Some(small) = Small::mount(place.path("small")) else { return };
+    place.ok(&["-r", "small/repo", "init"]);
+    std::os::unix::fs::symlink("small/repo", place.path("repo")).unwrap();
+    let mut noise = Noise::new(6);
+    change(&place.path("data"), &mut noise, 0);
+    let mut reported = BTreeMap::from([(place.push(), tree_at(&place.path("data")))]);
+    fs::write(place.path("data/more"), noise.bytes(2_200_000)).unwrap();
+    let tree = tree_at(&place.path("data"));
+    let (mut failed, mut worked) = (0, 0);
+    for room in steps() {
+        small.leave(room);
+        let output = place.command(&["push", "-q", "data"]).output().unwrap();
+        if output.status.code() == Some(0) {
+            worked += 1;
+            reported.insert(String::from_utf8(output.stdout).unwrap().trim().to_owned(), tree.clone());
+        } else {
+            failed += 1;
+            let code = output.status.code();
+            assert!(output.stdout.is_empty() && code == Some(17), "{room} bytes left: {}: {}", output.status, said(&output));
+        }
+        place.assert_whole(&reported);
+    }
+    small.leave_all();
+    reported.insert(place.push(), tree);
+    place.assert_whole(&reported);
+    eprintln!("{failed} pushes found no space, {worked} had enough");
+    assert!(failed > 0);
+}
+
+#[test]
+fn a_prune_on_a_full_disk_gives_room_back_and_loses_nothing() {
+    let base = Place::empty();
+    let Some(small) = Small::mount(base.path("small")) else { return };
+    base.ok(&["-r", "small/repo", "init"]);
+    std::os::unix::fs::symlink("small/repo", base.path("repo")).unwrap();
+    let mut noise = Noise::new(7);
+    for room in steps() {
+        let mut reported = BTreeMap::new();
+        for version in 0..3 {
+            change(&base.path("data"), &mut noise, version);
+            fs::write(base.path("data/other"), noise.bytes(400_000)).unwrap();
+            reported.insert(base.push(), tree_at(&base.path("data")));
+        }
+        let dropped: Vec<String> = reported.keys().take(2).cloned().collect();
+        for id in &dropped {
+            reported.remove(id);
+            base.ok(&["forget", id, "--trash", "0d", "--force", "--execute"]);
+        }
+        // Even the records of a prune, some hundred bytes, need a block or two.
+        small.leave(room.max(32 << 10));
+        let output = base.command(&["prune", "-q", "--execute", "--fence-after", "0s"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{room} bytes left: {}", said(&output));
+        base.assert_whole(&reported);
+        small.leave_all();
+        let all: Vec<String> = base.ok(&["list", "-q"]).lines().map(str::to_owned).collect();
+        let last = reported.keys().next().unwrap();
+        for id in all.iter().filter(|id| !last.starts_with(id.as_str())) {
+            base.ok(&["forget", id, "--trash", "0d", "--force", "--execute"]);
+        }
+        base.ok(&["prune", "-q", "--execute", "--fence-after", "0s", "--max-unused", "0%"]);
+    }
+}
