@@ -26,6 +26,10 @@ pub struct Identity {
     pub incompatible: u64,
 }
 
+/// A feature that writers must know: packs are deleted by prune records, so whoever relies on packs reads open plans first
+/// (`spec/PROTOCOL.md`, section 5). Repositories made before prunes were thought of do not say so, and may be pruned all the same.
+pub const READS_PLANS: u64 = 1;
+
 /// Parameters of a repository, fixed when it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Config {
@@ -50,6 +54,11 @@ pub struct Config {
 }
 
 impl Identity {
+    /// Features that a writer must know and this program does not.
+    pub fn unknown_to_writers(&self) -> u64 {
+        self.read_only & !READS_PLANS
+    }
+
     /// Reads the clear part and refuses a repository that this program must not read.
     pub fn decode(object: &[u8]) -> Result<Self, ObjectError> {
         let identity: Self = wire::decode(Sealed::parse(object, ObjectKind::Config)?.clear)?;

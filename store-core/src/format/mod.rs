@@ -7,6 +7,7 @@ pub mod entry;
 pub mod envelope;
 pub mod gc;
 pub mod keyslot;
+pub mod lost;
 pub mod node;
 pub mod note;
 pub mod pack;

@@ -8,7 +8,7 @@ mod policy;
 
 use std::collections::BTreeSet;
 
-pub use policy::{StoredPolicy, has_policy, set_policy, stored_policy};
+pub use policy::{StoredPolicy, has_policy, remove_policy, set_policy, stored_policy};
 
 use super::list::{Filter, Item};
 use super::stats;

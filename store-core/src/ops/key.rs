@@ -21,6 +21,7 @@ pub fn add(repo: &Repo, secrets: &Secrets, label: &str) -> Result<SlotId, Error>
 /// # Errors
 /// When there is no such slot, or no other one that can be read.
 pub fn remove(repo: &Repo, id: SlotId) -> Result<(), Error> {
+    repo.check_writable()?;
     let slots = repo.slots()?;
     if !slots.iter().any(|(slot, _)| *slot == id) {
         return Err(Error::new(ErrorKind::Usage, format!("there is no key slot {id}: `snap key list` shows all")));
@@ -35,11 +36,14 @@ pub fn remove(repo: &Repo, id: SlotId) -> Result<(), Error> {
 }
 
 /// Adds a slot that `new` opens and then removes the one that `old` opens.
+///
+/// # Errors
+/// When no slot that can be read opens with `old`: it would open the repository still. Then nothing is changed.
 pub fn passwd(repo: &Repo, old: &Secrets, new: &Secrets, label: &str) -> Result<SlotId, Error> {
-    let replaced = repo.slot_of(old)?;
+    let replaced = repo.slot_of(old)?.ok_or_else(|| {
+        Error::new(ErrorKind::Failed, "the key slot that is to be replaced cannot be read: look at `snap key list`, and try again")
+    })?;
     let added = repo.add_slot(new, label)?;
-    if let Some(replaced) = replaced {
-        remove(repo, replaced)?;
-    }
+    remove(repo, replaced)?;
     Ok(added)
 }

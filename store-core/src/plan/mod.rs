@@ -1,4 +1,5 @@
 //! L2: plans: what an operation will do, decided by pure functions, so that it can be shown, tested and refused before it is done.
 
 pub mod gc;
+pub mod repair;
 pub mod restore;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Repo;
+use super::{Damaged, Repo};
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
@@ -58,6 +58,35 @@ impl Repo {
         standing: impl Fn(&PackId) -> Standing,
         monitor: &dyn Monitor,
     ) -> Result<Marked, Error> {
+        let (marks, places) = self.marks(packs, standing)?;
+        let index = Arc::clone(&places.index);
+        let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0 };
+        for root in roots {
+            walk.run(root)?;
+        }
+        Ok(Marked { marks: walk.marks, index })
+    }
+
+    /// Whether each of these chunks or nodes has a place of less than the depth that stands beside it, with all its bases, in packs that stay.
+    pub(crate) fn holds(
+        &self,
+        chunks: impl IntoIterator<Item = (ChunkId, u8)>,
+        packs: &PackLens,
+        standing: impl Fn(&PackId) -> Standing,
+    ) -> Result<bool, Error> {
+        let (mut marks, mut places) = self.marks(packs, standing)?;
+        for (id, below) in chunks {
+            match marks.need(&mut places, &id, below) {
+                Ok(_) => {}
+                Err(MarkError::Missing(_)) => return Ok(false),
+                Err(MarkError::Source(error)) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Nothing is marked yet.
+    fn marks(&self, packs: &PackLens, standing: impl Fn(&PackId) -> Standing) -> Result<(Marks, IndexPlaces), Error> {
         let index = self.index()?;
         let mut standings = Vec::new();
         while let Some((id, len)) = index.pack(standings.len() as u32)? {
@@ -65,12 +94,16 @@ impl Repo {
         }
         let mut marks = Marks::new(standings);
         index.for_each_blob(&mut |pack, _, place| marks.add_blob(pack, place.frame.chunk_lens.len()))?;
-        let places = IndexPlaces { index: Arc::clone(&index), frames: HashMap::new(), order: VecDeque::new() };
-        let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0 };
-        for root in roots {
-            walk.run(root)?;
+        // What this host found damaged is no place: the copy that a push made of it since is.
+        for (pack, parts) in self.damage().0 {
+            let Some(number) = index.number(&pack)? else { continue };
+            for part in parts {
+                if let Damaged::Blob(ordinal) = part {
+                    marks.add_broken(number, ordinal);
+                }
+            }
         }
-        Ok(Marked { marks: walk.marks, index })
+        Ok((marks, IndexPlaces { index, frames: HashMap::new(), order: VecDeque::new() }))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::codec::Compression;
 use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, SealError, Secret, kek_from_key_file, kek_from_passphrase};
 use crate::error::{Error, ErrorKind, chain};
-use crate::format::config::{CONFIG_PATH, Config, Identity};
+use crate::format::config::{CONFIG_PATH, Config, Identity, READS_PLANS};
 use crate::format::envelope::ObjectError;
 use crate::format::keyslot::{Kdf, SlotInfo};
 use crate::rng;
@@ -76,7 +76,7 @@ impl Repo {
         rng::fill(&mut master)?;
         let keys = RepoKeys::new(Secret::take(&mut master), RepoId::from_bytes(rng::bytes()?));
         let slot = write_slot(&*backend, &keys, secrets, label)?;
-        let identity = Identity { repo: keys.repo(), compatible: 0, read_only: 0, incompatible: 0 };
+        let identity = Identity { repo: keys.repo(), compatible: 0, read_only: READS_PLANS, incompatible: 0 };
         // The config is what makes a folder a repository: it comes last.
         let object = config.seal(&identity, &keys, rng::bytes()?);
         if backend.create(&ObjectPath::Config, &object)? == Created::Exists {
@@ -104,7 +104,7 @@ impl Repo {
         let master = unlock(&*backend, identity.repo, secrets)?;
         let keys = RepoKeys::new(master, identity.repo);
         let config = Config::open(&object, &keys).map_err(|error| damaged(CONFIG_PATH, error))?;
-        Self::assemble(options, backend, keys, config, identity.read_only)
+        Self::assemble(options, backend, keys, config, identity.unknown_to_writers())
     }
 
     pub(super) fn assemble(
@@ -164,6 +164,7 @@ impl Repo {
 
     /// Adds a key slot that `secrets` opens.
     pub fn add_slot(&self, secrets: &Secrets, label: &str) -> Result<SlotId, Error> {
+        self.check_writable()?;
         write_slot(&*self.backend, &self.keys, secrets, label)
     }
 

@@ -191,7 +191,11 @@ impl Repo {
     ) -> Result<Vec<u8>, ReadError> {
         let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
         let opened = self.opener(&place.pack)?.open_blob(ordinal, &place.frame, &mut sealed);
-        opened.map_err(|source| ReadError::Object { object: object(), offset, len, source })?;
+        opened.map_err(|source| {
+            // Not all of a header is authenticated before a part opens: it may have been read wrong, and is to be read again.
+            self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers.remove(&place.pack);
+            ReadError::Object { object: object(), offset, len, source }
+        })?;
         let bases = self.read_bases(place, base)?;
         blob::decode(&place.frame, sealed, &bases).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
     }
@@ -304,6 +308,15 @@ impl Repo {
     /// One chunk, compared with its id, from another place than `failed`, if there is one that can be read.
     pub(crate) fn other_copy(&self, id: &ChunkId, failed: &Location) -> Option<Vec<u8>> {
         self.elsewhere(id, failed, &mut |copy| self.read_named(copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id))
+    }
+
+    /// Whether what is at `location` reads as the chunk, or the node, of this id.
+    pub(crate) fn reads_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> bool {
+        let Ok((blob, _)) = self.blob_bytes(location) else { return false };
+        chunk_of(&blob, location).is_some_and(|bytes| match kind {
+            BlobKind::Data => self.keys.chunk_id(bytes) == *id,
+            BlobKind::Nodes => self.keys.node_id(bytes).as_bytes() == id.as_bytes(),
+        })
     }
 
     /// How the blob at `location` is coded.

@@ -5,6 +5,7 @@ use crate::base::ids::NodeId;
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, Kind};
+use crate::format::lost::{LOST, Loss, Lost};
 use crate::merkle::{EntriesCursor, MerkleError};
 
 /// What a walk meets: the path in the snapshot, without a `/` at its start, and the entry there.
@@ -18,6 +19,12 @@ fn names(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A path as walks give it: names with one `/` between them.
 pub(crate) fn clean(path: &[u8]) -> Vec<u8> {
     names(path).collect::<Vec<_>>().join(&b'/')
+}
+
+/// Whether a repaired snapshot says that it lacks what is at `path`.
+fn is_lost(stored: &StoredSnapshot, path: &[u8]) -> bool {
+    let lost = stored.snapshot.extra.get(LOST).and_then(|bytes| Lost::decode(bytes).ok());
+    lost.is_some_and(|lost| lost.losses.iter().any(|loss| matches!(loss, Loss::File { path: lost, .. } if *lost == clean(path))))
 }
 
 impl Repo {
@@ -35,6 +42,10 @@ impl Repo {
                 return Err(Error::new(ErrorKind::Usage, message));
             };
             found = EntriesCursor::new(self, entries).find(name)?.ok_or_else(|| {
+                if is_lost(stored, path) {
+                    let message = format!("'{}' was lost before snapshot {} was repaired: push it again", shown(), stored.id.short());
+                    return Error::new(ErrorKind::Damage, message);
+                }
                 let message = format!("snapshot {} has no '{}': `snap ls` shows what it has", stored.id.short(), shown());
                 Error::new(ErrorKind::Usage, message)
             })?;

@@ -12,15 +12,15 @@ mod select;
 mod spread;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+pub(crate) use packs::{ListedPack, ListedPacks};
 pub use select::Read;
+pub(crate) use walk::Seen;
 
 use defects::Defects;
-use packs::ListedPacks;
 use spread::Damage;
-use walk::Seen;
 
 use crate::backend::ObjectPath;
 use crate::base::ids::{ChunkId, PackId, SnapshotId};
@@ -91,19 +91,34 @@ pub struct Report {
 pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     for _ in 0..AGAIN {
         let before = repo.gc_names()?;
-        let report = check_once(repo, options, monitor)?;
+        let report = diagnose(repo, options.read, &BTreeSet::new(), monitor)?.report;
         // What is missed may have been taken by a prune between two looks.
         if report.findings.is_empty() || repo.gc_names()? == before {
             return Ok(report);
         }
     }
-    check_once(repo, options, monitor)
+    Ok(diagnose(repo, options.read, &BTreeSet::new(), monitor)?.report)
 }
 
 /// How often a check begins again because a prune got on beside it.
 const AGAIN: usize = 3;
 
-fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+/// What a check knows when it is done, for those who repair.
+pub(crate) struct Diagnosis {
+    /// What it tells.
+    pub(crate) report: Report,
+    /// What index segments say of packs.
+    pub(crate) listed: ListedPacks,
+    /// Packs that are missing, or of which a part is not as it should be, as far as they were read.
+    pub(crate) suspects: BTreeSet<PackId>,
+    /// Those of which footer, length or hash are not.
+    pub(crate) frames: BTreeSet<PackId>,
+    /// What of all snapshots is whole.
+    pub(crate) seen: Seen,
+}
+
+/// Checks, and reads the packs `also` besides those that `read` says.
+pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor: &dyn Monitor) -> Result<Diagnosis, Error> {
     // Listed before the segments are read, here and for the index: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
     repo.refresh()?;
@@ -120,9 +135,12 @@ fn check_once(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<R
     checker.records()?;
     checker.missing_notes()?;
     checker.segments()?;
-    checker.packs(options.read)?;
+    checker.packs(read, also)?;
+    let suspects = checker.suspects();
     let seen = checker.snapshots(&outcomes)?;
-    checker.finish(&seen)
+    checker.finish(&seen);
+    let Checker { report, listed, damage, .. } = checker;
+    Ok(Diagnosis { report, listed, suspects, frames: damage.frames, seen })
 }
 
 /// Where a defect is: object, start and end of the bytes.
@@ -169,7 +187,7 @@ impl Checker<'_> {
         Ok(seen)
     }
 
-    fn finish(mut self, seen: &Seen) -> Result<Report, Error> {
+    fn finish(&mut self, seen: &Seen) {
         let all_walked = self.all_walked;
         let spare: Vec<PackId> = self.defects.frames().filter(|pack| self.is_spare(pack, seen)).collect();
         let is_note = |pack: Option<&PackId>, hits: usize| match pack {
@@ -181,6 +199,5 @@ impl Checker<'_> {
             let message = format!("what is damaged is not remembered for the next push: {}", chain(&error));
             self.monitor.warning(&Warning { item: "the cache".into(), message });
         }
-        Ok(self.report)
     }
 }

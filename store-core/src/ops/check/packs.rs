@@ -1,7 +1,7 @@
 //! Packs and index segments: what there is, what is said of it, what is lost.
 
 use std::collections::btree_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,12 +19,12 @@ use crate::monitor::Progress;
 use crate::repo::Damaged;
 
 /// What index segments say of a pack.
-pub(super) struct ListedPack {
-    pub(super) len: u64,
-    pub(super) contents: PackContents,
+pub(crate) struct ListedPack {
+    pub(crate) len: u64,
+    pub(crate) contents: PackContents,
 }
 
-pub(super) type ListedPacks = HashMap<PackId, ListedPack>;
+pub(crate) type ListedPacks = HashMap<PackId, ListedPack>;
 
 impl Checker<'_> {
     /// Reads all index segments.
@@ -50,8 +50,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Compares packs with what index segments say of them, and reads as many as are wanted.
-    pub(super) fn packs(&mut self, read: Read) -> Result<(), Error> {
+    /// Compares packs with what index segments say of them, and reads as many as are wanted, and those in `also`.
+    pub(super) fn packs(&mut self, read: Read, also: &BTreeSet<PackId>) -> Result<(), Error> {
         let mut there: Vec<(PackId, u64)> = Vec::new();
         for object in self.repo.backend.list(Folder::Packs)? {
             if let Ok(id) = object.name.parse() {
@@ -76,7 +76,9 @@ impl Checker<'_> {
         // First what follows from missing packs, so that reading does not find it again.
         self.spread()?;
         self.dangling()?;
-        self.read_packs(&there, &chosen(&there, read)?)?;
+        let mut wanted = chosen(&there, read)?;
+        wanted.extend(there.iter().map(|(id, _)| *id).filter(|id| also.contains(id)));
+        self.read_packs(&there, &wanted)?;
         self.spread()?;
         self.find_lost()?;
         self.report.unlisted_packs = there.iter().filter(|(id, _)| !self.listed.contains_key(id)).count() as u64;
@@ -133,6 +135,16 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The packs that are missing, or of which something is not as it should be by their own fault.
+    pub(super) fn suspects(&self) -> BTreeSet<PackId> {
+        let missing = self.listed.keys().filter(|id| !self.damage.exist.contains(id));
+        let is_own = |pack: &PackId, ordinal: u32| {
+            self.damage.blobs.get(&(*pack, ordinal)).is_some_and(|(object, ..)| *object == ObjectPath::Pack(*pack).to_string())
+        };
+        let blobs = self.damage.found.iter().filter(|(pack, ordinal)| is_own(pack, *ordinal)).map(|(pack, _)| pack);
+        missing.chain(blobs).chain(&self.damage.frames).copied().collect()
     }
 
     /// Whether all that is needed of a pack is in another one, too.

@@ -14,11 +14,11 @@ use crate::merkle::NodeSource as _;
 
 /// What was walked before, by this snapshot or another one.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Nodes below which all is well.
-    pub(super) good: HashSet<NodeId>,
+    pub(crate) good: HashSet<NodeId>,
     /// Chunks that are held.
-    pub(super) chunks: HashSet<ChunkId>,
+    pub(crate) chunks: HashSet<ChunkId>,
 }
 
 /// A node whose children are being walked.

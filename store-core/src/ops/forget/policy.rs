@@ -44,7 +44,11 @@ impl StoredPolicy {
 
 /// Whether a policy is stored, or several that were set at once.
 pub fn has_policy(standings: &Standings) -> bool {
-    !matches!(standings.fold.policy, notes::Policy::None)
+    match &standings.fold.policy {
+        notes::Policy::None => false,
+        notes::Policy::One(told) => told.text != NONE,
+        notes::Policy::Several(_) => true,
+    }
 }
 
 /// The stored policy.
@@ -53,14 +57,28 @@ pub fn has_policy(standings: &Standings) -> bool {
 /// Of kind [`ErrorKind::Usage`] when there is none.
 pub fn stored_policy(standings: &Standings) -> Result<StoredPolicy, Error> {
     let texts = match &standings.fold.policy {
-        notes::Policy::None => {
+        _ if !has_policy(standings) => {
             let message = "there is no retention policy: give --keep-* flags or --policy FILE, or store one with --set-policy FILE";
             return Err(Error::new(ErrorKind::Usage, message));
         }
+        notes::Policy::None => Vec::new(),
         notes::Policy::One(told) => vec![told.clone()],
         notes::Policy::Several(all) => all.clone(),
     };
     Ok(StoredPolicy { texts })
+}
+
+/// The text that says that there is no policy any more (`spec/NOTES.md`, section 2).
+const NONE: &str = "";
+
+/// Takes the stored policy away, from now on: also where several are concurrent.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Usage`] when there is none.
+pub fn remove_policy(repo: &Repo) -> Result<(), Error> {
+    let standings = repo.standing()?;
+    stored_policy(&standings)?;
+    repo.write_notes(vec![Statement::Policy { toml: NONE.to_owned() }], &standings.fold.heads).map(drop)
 }
 
 /// Stores a policy, from now on.
@@ -69,6 +87,9 @@ pub fn stored_policy(standings: &Standings) -> Result<StoredPolicy, Error> {
 /// Of kind [`ErrorKind::Usage`] when the text is no policy.
 pub fn set_policy(repo: &Repo, text: &str) -> Result<Policy, Error> {
     let policy: Policy = text.parse()?;
+    if text == NONE {
+        return Err(Error::new(ErrorKind::Usage, "an empty file is no policy: --remove-policy takes the stored one away"));
+    }
     calendar(&policy)?;
     let standings = repo.standing()?;
     repo.write_notes(vec![Statement::Policy { toml: text.to_owned() }], &standings.fold.heads)?;

@@ -6,8 +6,10 @@
 
 mod delete;
 mod finish;
+mod remove;
 mod repack;
 mod survey;
+mod twins;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use crate::format::record::Extra;
 use crate::monitor::{Monitor, Warning};
 use crate::plan::gc::{Decision, Fate, Policy};
 use crate::repo::{OpenPlan, Repo};
+pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
 
 /// How a prune is done.
@@ -172,7 +175,8 @@ impl Run<'_> {
                 self.note(survey.decision, survey.live, 0);
                 return Ok(());
             }
-            let copied = match self.repack(&survey) {
+            let read = self.read_twins(&survey);
+            let copied = match read.and_then(|()| self.repack(&survey)) {
                 // Another prune has deleted what was to be copied.
                 Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
                 copied => copied?,

@@ -68,7 +68,7 @@ fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result
 
 /// What index segments say of these packs, with sketches where any segment has them. In memory: about 70 bytes a chunk of packs that are
 /// rewritten.
-fn listed_contents(repo: &Repo, wanted: &BTreeSet<PackId>) -> Result<Vec<(PackId, PackContents)>, Error> {
+pub(super) fn listed_contents(repo: &Repo, wanted: &BTreeSet<PackId>) -> Result<Vec<(PackId, PackContents)>, Error> {
     let mut found: HashMap<PackId, PackContents> = HashMap::new();
     for listed in repo.backend.list(Folder::Segments)? {
         let Ok(id) = listed.name.parse::<SegmentId>() else { continue };

@@ -6,6 +6,7 @@
 mod entries;
 mod file;
 mod guard;
+mod lost;
 mod verify;
 mod walk;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use entries::Restorer;
+pub use lost::missing;
 use verify::Verifier;
 use walk::walk;
 
@@ -85,6 +87,8 @@ pub struct Report {
     pub deleted: u64,
     /// Entries that could not be restored.
     pub failed: u64,
+    /// What a repaired snapshot lacks of what was asked for: it was lost before.
+    pub lost: u64,
     /// Blobs of file contents that were needed, with those that they are coded against.
     pub blobs: u64,
     /// How many blobs were decoded for that. More than were needed when memory did not hold a base until its last use, or when files
@@ -123,6 +127,9 @@ pub fn restore(repo: &Repo, stored: &StoredSnapshot, options: &Options, monitor:
     if let (true, Some(target)) = (options.verify, &target) {
         walk(repo, &start, options, &mut Verifier { context: &context, target })?;
     }
+    let missing = missing(stored, options);
+    missing.iter().for_each(|warning| monitor.warning(warning));
+    report.lost = missing.len() as u64;
     let counts = &context.counts;
     report.written_bytes = counts.written.load(Ordering::Relaxed);
     report.kept_bytes = counts.kept.load(Ordering::Relaxed);

@@ -110,6 +110,14 @@ impl Marks {
         pack.blobs.push(0);
     }
 
+    /// Tells that a blob cannot be read: it is no place of anything.
+    pub fn add_broken(&mut self, pack: u32, ordinal: u32) {
+        let blob = self.packs.get_mut(pack as usize).and_then(|pack| pack.blobs.get_mut(ordinal as usize));
+        if let Some(blob) = blob {
+            *blob = (*blob & USED) | (Standing::Gone as u8 + 1);
+        }
+    }
+
     /// Something is needed. As a base it is needed `below` the depth of what is coded against it; otherwise at any.
     ///
     /// # Errors
@@ -319,6 +327,19 @@ mod tests {
             let (mut some, mut marks) = world(blobs, &standings);
             assert_eq!(marks.need(&mut some, &id(1), u8::MAX), Err(MarkError::Missing(id(1))));
         }
+    }
+
+    #[test]
+    fn what_is_known_to_be_broken_is_no_place() {
+        let blobs: &[(u32, u8, &[u8], &[u8])] = &[(0, 0, &[1], &[]), (1, 0, &[1], &[]), (2, 1, &[2], &[1])];
+        let (mut some, mut marks) = world(blobs, &[Stays; 3]);
+        marks.add_broken(0, 0);
+        marks.need(&mut some, &id(2), u8::MAX).unwrap();
+        assert_eq!([0, 1, 2].map(|pack| marks.is_needed(pack)), [false, true, true]);
+        let (mut some, mut marks) = world(blobs, &[Stays; 3]);
+        marks.add_broken(0, 0);
+        marks.add_broken(1, 0);
+        assert_eq!(marks.need(&mut some, &id(2), u8::MAX), Err(MarkError::Missing(id(2))));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! `repair index`: makes index segments from pack footers alone. `repair notes`: gives up notes that are lost.
+//! `repair index`: makes index segments from pack footers alone.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use crate::backend::{Folder, ObjectPath};
-use crate::base::ids::{NoteId, PackId, SegmentId};
+use crate::base::ids::{PackId, SegmentId};
 use crate::error::{Error, ErrorKind, chain};
 use crate::format::segment::{PackEntry, Segment};
 use crate::monitor::{Monitor, Progress, Warning};
@@ -32,6 +32,9 @@ pub struct Report {
 /// Names in new segments every pack that no readable segment names, removes segments that cannot be read, and drops this host's chunk index,
 /// which the next command builds again. `trial` only reports.
 pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, Error> {
+    if !trial {
+        repo.check_writable()?;
+    }
     let mut report = Report::default();
     let (mut named, mut damaged) = (HashSet::<PackId>::new(), Vec::new());
     for listed in repo.backend.list(Folder::Segments)? {
@@ -84,24 +87,6 @@ pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, 
         repo.index.discard()?;
     }
     Ok(report)
-}
-
-/// What giving up notes does, or would.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LostNotes {
-    /// Notes that cannot be read or are not there, by their paths.
-    pub lost: Vec<String>,
-}
-
-/// Gives up the notes that are lost, for which there is no copy: whatever they may have said, what is forgotten comes back, and tags, pins and
-/// refs that only they told of are gone (`spec/NOTES.md`, section 5). `trial` only reports.
-pub fn notes(repo: &Repo, trial: bool) -> Result<LostNotes, Error> {
-    let standings = repo.standing()?;
-    let lost: BTreeSet<NoteId> = standings.fold.lost.union(&standings.unread).copied().collect();
-    if !trial && !lost.is_empty() {
-        repo.give_up_notes(&standings)?;
-    }
-    Ok(LostNotes { lost: lost.iter().map(|id| ObjectPath::Note(*id).to_string()).collect() })
 }
 
 fn write(repo: &Repo, segment: &mut Segment, trial: bool, report: &mut Report) -> Result<(), Error> {

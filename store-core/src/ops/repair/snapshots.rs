@@ -1,0 +1,225 @@
+//! `repair snapshots`: for each snapshot that refers to what is lost, one of what is left, marked as such; the broken one goes to the trash
+//! (`spec/PROTOCOL.md`, section 6).
+
+use std::collections::BTreeSet;
+
+use super::remains::Remains;
+use crate::base::ids::{NodeId, PackId, SnapshotId};
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::format::entry::Kind;
+use crate::format::lost::{LOST, Lost, REPAIRS};
+use crate::format::note::Statement;
+use crate::format::session::Purpose;
+use crate::format::snapshot::{Snapshot, Totals};
+use crate::merkle::EntriesCursor;
+use crate::monitor::Monitor;
+use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::ops::check::{Read, Seen, diagnose};
+use crate::plan::gc::Standing;
+use crate::repo::{Committed, PackWriter, Repo, Root, SessionHandle, Standings, StoredSnapshot};
+
+/// The tag of snapshots that lack something.
+const TAG: &str = "repaired";
+
+/// Which snapshots, and whether it is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotsOptions {
+    /// Only these; all that are not forgotten when empty.
+    pub snapshots: BTreeSet<SnapshotId>,
+    /// Reads all packs first, to know all that is lost; otherwise what this host remembers, and what is missing, counts.
+    pub read_data: bool,
+    /// Seconds that broken snapshots stay in the trash; 7 days when `None`.
+    pub trash: Option<u64>,
+    /// Does it; otherwise nothing is written.
+    pub execute: bool,
+}
+
+/// What becomes of a broken snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotFate {
+    /// One of what is left stands for it, or will, and it goes to the trash.
+    Replaced,
+    /// It is pinned, so it stays; one of what is left stands beside it, or will.
+    Pinned,
+    /// Not even its root can be read: it stays as it is.
+    Unreadable,
+}
+
+/// A broken snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotLine {
+    /// Which.
+    pub id: SnapshotId,
+    /// What becomes of it.
+    pub fate: SnapshotFate,
+    /// What of it is lost.
+    pub lost: Lost,
+    /// The one of what is left, once it is made.
+    pub repaired: Option<SnapshotId>,
+}
+
+/// What was found, and done or planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotsReport {
+    /// Broken snapshots, oldest first.
+    pub broken: Vec<SnapshotLine>,
+    /// How many are whole.
+    pub whole: u64,
+}
+
+/// Makes snapshots of what is left of broken ones, and forgets those; or says what it would do.
+///
+/// # Errors
+/// When the repository cannot be read or written. Of kind [`ErrorKind::Usage`] when a snapshot that was asked for is not there, of kind
+/// [`ErrorKind::Damage`] while a note is lost, of kind [`ErrorKind::Busy`] when a prune comes in between. Each snapshot is done for itself.
+pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor) -> Result<SnapshotsReport, Error> {
+    let marked = repo.damage().0.into_keys().collect();
+    let standings = repo.standing()?;
+    if options.execute {
+        standings.need_all_notes()?;
+    }
+    if let Some(id) = options.snapshots.iter().find(|id| !standings.snapshots.iter().any(|stored| stored.id == **id)) {
+        return Err(Error::new(ErrorKind::Usage, format!("snapshot {} is not there, or is forgotten", id.short())));
+    }
+    let read = if options.read_data { Read::All } else { Read::None };
+    let diagnosis = diagnose(repo, read, &marked, monitor)?;
+    let mut report = SnapshotsReport::default();
+    let chosen = |stored: &&StoredSnapshot| options.snapshots.is_empty() || options.snapshots.contains(&stored.id);
+    for stored in standings.snapshots.iter().filter(chosen) {
+        let job = Job { repo, options, standings: &standings, seen: &diagnosis.seen, stored, monitor };
+        match job.run()? {
+            Some(line) => report.broken.push(line),
+            None => report.whole += 1,
+        }
+    }
+    Ok(report)
+}
+
+/// One snapshot.
+struct Job<'j> {
+    repo: &'j Repo,
+    options: &'j SnapshotsOptions,
+    standings: &'j Standings,
+    seen: &'j Seen,
+    stored: &'j StoredSnapshot,
+    monitor: &'j dyn Monitor,
+}
+
+impl Job<'_> {
+    /// `None` when nothing of it is lost.
+    fn run(&self) -> Result<Option<SnapshotLine>, Error> {
+        let remains = Remains::of(self.repo, self.stored.snapshot.root, self.seen, self.monitor)?;
+        let is_pinned = self.stored.standing.pinned(clock::now()).is_some();
+        let mut line = SnapshotLine { id: self.stored.id, fate: SnapshotFate::Replaced, lost: remains.lost.clone(), repaired: None };
+        let Some(root) = remains.root else { return Ok(Some(SnapshotLine { fate: SnapshotFate::Unreadable, ..line })) };
+        if remains.lost == Lost::default() {
+            return Ok(None);
+        }
+        if is_pinned {
+            line.fate = SnapshotFate::Pinned;
+        }
+        if !self.options.execute {
+            return Ok(Some(line));
+        }
+        let made = match self.made_before(root) {
+            Some(id) => id,
+            None => self.make(root, &remains)?,
+        };
+        line.repaired = Some(made);
+        if !is_pinned {
+            let trash = self.options.trash.unwrap_or(DEFAULT_TRASH);
+            let reason = forget_reason(&format!("repaired: {} stands for it", made.short()), trash);
+            self.repo.write_notes(vec![Statement::Forget { snapshot: self.stored.id, reason }], &self.standings.fold.heads)?;
+        }
+        Ok(Some(line))
+    }
+
+    /// The snapshot that a repair made before it was cut off.
+    fn made_before(&self, root: NodeId) -> Option<SnapshotId> {
+        let is_it = |other: &&StoredSnapshot| {
+            other.snapshot.root == root && other.snapshot.extra.get(REPAIRS).is_some_and(|id| id[..] == self.stored.id.as_bytes()[..])
+        };
+        self.standings.snapshots.iter().find(is_it).map(|stored| stored.id)
+    }
+
+    fn make(&self, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
+        let session = self.repo.begin_session(Purpose::Repair)?;
+        let made = self.make_within(&session, root, remains);
+        if made.is_err() {
+            self.repo.end_session(&session);
+        }
+        made
+    }
+
+    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
+        let Self { repo, stored, .. } = self;
+        let condemned = repo.condemned()?;
+        repo.refresh()?;
+        let writer = PackWriter::new(repo, false)?;
+        remains.write(repo, &writer)?;
+        let written = writer.finish()?;
+        let busy = || Error::new(ErrorKind::Busy, "a prune came in between: try again once it has ended");
+        let packs = repo.listed_packs()?;
+        let standing = |pack: &PackId| if condemned.contains(pack) { Standing::Gone } else { Standing::Stays };
+        match repo.mark(&[Root { of: format!("what is left of {}", stored.id.short()), node: root }], &packs, standing, self.monitor) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Damage && !condemned.is_empty() => return Err(busy()),
+            Err(error) => return Err(error),
+        }
+        let old = &stored.snapshot;
+        let mut extra = old.extra.clone();
+        extra.extend(Repo::seen_notes(&self.standings.fold.heads));
+        extra.insert(REPAIRS.into(), stored.id.as_bytes().to_vec());
+        // What a repaired one lacked before, it lacks still.
+        let before = old.extra.get(LOST).and_then(|lost| Lost::decode(lost).ok()).unwrap_or_default();
+        let mut lost = remains.lost.clone();
+        lost.losses.extend(before.losses);
+        lost.losses.sort();
+        lost.more += before.more;
+        extra.insert(LOST.into(), lost.encode());
+        let mut tags = old.tags.clone();
+        tags.insert(TAG.into());
+        let left = self.totals(root)?;
+        let totals = Totals {
+            new_bytes: 0,
+            stored_bytes: written.counts.bytes,
+            unreadable: old.totals.unreadable + lost.losses.len() as u64 + lost.more,
+            ..left
+        };
+        let snapshot = Snapshot {
+            root,
+            writer: repo.writer()?,
+            parent: Some(stored.id),
+            refs: BTreeSet::new(),
+            tags,
+            totals,
+            program: clock::PROGRAM.into(),
+            extra,
+            ..old.clone()
+        };
+        match repo.commit(session, &snapshot)? {
+            Committed::Snapshot(id) => Ok(id),
+            Committed::Fenced => Err(busy()),
+        }
+    }
+
+    /// Counts what is left.
+    fn totals(&self, root: NodeId) -> Result<Totals, Error> {
+        let mut totals = Totals::default();
+        let first = EntriesCursor::new(self.repo, Some(root)).next()?;
+        let Some(Kind::Directory { entries }) = first.map(|first| first.kind) else { return Ok(totals) };
+        self.repo.walk(b"", entries, true, &mut |_, entry| {
+            match &entry.kind {
+                Kind::File { size, .. } => {
+                    totals.files += 1;
+                    totals.bytes += size;
+                }
+                Kind::Directory { .. } => totals.directories += 1,
+                _ => totals.others += 1,
+            }
+            Ok(())
+        })?;
+        Ok(totals)
+    }
+}

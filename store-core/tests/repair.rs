@@ -1,0 +1,306 @@
+//! Repairs of real damage: every pack spoilt in many ways, what could be read before can be read after, what is lost is named, and pushing the
+//! same data again makes all whole, on this host and on one that has never seen the repository.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "disk/damaged.rs"]
+mod damaged;
+mod disk;
+mod rig;
+#[path = "disk/tiny.rs"]
+mod tiny;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use damaged::{Harm, Whole, findings, fresh, restorable};
+use disk::Disk;
+use rig::{assert_restores, assert_whole, check_all};
+use store_core::backend::ObjectPath;
+use store_core::base::ids::SnapshotId;
+use store_core::error::ErrorKind;
+use store_core::format::session::Purpose;
+use store_core::monitor::Silent;
+use store_core::ops::repair::{self, PacksOptions, PacksReport, SnapshotFate, SnapshotsOptions, SnapshotsReport, packs, snapshots};
+use store_core::ops::{forget, tag};
+use store_core::plan::repair::PackFate;
+use store_core::repo::Repo;
+use tiny::{Folders, open, prune_all};
+
+fn repair_packs(repo: &Repo, execute: bool) -> PacksReport {
+    packs(repo, &PacksOptions { read_data: true, execute, ..PacksOptions::default() }, &Silent).unwrap()
+}
+
+fn repair_snapshots(repo: &Repo, execute: bool) -> SnapshotsReport {
+    snapshots(repo, &SnapshotsOptions { read_data: true, execute, ..SnapshotsOptions::default() }, &Silent).unwrap()
+}
+
+/// Ways in which a pack may be spoilt: everywhere in it, header and footer too.
+fn harms(len: usize, step: usize) -> Vec<Harm> {
+    let flips = [5, 30, 60, -1, -6, -12, -40].into_iter().map(Harm::Flip);
+    let inside = (88..len as i64).step_by(step).map(Harm::Flip);
+    let cuts = [0, 40, 88, 200, len as i64 / 2, -1, -60].into_iter().map(Harm::Cut);
+    flips.chain(inside).chain(cuts).chain([Harm::Gone]).collect()
+}
+
+/// Spoils, repairs packs, and looks at what came of it. Returns the disk.
+fn rescue(whole: &Whole, what: &[(ObjectPath, Harm)]) -> (Arc<Disk>, PacksReport) {
+    let disk = whole.spoilt(what);
+    let (_cache, repo) = fresh(&disk);
+    let before = whole.restorable(&repo);
+    let spoilt = disk.objects();
+    let plan = repair_packs(&repo, false);
+    assert_eq!(disk.objects(), spoilt, "a plan writes nothing");
+    let done = repair_packs(&repo, true);
+    assert_eq!(
+        plan.packs.iter().map(|line| (line.pack, line.fate)).collect::<Vec<_>>(),
+        done.packs.iter().map(|line| (line.pack, line.fate)).collect::<Vec<_>>()
+    );
+    for repo in [&repo, &fresh(&disk).1] {
+        let after = whole.restorable(repo);
+        for (id, readable) in &before {
+            assert!(readable.is_subset(&after[id]), "{what:?}: {:?} could be read before", readable.difference(&after[id]));
+        }
+    }
+    for line in done.packs.iter().filter(|line| line.fate.goes()) {
+        assert!(!disk.objects().contains_key(&ObjectPath::Pack(line.pack)), "{what:?}: {line:?} is still there");
+    }
+    // Once is enough.
+    let again = repair_packs(&repo, true);
+    assert!(again.packs.iter().all(|line| line.fate == PackFate::Sound) && again.written_bytes == 0, "{what:?}: {again:?}");
+    (disk, done)
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_pack_is_saved_and_the_next_push_heals_the_rest() {
+    let whole = Whole::new(3, 4);
+    let (mut tried, mut saved, mut lost) = (0, 0, 0);
+    for pack in whole.packs() {
+        for harm in harms(whole.objects[&pack].len(), 997) {
+            let (disk, report) = rescue(&whole, &[(pack, harm)]);
+            tried += 1;
+            saved += report.packs.iter().map(|line| line.copied + line.held).sum::<u64>();
+            lost += report.packs.iter().map(|line| line.lost).sum::<u64>();
+            // By a host that has no marks: what is lost is known by the index alone.
+            let (_folder, repo) = fresh(&disk);
+            whole.push_again(&repo);
+            for repo in [&repo, &fresh(&disk).1] {
+                assert_eq!(findings(repo), [], "{pack} {harm:?}");
+                whole.made.iter().for_each(|(id, tree)| assert_restores(repo, *id, tree));
+            }
+            prune_all(&repo, &BTreeSet::new()).unwrap();
+            whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+        }
+    }
+    eprintln!("{tried} packs spoilt: {saved} blobs saved, {lost} lost until they were pushed again");
+    assert!(saved > 100 && lost > 50);
+}
+
+#[test]
+fn a_lost_footer_or_name_loses_nothing() {
+    let whole = Whole::new(4, 3);
+    for pack in whole.packs() {
+        for harm in [Harm::Flip(-1), Harm::Flip(-6), Harm::Flip(-12), Harm::Cut(-1), Harm::Cut(-8)] {
+            let (disk, report) = rescue(&whole, &[(pack, harm)]);
+            assert!(!report.has_lost() && report.removed == 1, "{harm:?}: {report:?}");
+            let (_folder, repo) = fresh(&disk);
+            assert_whole(&repo);
+            whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+        }
+    }
+}
+
+#[test]
+fn several_damaged_packs_are_saved_together() {
+    let whole = Whole::new(5, 5);
+    let all = whole.packs();
+    for (step, harms) in [(1, [Harm::Flip(300), Harm::Flip(-6)]), (2, [Harm::Cut(400), Harm::Gone])] {
+        let what: Vec<_> = all.iter().step_by(step).zip(harms.into_iter().cycle()).map(|(pack, harm)| (*pack, harm)).collect();
+        let (disk, _) = rescue(&whole, &what);
+        let (_folder, repo) = fresh(&disk);
+        whole.push_again(&repo);
+        assert_eq!(findings(&repo), []);
+        whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+    }
+}
+
+#[test]
+fn what_a_healing_push_stored_already_is_not_copied_once_more() {
+    let whole = Whole::new(6, 3);
+    for pack in whole.packs() {
+        let disk = whole.spoilt(&[(pack, Harm::Flip(200)), (pack, Harm::Flip(-6))]);
+        let (_folder, repo) = fresh(&disk);
+        assert!(!findings(&repo).is_empty());
+        whole.push_again(&repo);
+        let report = packs(&repo, &PacksOptions { execute: true, ..PacksOptions::default() }, &Silent).unwrap();
+        assert_eq!(report.removed, 1, "{report:?}");
+        assert_eq!(findings(&repo), []);
+        whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+    }
+}
+
+#[test]
+fn no_prune_of_any_host_takes_the_healed_copy_and_leaves_the_damaged_one() {
+    let whole = Whole::new(12, 4);
+    let (mut stopped, mut pruned) = (0, 0);
+    for pack in whole.packs() {
+        for harm in [150, 400, 700].map(Harm::Flip) {
+            for knows in [false, true] {
+                let disk = whole.spoilt(&[(pack, harm)]);
+                let (_folder, repo) = fresh(&disk);
+                findings(&repo);
+                whole.push_again(&repo);
+                whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+                let (_other, stranger) = fresh(&disk);
+                match prune_all(if knows { &repo } else { &stranger }, &BTreeSet::new()) {
+                    Ok(_) => pruned += 1,
+                    Err(error) => {
+                        assert!(!knows && error.kind() == ErrorKind::Damage, "{error:?}");
+                        stopped += 1;
+                    }
+                }
+                let (_third, repo) = fresh(&disk);
+                whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+                repair_packs(&repo, true);
+                prune_all(&stranger, &BTreeSet::new()).unwrap();
+                assert_eq!(findings(&repo), []);
+                whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+            }
+        }
+    }
+    eprintln!("{stopped} prunes stopped, {pruned} went on");
+    assert!(stopped > 0 && pruned > 0);
+}
+
+#[test]
+fn a_damaged_segment_comes_first() {
+    let whole = Whole::new(7, 3);
+    let (pack, segment) = (whole.packs()[0], whole.segments()[0]);
+    let disk = whole.spoilt(&[(pack, Harm::Flip(200)), (segment, Harm::Flip(100))]);
+    let (_folder, repo) = fresh(&disk);
+    let before = whole.restorable(&repo);
+    let report = repair_packs(&repo, true);
+    assert!(report.removed == 0 && report.packs.iter().all(|line| !line.fate.goes()), "{report:?}");
+    repair::index(&repo, false, &Silent).unwrap();
+    let report = repair_packs(&repo, true);
+    assert_eq!(report.removed, 1, "{report:?}");
+    let after = whole.restorable(&fresh(&disk).1);
+    before.iter().for_each(|(id, readable)| assert!(readable.is_subset(&after[id])));
+}
+
+#[test]
+fn a_pack_that_says_nothing_goes_when_nobody_may_still_name_it() {
+    let whole = Whole::new(8, 2);
+    let pack = whole.packs()[0];
+    let ObjectPath::Pack(id) = pack else { panic!() };
+    let mut objects = whole.objects.clone();
+    Harm::Flip(-6).to(&mut objects, &pack);
+    // And no segment says what is in it.
+    whole.segments().iter().for_each(|segment| _ = objects.remove(segment));
+    let disk = Disk::that(disk::Forgets::Nothing, objects);
+    let (folder, repo) = fresh(&disk);
+    repair::index(&repo, false, &Silent).unwrap();
+    let somebody = open(&disk, &folder.path().join("other")).unwrap().begin_session(Purpose::Push).unwrap();
+    let report = repair_packs(&repo, true);
+    assert!(report.packs.iter().any(|line| line.pack == id && line.fate == PackFate::MayBeAwaited), "{report:?}");
+    repo.end_session(&somebody);
+    let report = repair_packs(&repo, true);
+    assert!(report.packs.iter().any(|line| line.pack == id && line.fate == PackFate::Meaningless) && report.removed > 0, "{report:?}");
+    whole.push_again(&repo);
+    assert_eq!(findings(&repo), []);
+    whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+}
+
+#[test]
+fn snapshots_of_what_is_left_stand_for_broken_ones() {
+    let whole = Whole::new(9, 3);
+    let (mut repaired, mut unreadable) = (0, 0);
+    for pack in whole.packs() {
+        for harm in harms(whole.objects[&pack].len(), 1501) {
+            for packs_first in [false, true] {
+                let disk = whole.spoilt(&[(pack, harm)]);
+                let (_folder, repo) = fresh(&disk);
+                if packs_first {
+                    repair_packs(&repo, true);
+                }
+                let before = whole.restorable(&repo);
+                let was = disk.objects();
+                let plan = repair_snapshots(&repo, false);
+                assert_eq!(disk.objects(), was, "a plan writes nothing");
+                let report = repair_snapshots(&repo, true);
+                assert_eq!(plan.broken.len(), report.broken.len());
+                let gone: BTreeSet<SnapshotId> =
+                    report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced).map(|line| line.id).collect();
+                for (id, tree) in &whole.made {
+                    let Some(line) = report.broken.iter().find(|line| line.id == *id) else {
+                        assert_eq!(before[id].len(), tree.len());
+                        assert_restores(&repo, *id, tree);
+                        continue;
+                    };
+                    let Some(new) = line.repaired else {
+                        assert_eq!(line.fate, SnapshotFate::Unreadable);
+                        unreadable += 1;
+                        continue;
+                    };
+                    repaired += 1;
+                    let stored = rig::find(&repo, new).unwrap();
+                    assert!(stored.snapshot.tags.contains("repaired"));
+                    assert!(rig::find(&repo, *id).is_none(), "the broken one is in the trash");
+                    let after = restorable(&repo, &stored, tree);
+                    assert!(before[id].is_subset(&after), "{harm:?}: {:?}", before[id].difference(&after));
+                    let (found, restored, _) = rig::restored(&repo, &stored);
+                    let restored = restored.unwrap();
+                    assert!(restored.failed == 0 && restored.lost == line.lost.losses.len() as u64, "{restored:?}");
+                    assert!(found.iter().all(|(path, thing)| tree.get(path) == Some(thing)), "what is left is right");
+                    let files = found.values().filter(|thing| matches!(thing, rig::Thing::File(_))).count() as u64;
+                    let folders = found.values().filter(|thing| matches!(thing, rig::Thing::Directory)).count() as u64;
+                    assert_eq!((stored.snapshot.totals.files, stored.snapshot.totals.directories), (files, folders));
+                }
+                let again = repair_snapshots(&repo, true);
+                assert!(again.broken.iter().all(|line| line.fate == SnapshotFate::Unreadable), "once is enough: {again:?}");
+                // Once the trash is emptied nothing is damaged any more, unless a snapshot was left as it was.
+                if packs_first && report.broken.iter().all(|line| line.fate == SnapshotFate::Replaced) {
+                    let kept = Disk::that(disk::Forgets::Nothing, disk.objects());
+                    let (_cache, other) = fresh(&kept);
+                    prune_all(&other, &gone).unwrap();
+                    assert_whole(&other);
+                }
+                // And where the data are pushed again, the broken ones come back whole.
+                whole.push_again(&repo);
+                if !gone.is_empty() {
+                    forget::undo(&repo, &gone.iter().copied().collect::<Vec<_>>(), false).unwrap();
+                }
+                assert_eq!(findings(&repo), [], "{harm:?}");
+                whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+            }
+        }
+    }
+    eprintln!("{repaired} snapshots repaired, {unreadable} of which nothing was left");
+    assert!(repaired > 50);
+}
+
+#[test]
+fn a_pinned_snapshot_stays_beside_what_is_left_of_it() {
+    let whole = Whole::new(10, 2);
+    let folders = Folders::new();
+    let Some((disk, broken)) = whole.packs().into_iter().find_map(|pack| {
+        let disk = whole.spoilt(&[(pack, Harm::Flip(150))]);
+        let (_cache, repo) = fresh(&disk);
+        let report = repair_snapshots(&repo, false);
+        let broken: Vec<_> = report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced).map(|line| line.id).collect();
+        (!broken.is_empty()).then_some((disk, broken))
+    }) else {
+        panic!("no pack has files")
+    };
+    let repo = open(&disk, &folders.cache).unwrap();
+    tag::tag(&repo, &broken, &tag::Options { pin: Some(tag::Hold::default()), ..tag::Options::default() }).unwrap();
+    let report = repair_snapshots(&repo, true);
+    for line in &report.broken {
+        assert!(line.fate == SnapshotFate::Pinned && line.repaired.is_some(), "{line:?}");
+        assert!(rig::find(&repo, line.id).is_some());
+    }
+    let again = repair_snapshots(&repo, true);
+    let ids = |report: &SnapshotsReport| report.broken.iter().map(|line| line.repaired).collect::<Vec<_>>();
+    assert_eq!(ids(&again), ids(&report), "no second one is made");
+    assert!(!check_all(&repo).unwrap().findings.is_empty());
+}
