@@ -46,6 +46,9 @@ pub(crate) struct Forget {
     /// Store the rules of this file in the repository, and do nothing else
     #[arg(long, value_name = "FILE", help_heading = "Policy")]
     pub(crate) set_policy: Option<PathBuf>,
+    /// Take the stored rules away, and do nothing else: nothing is forgotten by policy any more
+    #[arg(long, help_heading = "Policy")]
+    pub(crate) remove_policy: bool,
     /// Print the stored rules
     #[arg(long, help_heading = "Policy")]
     pub(crate) show_policy: bool,

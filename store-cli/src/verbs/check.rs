@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context, args: &Check) -> Result {
     Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Damage })
 }
 
-fn line(finding: &Finding) -> String {
+pub(super) fn line(finding: &Finding) -> String {
     let mut text = printable(finding.object.as_bytes());
     if let Some(range) = &finding.range {
         let _ = write!(text, ", bytes {} to {}", range.start, range.end);
@@ -75,7 +75,7 @@ fn line(finding: &Finding) -> String {
     text
 }
 
-fn object(finding: &Finding) -> json::Finding<'_> {
+pub(super) fn object(finding: &Finding) -> json::Finding<'_> {
     json::Finding {
         object: &finding.object,
         range: finding.range.as_ref().map(|range| [range.start, range.end]),

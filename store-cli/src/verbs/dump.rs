@@ -1,6 +1,7 @@
 use std::io::{self, Write};
 
 use store_core::ops::dump::dump;
+use store_core::ops::restore::{Options, missing};
 
 use super::{Context, filter, place_of_files};
 use crate::args::Dump;
@@ -17,7 +18,10 @@ pub(super) fn run(context: &Context, args: &Dump) -> Result {
     }
     dumped?;
     out.out.done()?;
-    Ok(Outcome::Done)
+    // A tar of a repaired snapshot is not all there was.
+    let missing = missing(&item, &Options { path, ..Options::default() });
+    missing.iter().for_each(|warning| context.ui.warning(warning));
+    Ok(if missing.is_empty() { Outcome::Done } else { Outcome::Partial })
 }
 
 /// Standard output, which remembers why it could not be written: the library's error would hide that somebody just stopped reading.

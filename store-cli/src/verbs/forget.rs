@@ -31,6 +31,9 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
     if let Some(file) = &args.set_policy {
         return set_policy(context, file);
     }
+    if args.remove_policy {
+        return remove_policy(context);
+    }
     let policy = match (&args.policy, flags) {
         (Some(file), _) => Some(read(file)?.parse::<Policy>().map_err(|error| Failure::with(ErrorKind::Usage, file.display(), &error))?),
         (None, flags) => flags,
@@ -65,6 +68,7 @@ fn one_thing(args: &Forget, flags: bool) -> Result<()> {
         ("--keep-*", flags),
         ("--policy", args.policy.is_some()),
         ("--set-policy", args.set_policy.is_some()),
+        ("--remove-policy", args.remove_policy),
         ("--show-policy", args.show_policy),
         ("--undo", args.undo),
     ];
@@ -156,6 +160,19 @@ fn show_policy(context: &Context) -> Result {
     }
     out.done()?;
     stored.governing()?;
+    Ok(Outcome::Done)
+}
+
+fn remove_policy(context: &Context) -> Result {
+    context.refuse_dry_run("forget --remove-policy")?;
+    forget::remove_policy(&*context.open()?)?;
+    let mut out = context.ui.out();
+    if context.ui.json {
+        out.json(&Message::PolicySet { rules: 0 })?;
+    } else if !context.ui.quiet {
+        out.line("the stored policy is removed")?;
+    }
+    out.done()?;
     Ok(Outcome::Done)
 }
 

@@ -59,7 +59,11 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         }
     }
     out.done()?;
-    Ok(if report.failed > 0 { Outcome::Incomplete } else { Outcome::Done })
+    Ok(match (report.failed, report.lost) {
+        (0, 0) => Outcome::Done,
+        (0, _) => Outcome::Partial,
+        _ => Outcome::Incomplete,
+    })
 }
 
 /// Compiles patterns; none at all is nothing to match.
@@ -92,6 +96,9 @@ fn line(item: &Item, report: &Report, dry_run: bool) -> String {
     if report.failed > 0 {
         parts.push(format!("{} failed", report.failed));
     }
+    if report.lost > 0 {
+        parts.push(format!("{} lost before", report.lost));
+    }
     parts.join("  ")
 }
 
@@ -107,6 +114,7 @@ fn summary(item: &Item, report: &Report, dry_run: bool) -> Restored {
         files_skipped: report.skipped,
         files_deleted: report.deleted,
         files_failed: report.failed,
+        files_lost: report.lost,
         blobs_read: report.blobs,
         blobs_decoded: report.decoded,
         bytes_read: report.read_bytes,

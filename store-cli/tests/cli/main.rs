@@ -12,6 +12,7 @@ mod keys;
 mod notices;
 mod output;
 mod prune;
+mod repair;
 mod restore;
 mod settings;
 mod streams;

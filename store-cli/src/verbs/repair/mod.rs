@@ -1,3 +1,6 @@
+mod packs;
+mod snapshots;
+
 use store_core::ops::repair::{self, LostNotes, Report};
 
 use super::Context;
@@ -10,9 +13,11 @@ use crate::output::progress::Watch;
 
 pub(super) fn run(context: &Context, args: &Repair) -> Result {
     interrupt::listen()?;
-    match args.action {
+    match &args.action {
         RepairAction::Index => index(context),
-        RepairAction::Notes { execute } => notes(context, execute && !context.global.dry_run),
+        RepairAction::Packs(args) => packs::run(context, args),
+        RepairAction::Snapshots(args) => snapshots::run(context, args),
+        RepairAction::Notes { execute } => notes(context, *execute && !context.global.dry_run),
     }
 }
 
@@ -41,23 +46,31 @@ fn notes(context: &Context, execute: bool) -> Result {
 fn index(context: &Context) -> Result {
     let dry_run = context.global.dry_run;
     let repo = context.open()?;
-    let watch = Watch::new(context.ui);
-    let report = repair::index(&repo, dry_run, &watch);
-    watch.finish();
-    let report = report?;
     let mut out = context.ui.out();
+    if !dry_run && !context.ui.json && !context.ui.quiet {
+        let plan = index_once(context, &repo, true)?;
+        out.line(line(&plan, "plan"))?;
+    }
+    let report = index_once(context, &repo, dry_run)?;
     if context.ui.json {
         out.json(&Message::Repaired(summary(&report, dry_run)))?;
     } else if !context.ui.quiet {
-        out.line(line(&report, dry_run))?;
+        out.line(line(&report, if dry_run { "dry run" } else { "index repaired" }))?;
     }
     out.done()?;
     Ok(if report.unreadable_packs > 0 { Outcome::Damage } else { Outcome::Done })
 }
 
-fn line(report: &Report, dry_run: bool) -> String {
+fn index_once(context: &Context, repo: &store_core::repo::Repo, dry_run: bool) -> Result<Report> {
+    let watch = Watch::new(context.ui);
+    let report = repair::index(repo, dry_run, &watch);
+    watch.finish();
+    Ok(report?)
+}
+
+fn line(report: &Report, what: &str) -> String {
     let mut parts = vec![
-        if dry_run { "dry run" } else { "index repaired" }.to_owned(),
+        what.to_owned(),
         count(report.packs, "pack"),
         format!("{} added with {}", report.added_packs, count(report.chunks, "chunk")),
         count(report.segments, "new segment"),
