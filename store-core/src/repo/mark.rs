@@ -65,7 +65,8 @@ impl Repo {
         }
         let mut marks = Marks::new(standings);
         index.for_each_blob(&mut |pack, _, place| marks.add_blob(pack, place.frame.chunk_lens.len()))?;
-        let places = IndexPlaces { index: Arc::clone(&index), frames: HashMap::new(), order: VecDeque::new() };
+        marks.seal();
+        let places = IndexPlaces::new(Arc::clone(&index));
         let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0 };
         for root in roots {
             walk.run(root)?;
@@ -155,10 +156,17 @@ fn stop(of: &str, error: MarkError<IndexError>) -> Error {
 }
 
 /// The chunk index, with the frames that were asked for last.
-struct IndexPlaces {
+pub(crate) struct IndexPlaces {
     index: Arc<dyn ChunkIndex>,
     frames: HashMap<(u32, u32), Arc<Frame>>,
     order: VecDeque<(u32, u32)>,
+}
+
+impl IndexPlaces {
+    /// Those of this index.
+    pub(crate) fn new(index: Arc<dyn ChunkIndex>) -> Self {
+        Self { index, frames: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
 fn place(location: &Location) -> Place {

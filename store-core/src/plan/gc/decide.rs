@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::lineage::{Chosen, Lineages};
 use crate::base::ids::PackId;
 use crate::base::limits;
 
@@ -20,7 +21,16 @@ pub struct PackUse {
     pub is_needed: bool,
     /// Whether an index segment names it.
     pub is_named: bool,
+    /// Its number in the chunk index, if it has one.
+    pub number: Option<u32>,
+    /// Bytes that are not counted as needed since chains are coded anew first.
+    pub freed: u64,
 }
+
+/// A pack that chains reach into goes when a part in so many of it is unused.
+const REACHED: u64 = 16;
+/// How often chains are left out whose packs stay, before none is coded anew.
+const ROUNDS: usize = 8;
 
 /// What is thought to be worth it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +88,19 @@ impl fmt::Display for Fate {
 pub struct Decision {
     /// All packs with what becomes of them.
     pub packs: Vec<(PackUse, Fate)>,
+    /// Chains that are coded anew.
+    pub chains: ChainTotals,
+}
+
+/// Chains that are coded anew since what they rest on is needed for nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChainTotals {
+    /// How many lineages.
+    pub lineages: u64,
+    /// Stored bytes that go.
+    pub goes: u64,
+    /// Stored bytes that come in their place, as estimated.
+    pub comes: u64,
 }
 
 /// Sums over packs.
@@ -141,7 +164,9 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
     let (mut left, mut stays) = (policy.max_repack.unwrap_or(u64::MAX), bytes);
     for i in partly {
         let pack = decided[i].0;
-        if waste <= tolerated(stays) {
+        // Chains that are coded anew reach into the last packs, too, if it is worth it there.
+        let is_reached = pack.freed > 0 && unused(&pack) > pack.len / REACHED;
+        if waste <= tolerated(stays) && !is_reached {
             if unused(&pack) > pack.len / 8 {
                 decided[i].1 = Fate::Tolerated;
             }
@@ -156,7 +181,41 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
         waste -= unused(&pack);
         stays -= unused(&pack);
     }
-    Decision { packs: decided }
+    Decision { packs: decided, chains: ChainTotals::default() }
+}
+
+/// Decides with chains that can be coded anew. What that frees counts as unused: while little enough is unused in all, nothing is done. Of those that
+/// pay, all are taken whose packs all go: so nothing is left of their old codings.
+pub fn decide_with_chains(packs: &[PackUse], lineages: &Lineages, policy: &Policy) -> (Decision, Chosen) {
+    let mut chosen = lineages.that_pay();
+    for round in 0.. {
+        let freed = lineages.freed(&chosen);
+        let of = |pack: &PackUse| pack.number.and_then(|number| freed.get(&number)).map_or(0, |freed| *freed.min(&pack.needed));
+        let used: Vec<_> = packs.iter().map(|pack| PackUse { needed: pack.needed - of(pack), freed: of(pack), ..*pack }).collect();
+        if round == 0 && is_tolerated(&used, policy) {
+            chosen = Chosen::default();
+            continue;
+        }
+        let decision = decide(used, policy);
+        let stay = decision.packs.iter().filter(|(pack, fate)| pack.freed > 0 && !fate.goes());
+        let stay: BTreeSet<u32> = stay.filter_map(|(pack, _)| pack.number).collect();
+        if stay.is_empty() {
+            let (lineages, sum) = lineages.totals(&chosen);
+            return (Decision { chains: ChainTotals { lineages, goes: sum.goes, comes: sum.comes }, ..decision }, chosen);
+        }
+        if round >= ROUNDS {
+            chosen = Chosen::default();
+        } else {
+            lineages.leave_out(&mut chosen, &stay);
+        }
+    }
+    (decide(packs.to_vec(), policy), Chosen::default())
+}
+
+/// Whether what is unused of needed packs is little enough.
+fn is_tolerated(packs: &[PackUse], policy: &Policy) -> bool {
+    let sum = |of: &dyn Fn(&PackUse) -> u64| packs.iter().filter(|pack| pack.is_needed).map(of).sum::<u64>();
+    sum(&|pack| pack.len.saturating_sub(pack.needed)) <= (sum(&|pack| pack.len) as f64 * policy.max_unused) as u64
 }
 
 /// What a final deletes: what the plan condemned and nothing was needed of.
@@ -171,7 +230,7 @@ mod tests {
     const POLICY: Policy = Policy { max_unused: 0.05, max_repack: None, is_somebody_active: false };
 
     fn pack(name: u8, len: u64, needed: u64) -> PackUse {
-        PackUse { id: PackId::from_bytes([name; 32]), len, needed, is_needed: needed > 0, is_named: true }
+        PackUse { id: PackId::from_bytes([name; 32]), len, needed, is_needed: needed > 0, is_named: true, number: Some(name.into()), freed: 0 }
     }
 
     fn fates(packs: &[PackUse], policy: &Policy) -> Vec<Fate> {
