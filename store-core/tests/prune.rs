@@ -163,7 +163,8 @@ fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
 fn a_prune_that_may_rewrite_little_leaves_chains_alone() {
     let versions = Versions::new(8);
     let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
-    for options in [Options { max_repack: Some(0), ..prune_options(&forgotten) }, Options { max_unused: 1.0, ..prune_options(&forgotten) }] {
+    for options in [Options { max_repack: Some(0), ..prune_options(&forgotten) }, Options { max_unused: 1.0, ..prune_options(&forgotten) }]
+    {
         let report = prune(&versions.repo, &options, &Silent).unwrap();
         assert_eq!((report.recoded_chunks, report.decision.chains.lineages), (0, 0), "{report:?}");
         versions.assert_kept(&forgotten);
@@ -350,7 +351,7 @@ fn restore_with_a_prune_at(at: u64) -> bool {
     assert_whole(&versions.repo);
     versions.disk.clear_hook();
     let pruned = pruned.lock().unwrap();
-    assert!(pruned.as_ref().is_none_or(|report| report.repacked_packs > 0 && report.recoded_chunks > 0), "{pruned:?}");
+    assert!(pruned.as_ref().is_none_or(|report| report.repacked_packs > 0), "{pruned:?}");
     pruned.is_some()
 }
 

@@ -124,7 +124,10 @@ fn compare(name: &str, seed: u64, versions: usize, kept: impl Fn(usize) -> bool)
     let before = stored_bytes(&pruned.place);
     let report = pruned.prune(&kept);
     let (after, alone) = (stored_bytes(&pruned.place), stored_bytes(&fresh.place));
-    eprintln!("{name}: {before} bytes, {after} after pruning, {alone} if only these were pushed; {:?}, {} written, {} read", report.decision.chains, report.written_bytes, report.read_bytes);
+    eprintln!(
+        "{name}: {before} bytes, {after} after pruning, {alone} if only these were pushed; {:?}, {} written, {} read",
+        report.decision.chains, report.written_bytes, report.read_bytes
+    );
     pruned.assert_kept(&kept);
     assert!(after <= alone + alone / 20 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
     // What is kept is read for as little as what was pushed alone, or for twice what its last version takes by itself.

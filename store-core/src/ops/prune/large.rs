@@ -28,7 +28,6 @@ use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::{EntriesBuilder, ExtentsBuilder};
 use crate::monitor::Silent;
 use crate::repo::{NewBlob, OpenOptions, PackWriter, Repo, Secrets};
-use crate::rng;
 
 /// Blobs of one pack.
 const BLOBS: u64 = 96;
@@ -63,7 +62,8 @@ impl Shape {
         let is_coded = !(blob % BLOBS).is_multiple_of(CODED);
         let bases = if is_coded { vec![id(first - self.per_blob)] } else { Vec::new() };
         let ids: Vec<_> = (first..first + self.per_blob).map(id).collect();
-        let sketch = |id: &ChunkId| -> Sketch { std::array::from_fn(|i| u32::from_le_bytes([0, 1, 2, 3].map(|at| id.as_bytes()[4 * i + at]))) };
+        let sketch =
+            |id: &ChunkId| -> Sketch { std::array::from_fn(|i| u32::from_le_bytes([0, 1, 2, 3].map(|at| id.as_bytes()[4 * i + at]))) };
         let frame = Frame {
             kind: BlobKind::Data,
             depth: (blob % BLOBS % CODED) as u8,
@@ -146,13 +146,15 @@ fn make(folder: &Path, shape: Shape) {
         }
     }
     repo.create_segment(&segment).unwrap();
-    let mut nodes = Nodes { repo: &repo, writer: PackWriter::new(&repo, false).unwrap(), ids: Vec::new(), lens: Vec::new(), bytes: Vec::new() };
+    let mut nodes =
+        Nodes { repo: &repo, writer: PackWriter::new(&repo, false).unwrap(), ids: Vec::new(), lens: Vec::new(), bytes: Vec::new() };
     let mut files = EntriesBuilder::new();
     for (number, first) in (0..pack * BLOBS * shape.per_blob).step_by(FILE as usize).enumerate() {
         let (mut list, mut size) = (ExtentsBuilder::new(), 0);
         for chunk in (first..first + FILE).filter(|chunk| *chunk < pack * BLOBS * shape.per_blob && shape.is_asked(*chunk)) {
             size += u64::from(shape.len());
-            list.push(&repo.keys, &Extent::Chunk { id: id(chunk), len: shape.len() }, &mut |id, bytes| add(&mut nodes, id, &bytes)).unwrap();
+            list.push(&repo.keys, &Extent::Chunk { id: id(chunk), len: shape.len() }, &mut |id, bytes| add(&mut nodes, id, &bytes))
+                .unwrap();
         }
         let root = list.finish(&repo.keys, &mut |id, bytes| add(&mut nodes, id, &bytes)).unwrap().unwrap();
         let kind = Kind::File { size, content: Content::List(root) };

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::Run;
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{SessionId, SnapshotId};
+use crate::blob;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::blob;
 use crate::format::blob::Frame;
 use crate::index::{ChunkIndex, IndexError};
 use crate::monitor::Monitor;
-use crate::plan::gc::{Decision, LineageFinder, Lineages, PackUse, Policy, Rewriting, Standing, decide_with_chains};
+use crate::plan::gc::{Decision, Fate, LineageFinder, Lineages, PackUse, Policy, Rewriting, Standing, decide_with_chains};
 use crate::repo::{IndexPlaces, LiveSnapshots, Marked, PackLens, Repo, Root, StoredSnapshot};
 
 /// Bytes of memory for a blob of a chain that might be coded anew: for so many of them there is room that decoded blobs take later.
@@ -94,7 +94,7 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     uses.retain(|pack| pack.is_named || before.contains_key(&pack.id));
     let lineages = lineages(&marked, repo.memory.blobs / MEMBER)?;
     let (decision, chosen) = decide_with_chains(&uses, &lineages, &Policy { is_somebody_active, ..policy });
-    let rewriting = lineages.rewriting(&chosen);
+    let rewriting = with_what_rests(&marked, &decision, lineages.rewriting(&chosen))?;
     let Live { kept, dropped } = live;
     Ok(Survey { marked, decision, rewriting, live: kept, dropped })
 }
@@ -111,6 +111,24 @@ fn lineages(marked: &Marked, most: usize) -> Result<Lineages, Error> {
     let mut places = IndexPlaces::new(std::sync::Arc::clone(index));
     for_each_blob(index.as_ref(), &mut |key, frame| finder.show_again(marks, &mut places, key, frame, is_numbers(frame)))?;
     Ok(finder.finish())
+}
+
+/// Adds what rests on what is coded anew, in packs that are rewritten.
+fn with_what_rests(marked: &Marked, decision: &Decision, mut rewriting: Rewriting) -> Result<Rewriting, Error> {
+    if rewriting.is_empty() {
+        return Ok(rewriting);
+    }
+    let is_rewritten: BTreeSet<u32> =
+        decision.packs.iter().filter(|(_, fate)| *fate == Fate::Repacked).filter_map(|(pack, _)| pack.number).collect();
+    let mut coded = Vec::new();
+    marked.index.for_each_blob(&mut |pack, ordinal, place| {
+        if place.frame.depth > 0 && is_rewritten.contains(&pack) && rewriting.leaves(&marked.marks, pack, ordinal) {
+            coded.push((place.frame.depth, pack, ordinal));
+        }
+    })?;
+    coded.sort_unstable();
+    rewriting.extend(&marked.marks, &mut IndexPlaces::new(std::sync::Arc::clone(&marked.index)), &coded)?;
+    Ok(rewriting)
 }
 
 /// Looks at each blob, until that fails.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::lineage::{Chosen, Lineages};
+use super::lineage::{Chosen, Lineages, WORTH};
 use crate::base::ids::PackId;
 use crate::base::limits;
 
@@ -27,10 +27,10 @@ pub struct PackUse {
     pub freed: u64,
 }
 
-/// A pack that chains reach into goes when a part in so many of it is unused.
+/// Of a pack little is unused when it is at most a part in so many.
 const REACHED: u64 = 16;
 /// How often chains are left out whose packs stay, before none is coded anew.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 32;
 
 /// What is thought to be worth it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -164,9 +164,8 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
     let (mut left, mut stays) = (policy.max_repack.unwrap_or(u64::MAX), bytes);
     for i in partly {
         let pack = decided[i].0;
-        // Chains that are coded anew reach into the last packs, too, if it is worth it there.
-        let is_reached = pack.freed > 0 && unused(&pack) > pack.len / REACHED;
-        if waste <= tolerated(stays) && !is_reached {
+        // Chains that are coded anew go with all packs that they reach into.
+        if waste <= tolerated(stays) && pack.freed == 0 {
             if unused(&pack) > pack.len / 8 {
                 decided[i].1 = Fate::Tolerated;
             }
@@ -185,29 +184,30 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
 }
 
 /// Decides with chains that can be coded anew. What that frees counts as unused: while little enough is unused in all, nothing is done. Of those that
-/// pay, all are taken whose packs all go: so nothing is left of their old codings.
+/// pay, all are taken whose packs all go, so that nothing is left of their old codings. Packs of which little is unused go for them only if
+/// the chains give back enough for what is written then.
 pub fn decide_with_chains(packs: &[PackUse], lineages: &Lineages, policy: &Policy) -> (Decision, Chosen) {
     let mut chosen = lineages.that_pay();
-    for round in 0.. {
+    for round in 0..=ROUNDS {
         let freed = lineages.freed(&chosen);
         let of = |pack: &PackUse| pack.number.and_then(|number| freed.get(&number)).map_or(0, |freed| *freed.min(&pack.needed));
         let used: Vec<_> = packs.iter().map(|pack| PackUse { needed: pack.needed - of(pack), freed: of(pack), ..*pack }).collect();
         if round == 0 && is_tolerated(&used, policy) {
-            chosen = Chosen::default();
-            continue;
+            break;
         }
         let decision = decide(used, policy);
-        let stay = decision.packs.iter().filter(|(pack, fate)| pack.freed > 0 && !fate.goes());
+        let (count, sum) = lineages.totals(&chosen);
+        let reached = || decision.packs.iter().filter(|(pack, _)| pack.freed > 0);
+        let is_dear = |pack: &PackUse| pack.len.saturating_sub(pack.needed) <= pack.len / REACHED;
+        let written: u64 = sum.comes + reached().filter(|(pack, _)| is_dear(pack)).map(|(pack, _)| pack.needed).sum::<u64>();
+        let is_worth = sum.goes.saturating_sub(sum.comes).saturating_mul(WORTH) >= written;
+        let stay = reached().filter(|(pack, fate)| !fate.goes() || !is_worth && is_dear(pack));
         let stay: BTreeSet<u32> = stay.filter_map(|(pack, _)| pack.number).collect();
         if stay.is_empty() {
-            let (lineages, sum) = lineages.totals(&chosen);
-            return (Decision { chains: ChainTotals { lineages, goes: sum.goes, comes: sum.comes }, ..decision }, chosen);
+            let chains = ChainTotals { lineages: count, goes: sum.goes, comes: sum.comes };
+            return (Decision { chains, ..decision }, chosen);
         }
-        if round >= ROUNDS {
-            chosen = Chosen::default();
-        } else {
-            lineages.leave_out(&mut chosen, &stay);
-        }
+        lineages.leave_out(&mut chosen, &stay);
     }
     (decide(packs.to_vec(), policy), Chosen::default())
 }
@@ -230,7 +230,15 @@ mod tests {
     const POLICY: Policy = Policy { max_unused: 0.05, max_repack: None, is_somebody_active: false };
 
     fn pack(name: u8, len: u64, needed: u64) -> PackUse {
-        PackUse { id: PackId::from_bytes([name; 32]), len, needed, is_needed: needed > 0, is_named: true, number: Some(name.into()), freed: 0 }
+        PackUse {
+            id: PackId::from_bytes([name; 32]),
+            len,
+            needed,
+            is_needed: needed > 0,
+            is_named: true,
+            number: Some(name.into()),
+            freed: 0,
+        }
     }
 
     fn fates(packs: &[PackUse], policy: &Policy) -> Vec<Fate> {

@@ -11,7 +11,7 @@ use crate::base::ids::ChunkId;
 use crate::format::blob::Frame;
 
 /// Bytes that coding anew must give back for each of so many that it writes.
-const WORTH: u64 = 8;
+pub(super) const WORTH: u64 = 8;
 /// Stored bytes for each plain one are counted in parts of a million.
 const PARTS: u64 = 1_000_000;
 
@@ -125,7 +125,8 @@ impl LineageFinder {
         }
         let asked = marks.asked(pack, ordinal);
         // More than are looked at: what it is coded against cannot go.
-        if own.is_none() && (!asked.contains(&true) || marks.supports(pack, ordinal).contains(&true) || self.members.len() >= 2 * self.most) {
+        if own.is_none() && (!asked.contains(&true) || marks.supports(pack, ordinal).contains(&true) || self.members.len() >= 2 * self.most)
+        {
             self.cut.extend(below.into_iter().flatten().map(|member| member as u32));
             return Ok(());
         }
@@ -347,6 +348,29 @@ impl Rewriting {
         self.anew.0.is_empty() && self.supports.0.is_empty()
     }
 
+    /// Takes what rests on something that is coded anew, and is to be written to another pack as well: coding it anew, too, costs no more reading and
+    /// writing. `blobs` are those of the packs that are rewritten, the least deep first.
+    ///
+    /// # Errors
+    /// When it cannot be told where bases are.
+    pub fn extend<P: BlobPlaces>(&mut self, marks: &Marks, places: &mut P, blobs: &[(u8, u32, u32)]) -> Result<(), P::Error> {
+        for (_, pack, ordinal) in blobs {
+            // What supports others cannot be found by what snapshots ask for.
+            if !self.leaves(marks, *pack, *ordinal) || marks.supports(*pack, *ordinal).contains(&true) {
+                continue;
+            }
+            let Some(frame) = places.frame(*pack, *ordinal)? else { continue };
+            let mut rests = false;
+            for base in &frame.bases {
+                rests |= places.first(base)?.is_some_and(|place| self.anew.contains(place.pack, place.ordinal));
+            }
+            if rests {
+                self.anew.insert(*pack, *ordinal);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether anything in a pack is coded anew or goes because of that.
     pub fn reaches(&self, pack: u32) -> bool {
         self.anew.0.contains_key(&pack) || self.supports.0.contains_key(&pack)
@@ -397,7 +421,11 @@ mod tests {
         let mut finder = LineageFinder::new(most);
         let frame = |world: &mut World, pack: u32| {
             let frame = world.frame(pack, 0).unwrap().unwrap();
-            Frame { sealed_len: blobs[pack as usize].0, chunk_lens: vec![1000 / frame.chunk_lens.len() as u32; frame.chunk_lens.len()], ..(*frame).clone() }
+            Frame {
+                sealed_len: blobs[pack as usize].0,
+                chunk_lens: vec![1000 / frame.chunk_lens.len() as u32; frame.chunk_lens.len()],
+                ..(*frame).clone()
+            }
         };
         for pack in 0..blobs.len() as u32 {
             finder.show(&marks, pack, 0, &frame(&mut world, pack), numbers);
@@ -461,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_lineage_goes_only_with_all_its_packs() {
-        let (found, marks, _) = lineages(&CHAIN, &[3, 4, 5], true, 99);
+        let (found, marks, mut world) = lineages(&CHAIN, &[3, 4, 5], true, 99);
         let uses: Vec<_> = (0u8..)
             .zip(&CHAIN)
             .map(|(pack, blob)| PackUse {
@@ -483,6 +511,12 @@ mod tests {
         assert_eq!(of(&|pack| rewriting.supports.contains(pack, 0)), [0, 1, 2]);
         assert_eq!(of(&|pack| rewriting.anew.contains(pack, 0)), [3]);
         assert_eq!(of(&|pack| rewriting.leaves(&marks, pack, 0)), [4, 5]);
+        // Of what stays, that is coded anew which is rewritten anyway.
+        let mut rewriting = rewriting;
+        rewriting.extend(&marks, &mut world, &[(5, 5, 0)]).unwrap();
+        assert_eq!(of(&|pack| rewriting.anew.contains(pack, 0)), [3]);
+        rewriting.extend(&marks, &mut world, &[(4, 4, 0), (5, 5, 0)]).unwrap();
+        assert_eq!(of(&|pack| rewriting.anew.contains(pack, 0)), [3, 4, 5]);
         for hindered in [Policy { max_repack: Some(500), ..policy }, Policy { max_unused: 0.9, ..policy }] {
             let (decision, chosen) = decide_with_chains(&uses, &found, &hindered);
             assert!(decision.repacked().is_empty() && chosen == Chosen::default(), "{decision:?}");

@@ -116,8 +116,7 @@ pub struct Marks {
 impl Marks {
     /// Nothing is needed yet. `packs` in the order of their numbers.
     pub fn new(packs: impl IntoIterator<Item = Standing>) -> Self {
-        let pack =
-            |standing| PackMarks { standing, firsts: vec![0], chunks: Vec::new(), asked: Vec::new(), blobs: Vec::new() };
+        let pack = |standing| PackMarks { standing, firsts: vec![0], chunks: Vec::new(), asked: Vec::new(), blobs: Vec::new() };
         Self { packs: packs.into_iter().map(pack).collect(), open: 0 }
     }
 
