@@ -263,7 +263,7 @@ fn estimate(members: &[Member]) -> Vec<(usize, u64)> {
                 near[below] = Some(match near[below] {
                     None => Near { distance: up, ..mine },
                     Some(other) => {
-                        comes.push((at, takes(up.saturating_add(other.distance), mine.plain)));
+                        comes.push((at, takes(between(up, other.distance, member.numbers), mine.plain)));
                         if up < other.distance { Near { distance: up, ..mine } } else { other }
                     }
                 });
@@ -271,6 +271,13 @@ fn estimate(members: &[Member]) -> Vec<(usize, u64)> {
         }
     }
     comes
+}
+
+/// The distance of two that rest on the same: in a series both lie behind it, one further than the other, and not closer together than half of what
+/// either is away.
+fn between(a: u64, b: u64, numbers: bool) -> u64 {
+    let half = if numbers { 4 } else { 2 };
+    a.abs_diff(b).max(a.min(b) / half)
 }
 
 /// All lineages of a repository, as far as they were looked at.
@@ -476,9 +483,12 @@ mod tests {
     fn branches_rest_on_each_other_where_their_support_goes() {
         let blobs: [(u32, u8, &[u8], &[u8]); 3] = [(600, 0, &[0], &[]), (90, 1, &[1], &[0]), (120, 1, &[2], &[0])];
         let (found, ..) = lineages(&blobs, &[1, 2], true, 99);
-        // One whole, the other at the root of 90² + 120².
-        assert_eq!(all(&found), [(810, 600 + 150)]);
-        assert!(!found.all[0].pays());
+        // One whole, the other at the root of 120² - 90².
+        assert_eq!(all(&found), [(810, 600 + 79)]);
+        assert!(found.all[0].pays());
+        // Both equally far: half of that.
+        let blobs: [(u32, u8, &[u8], &[u8]); 3] = [(600, 0, &[0], &[]), (100, 1, &[1], &[0]), (100, 1, &[2], &[0])];
+        assert_eq!(all(&lineages(&blobs, &[1, 2], true, 99).0), [(800, 600 + 50)]);
     }
 
     #[test]
