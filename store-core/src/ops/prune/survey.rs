@@ -131,8 +131,11 @@ fn with_what_rests(marked: &Marked, decision: &Decision, mut rewriting: Rewritin
     Ok(rewriting)
 }
 
+/// What is done with a blob, by its pack and ordinal.
+type Look<'l> = dyn FnMut((u32, u32), &Frame) -> Result<(), IndexError> + 'l;
+
 /// Looks at each blob, until that fails.
-fn for_each_blob(index: &dyn ChunkIndex, look: &mut dyn FnMut((u32, u32), &Frame) -> Result<(), IndexError>) -> Result<(), Error> {
+fn for_each_blob(index: &dyn ChunkIndex, look: &mut Look<'_>) -> Result<(), Error> {
     let mut looked = Ok(());
     index.for_each_blob(&mut |pack, ordinal, place| {
         if looked.is_ok() {
