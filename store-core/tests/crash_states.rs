@@ -42,6 +42,8 @@ struct History {
     log: Vec<Step>,
     told: Vec<Told>,
     trees: BTreeMap<SnapshotId, Tree>,
+    /// Chunks that its prunes coded anew.
+    recoded: u64,
 }
 
 impl History {
@@ -54,6 +56,7 @@ impl History {
         let mut noise = Noise::new(seed + 1);
         let (mut told, mut trees) = (vec![Told::default()], BTreeMap::new());
         let mut live: Vec<SnapshotId> = Vec::new();
+        let mut recoded = 0;
         for round in 0..2 {
             let repo = open(&disk, &folders.cache).unwrap();
             for version in 0..2 + noise.below(2) {
@@ -73,12 +76,12 @@ impl History {
             }
             told.push(now.clone());
             // By another process than the one that pushed.
-            prune_all(&open(&disk, &folders.cache).unwrap(), &now.forgotten).unwrap();
+            recoded += prune_all(&open(&disk, &folders.cache).unwrap(), &now.forgotten).unwrap().recoded_chunks;
             now.step = disk.steps();
             now.reported.retain(|id| !now.forgotten.contains(id));
             told.push(now);
         }
-        Self { before, log: disk.log(), told, trees }
+        Self { before, log: disk.log(), told, trees, recoded }
     }
 
     /// What had happened when `step` steps were done.
@@ -164,7 +167,7 @@ fn look(history: &History, step: usize, objects: &Objects, folder: &Path) -> Res
 
 /// Looks at disks of histories from `seed` on, until so many were looked at; on two threads.
 fn run(first: u64, wanted: usize, forgets: Forgets) -> (usize, Vec<String>) {
-    let (next, looked) = (AtomicU64::new(first), AtomicU64::new(0));
+    let (next, looked, recoded) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
     let failures = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|threads| {
@@ -174,6 +177,7 @@ fn run(first: u64, wanted: usize, forgets: Forgets) -> (usize, Vec<String>) {
                 while looked.load(Ordering::Relaxed) < wanted as u64 && failures.lock().unwrap().len() < 3 {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let history = History::new(seed, forgets);
+                    recoded.fetch_add(history.recoded, Ordering::Relaxed);
                     // Each history has its own ids: states of two of them are never equal.
                     for (step, survives, objects) in history.states(seed, &mut HashSet::new()) {
                         let count = looked.fetch_add(1, Ordering::Relaxed) + 1;
@@ -195,7 +199,9 @@ fn run(first: u64, wanted: usize, forgets: Forgets) -> (usize, Vec<String>) {
         }
     });
     let looked = looked.into_inner() as usize;
-    eprintln!("{looked} states of {} histories in {:.0} s", next.into_inner() - first, started.elapsed().as_secs_f64());
+    let (histories, recoded) = (next.into_inner() - first, recoded.into_inner());
+    eprintln!("{looked} states of {histories} histories, {recoded} chunks coded anew, in {:.0} s", started.elapsed().as_secs_f64());
+    assert!(recoded >= histories, "too few chains are coded anew");
     (looked, failures.into_inner().unwrap())
 }
 

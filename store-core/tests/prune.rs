@@ -9,7 +9,7 @@ mod tiny;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +74,30 @@ impl Versions {
         }
     }
 
+    /// The same, and again after one more prune, with nobody in between.
+    #[track_caller]
+    fn assert_kept_by_the_next_prune(&self, forgotten: &BTreeSet<SnapshotId>) {
+        self.assert_kept(forgotten);
+        prune_all(&self.repo, forgotten).unwrap();
+        self.assert_kept(forgotten);
+    }
+
+    /// At the `at`th call from here, once, `act` is done by another process. What it gives is there once it was.
+    fn interrupt<T: Send + 'static>(&self, at: u64, act: impl Fn(Repo) -> T + Send + Sync + 'static) -> Arc<Mutex<Option<T>>> {
+        let (disk, cache) = (Arc::clone(&self.disk), self.folders.cache.join("other"));
+        let first = self.disk.calls();
+        let done = Arc::new(Mutex::new(None));
+        let (result, began) = (Arc::clone(&done), AtomicBool::new(false));
+        self.disk.set_hook(move |number, _, _| {
+            if number == first + at && !began.swap(true, Ordering::Relaxed) {
+                let came = act(open(&disk, &cache).unwrap());
+                *result.lock().unwrap() = Some(came);
+            }
+            Ok(())
+        });
+        done
+    }
+
     fn pack_bytes(&self) -> usize {
         self.disk.objects().iter().filter(|(path, _)| matches!(path, ObjectPath::Pack(_))).map(|(_, bytes)| bytes.len()).sum()
     }
@@ -110,6 +134,41 @@ fn little_is_left_unused_after_repacking() {
     let all = report.decision.totals(|_| true);
     // A rewritten chunk may have another copy in a pack that stays, which is unused from then on.
     assert!(all.bytes - all.needed <= all.bytes / 50, "{} of {} are needed", all.needed, all.bytes);
+}
+
+#[test]
+fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
+    let mut versions = Versions::new(8);
+    let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
+    let planned = prune(&versions.repo, &Options { execute: false, ..prune_options(&forgotten) }, &Silent).unwrap();
+    assert!(planned.decision.chains.lineages > 0 && planned.freed_bytes() > 0, "{:?}", planned.decision.chains);
+    let report = prune_all(&versions.repo, &forgotten).unwrap();
+    assert_eq!(report.decision.chains, planned.decision.chains);
+    assert!(report.recoded_chunks > 0 && report.rescued_packs == 0, "{report:?}");
+    versions.assert_kept(&forgotten);
+    // Nothing is left to do, for another host neither.
+    for repo in [&versions.repo, &open(&versions.disk, &versions.folders.cache.join("other")).unwrap()] {
+        let again = prune_all(repo, &forgotten).unwrap();
+        assert_eq!((again.recoded_chunks, again.decision.chains.lineages), (0, 0), "{again:?}");
+    }
+    // What is pushed next is coded against what was coded anew.
+    versions.push();
+    let last = versions.ids([4, 7]);
+    let report = prune_all(&versions.repo, &(&forgotten | &last)).unwrap();
+    assert!(report.recoded_chunks > 0, "{report:?}");
+    versions.assert_kept(&(&forgotten | &last));
+}
+
+#[test]
+fn a_prune_that_may_rewrite_little_leaves_chains_alone() {
+    let versions = Versions::new(8);
+    let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
+    for options in [Options { max_repack: Some(0), ..prune_options(&forgotten) }, Options { max_unused: 1.0, ..prune_options(&forgotten) }]
+    {
+        let report = prune(&versions.repo, &options, &Silent).unwrap();
+        assert_eq!((report.recoded_chunks, report.decision.chains.lineages), (0, 0), "{report:?}");
+        versions.assert_kept(&forgotten);
+    }
 }
 
 #[test]
@@ -239,27 +298,14 @@ fn push_with_a_prune_at(at: u64, forgotten_before: bool) -> Option<bool> {
         versions.change();
     }
     let tree = tree_at(&versions.folders.data);
-    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
-    let first = versions.disk.calls();
-    let ran = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&ran);
-    versions.disk.set_hook(move |number, _, _| {
-        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
-        }
-        Ok(())
-    });
+    let gone = forgotten.clone();
+    let pruned = versions.interrupt(at, move |repo| prune_all(&repo, &gone).unwrap());
     let pushed = push_path(&versions.repo, &versions.folders.data);
     versions.disk.clear_hook();
-    if ran.load(Ordering::Relaxed) == 0 {
-        return None;
-    }
+    pruned.lock().unwrap().as_ref()?;
     let report = pushed.unwrap_or_else(|error| panic!("at {at}: {error:?}"));
     versions.made.push((report.snapshot.unwrap(), tree));
-    versions.assert_kept(&forgotten);
-    // And once more, with nobody in between.
-    prune_all(&versions.repo, &forgotten).unwrap();
-    versions.assert_kept(&forgotten);
+    versions.assert_kept_by_the_next_prune(&forgotten);
     Some(true)
 }
 
@@ -277,24 +323,13 @@ fn prune_with_a_push_at(at: u64) -> bool {
     let mut versions = Versions::new(4);
     let forgotten = versions.ids([0, 1, 3]);
     let tree = tree_at(&versions.folders.data);
-    let (disk, cache, data) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), versions.folders.data.clone());
-    let first = versions.disk.calls();
-    let pushed = Arc::new(Mutex::new(None));
-    let result = Arc::clone(&pushed);
-    versions.disk.set_hook(move |number, _, _| {
-        if number == first + at && result.lock().unwrap().is_none() {
-            let report = push_path(&open(&disk, &cache).unwrap(), &data).unwrap();
-            *result.lock().unwrap() = report.snapshot;
-        }
-        Ok(())
-    });
+    let data = versions.folders.data.clone();
+    let pushed = versions.interrupt(at, move |repo| push_path(&repo, &data).unwrap().snapshot.unwrap());
     prune_all(&versions.repo, &forgotten).unwrap_or_else(|error| panic!("at {at}: {error:?}"));
     versions.disk.clear_hook();
     let Some(id) = *pushed.lock().unwrap() else { return false };
     versions.made.push((id, tree));
-    versions.assert_kept(&forgotten);
-    prune_all(&versions.repo, &forgotten).unwrap();
-    versions.assert_kept(&forgotten);
+    versions.assert_kept_by_the_next_prune(&forgotten);
     true
 }
 
@@ -309,21 +344,15 @@ fn a_push_at_each_call_of_a_prune_survives() {
 fn restore_with_a_prune_at(at: u64) -> bool {
     let versions = Versions::new(5);
     let forgotten = versions.ids([0, 1, 2]);
-    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
-    let first = versions.disk.calls();
-    let ran = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&ran);
-    versions.disk.set_hook(move |number, _, _| {
-        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            assert!(prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap().repacked_packs > 0);
-        }
-        Ok(())
-    });
+    let gone = forgotten.clone();
+    let pruned = versions.interrupt(at, move |repo| prune_all(&repo, &gone).unwrap());
     let (id, tree) = &versions.made[4];
     assert_restores(&versions.repo, *id, tree);
     assert_whole(&versions.repo);
     versions.disk.clear_hook();
-    ran.load(Ordering::Relaxed) > 0
+    let pruned = pruned.lock().unwrap();
+    assert!(pruned.as_ref().is_none_or(|report| report.repacked_packs > 0), "{pruned:?}");
+    pruned.is_some()
 }
 
 #[test]
@@ -337,25 +366,15 @@ fn a_restore_and_a_check_survive_a_prune_at_each_of_their_calls() {
 fn prune_with_a_prune_at(at: u64) -> bool {
     let versions = Versions::new(4);
     let forgotten = versions.ids([0, 1]);
-    let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
-    let first = versions.disk.calls();
-    let ran = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&ran);
-    versions.disk.set_hook(move |number, _, _| {
-        if number == first + at && counter.fetch_add(1, Ordering::Relaxed) == 0 {
-            prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
-        }
-        Ok(())
-    });
+    let gone = forgotten.clone();
+    let overtook = versions.interrupt(at, move |repo| prune_all(&repo, &gone).unwrap());
     let result = prune_all(&versions.repo, &forgotten);
     versions.disk.clear_hook();
-    if ran.load(Ordering::Relaxed) == 0 {
+    if overtook.lock().unwrap().is_none() {
         return false;
     }
     result.unwrap_or_else(|error| panic!("overtaken at call {at}: {error:?}"));
-    versions.assert_kept(&forgotten);
-    prune_all(&versions.repo, &forgotten).unwrap();
-    versions.assert_kept(&forgotten);
+    versions.assert_kept_by_the_next_prune(&forgotten);
     true
 }
 
@@ -422,22 +441,12 @@ fn a_stream_that_is_fenced_fails_as_busy_or_is_whole() {
         let versions = Versions::new(2);
         let forgotten = versions.ids([0, 1]);
         let bytes = std::fs::read(versions.folders.data.join("numbers.npy")).unwrap();
-        let (disk, cache, gone) = (Arc::clone(&versions.disk), versions.folders.cache.join("other"), forgotten.clone());
-        let first = versions.disk.calls();
-        let mut ran = false;
-        let over = Arc::new(AtomicU64::new(1));
-        let flag = Arc::clone(&over);
-        versions.disk.set_hook(move |number, _, _| {
-            if number == first + at && !std::mem::replace(&mut ran, true) {
-                flag.store(0, Ordering::Relaxed);
-                prune_all(&open(&disk, &cache).unwrap(), &gone).unwrap();
-            }
-            Ok(())
-        });
+        let gone = forgotten.clone();
+        let pruned = versions.interrupt(at, move |repo| prune_all(&repo, &gone).unwrap());
         let source = Source::Reader { name: "numbers".into(), reader: Box::new(io::Cursor::new(bytes.clone())) };
         let pushed = push(&versions.repo, push::Options::new(source), &Silent);
         versions.disk.clear_hook();
-        if over.load(Ordering::Relaxed) == 1 {
+        if pruned.lock().unwrap().is_none() {
             break;
         }
         match pushed {

@@ -190,6 +190,7 @@ fn act(world: &Arc<World>, depth: usize) {
                     world.count("prunes");
                     (0..report.sessions_fenced).for_each(|_| world.count("pushes that were fenced"));
                     (0..report.deleted_packs).for_each(|_| world.count("packs deleted"));
+                    (0..report.recoded_chunks).for_each(|_| world.count("chunks coded anew"));
                 }
                 Err(error) => {
                     world.count("prunes that failed");

@@ -102,6 +102,11 @@ fn text(report: &Report, execute: bool) -> String {
         rows.push(row("written anew", repacked, format!("{} of them are needed", size(repacked.needed))));
         rows.push(row("stay", stays, format!("{} of them are unused", size(stays.bytes - stays.needed))));
     }
+    let chains = &decision.chains;
+    if chains.lineages > 0 {
+        let note = format!("estimated: {} go, {} come", size(chains.goes), size(chains.comes));
+        rows.push(vec!["chains coded anew".into(), chains.lineages.to_string(), size(chains.goes.saturating_sub(chains.comes)), note]);
+    }
     let columns = [Column::Left(""), Column::Right("Packs"), Column::Right("Size"), Column::Left("")];
     let mut text = if rows.is_empty() { String::new() } else { layout(&columns, rows) };
     let snapshots = count(report.live_snapshots, "snapshot");
@@ -115,6 +120,9 @@ fn text(report: &Report, execute: bool) -> String {
         parts.push(format!("{} deleted, {}", count(report.deleted_packs, "pack"), size(report.deleted_bytes)));
         if report.written_bytes > 0 {
             parts.push(format!("{} written anew", size(report.written_bytes)));
+        }
+        if report.recoded_chunks > 0 {
+            parts.push(format!("{} coded anew, {} of plain bytes", count(report.recoded_chunks, "chunk"), size(report.recoded_bytes)));
         }
         if report.sessions_fenced > 0 {
             parts.push(format!("{} ended", count(report.sessions_fenced, "push")));
@@ -150,6 +158,12 @@ fn summary(report: &Report, execute: bool) -> json::Pruned {
         bytes_deleted: report.deleted_bytes,
         packs_repacked: report.repacked_packs,
         bytes_written: report.written_bytes,
+        bytes_read: report.read_bytes,
+        chains_to_recode: decision.chains.lineages,
+        chains_bytes_going_estimate: decision.chains.goes,
+        chains_bytes_coming_estimate: decision.chains.comes,
+        chunks_recoded: report.recoded_chunks,
+        bytes_recoded: report.recoded_bytes,
         packs_rescued: report.rescued_packs,
         segments_written: report.segments_written,
         segments_deleted: report.segments_deleted,

@@ -60,6 +60,11 @@ impl Chain {
         self.reads + stored <= MOST_READS * whole
     }
 
+    /// Stored bytes by which its start may grow until a restore would read too much.
+    pub fn room(self) -> u64 {
+        (MOST_READS * self.whole).saturating_sub(self.reads)
+    }
+
     /// Stored bytes that a version takes on average from now to the next jump, if `stored` bytes are written upon this, then as many differences
     /// of `step` bytes as a restore may read and `steps` allows. `None` if a restore would read too much at once.
     pub fn a_version(self, stored: u64, step: u64, steps: u8) -> Option<u64> {
@@ -93,6 +98,7 @@ mod tests {
             differences += 1;
         }
         assert_eq!((differences, chain.reads), (4, 1200));
+        assert_eq!((chain.room(), Chain::start(1000, 600).room()), (0, 600));
         assert!(!chain.carries(1, 600) && Chain::start(1000, 600).carries(600, 600));
     }
 

@@ -51,12 +51,20 @@ pub struct Bases {
     pub older_bytes: Vec<u8>,
     /// What reading the bases takes.
     pub chain: Chain,
+    /// Stored bytes that reading what is coded against these may take, them included; `None` where only the share of `whole` counts.
+    pub most_reads: Option<u64>,
 }
 
 impl Bases {
     /// Whether coding `plain` bytes against these may take `coded` bytes where `whole` would do without.
     fn carry(&self, plain: usize, coded: usize, whole: usize) -> bool {
-        worth(coded, self) < whole && self.chain.at_most(plain as u64).carries(coded as u64, whole as u64)
+        let is_within = self.may_take(plain as u64, coded as u64);
+        is_within && worth(coded, self) < whole && self.chain.at_most(plain as u64).carries(coded as u64, whole as u64)
+    }
+
+    /// Whether `plain` bytes may be coded against these in `stored` bytes, as far as others are concerned who rely on them.
+    pub fn may_take(&self, plain: u64, stored: u64) -> bool {
+        self.most_reads.is_none_or(|most| self.chain.at_most(plain).reads + stored <= most)
     }
 
     fn is_aligned_with(&self, plain: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::cut::{Cut, CutContext, CutError};
 use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
-use super::store::{BlobStore, NewCounts};
+use super::store::{BlobStore, NewChunk, NewCounts};
 use crate::base::ids::NodeId;
 use crate::base::units::KIB;
 use crate::compressed::{self, Compressed};
@@ -303,7 +303,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     if chunk.known {
                         self.known_chunks += 1;
                     } else {
-                        self.store.chunk(chunk.id, &bytes[chunk.start..chunk.start + chunk.len], dtype, chunk.hint)?;
+                        let bytes = &bytes[chunk.start..chunk.start + chunk.len];
+                        self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None })?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
                 }

@@ -78,7 +78,7 @@ impl<'r> BaseFinder<'r> {
         for (i, similar) in similar.iter().enumerate() {
             let len = group.lens[i];
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
-            let location = hint.or_else(|| best_base(similar, None, |location| location.len == len));
+            let location = hint.or_else(|| best_base(similar, None, |location| location.len == len && self.may_be_base(known, location)));
             *match (location, hint) {
                 (_, Some(_)) => &mut ways.parent,
                 (Some(_), None) => &mut ways.votes,
@@ -94,12 +94,17 @@ impl<'r> BaseFinder<'r> {
     /// better written whole, or a base cannot be read.
     pub(super) fn aligned(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
         let latest = self.chain_of(known, locations)?;
-        let is_full = locations.iter().any(|location| location.depth >= LONGEST_OF_NUMBERS);
+        let longest = longest(group, LONGEST_OF_NUMBERS);
+        let is_full = locations.iter().any(|location| location.depth >= longest);
         if !is_full && latest.goes_on() {
-            return self.segments(known, group, locations);
+            let bases = self.segments(known, group, locations)?;
+            // Where others rely on the group, it may have to jump all the same.
+            if bases.may_take(group.plain.len() as u64, latest.last) {
+                return Some(bases);
+            }
         }
-        let whole = latest.a_version_of_a_start(latest.last, LONGEST_OF_NUMBERS);
-        self.best_jump(known, group, locations, &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], latest.last, LONGEST_OF_NUMBERS, |finder, ancestors| {
+        let whole = latest.a_version_of_a_start(latest.last, longest);
+        self.best_jump(known, group, locations, &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], latest.last, longest, |finder, ancestors| {
             let fit = ancestors.iter().zip(locations).all(|(ancestor, location)| ancestor.len == location.len);
             if fit { finder.segments(known, group, ancestors) } else { None }
         })
@@ -122,11 +127,14 @@ impl<'r> BaseFinder<'r> {
         let plain = Plain { kind: BlobKind::Data, bytes: &group.plain, dtype: group.dtype };
         let mut best: Option<(u64, Bases)> = None;
         let mut tried = Vec::new();
-        for depth in depths {
+        for depth in depths.iter().filter(|depth| **depth < longest) {
             let ancestors: Option<Vec<_>> = locations.iter().map(|location| self.ancestor(known, location, *depth)).collect();
             let Some(ancestors) = ancestors.filter(|ancestors| *ancestors != tried) else { continue };
             if let Some(bases) = read(self, &ancestors) {
                 let coded = blob::coded_len(plain, &bases, self.repo.compression);
+                if !bases.may_take(group.plain.len() as u64, coded) {
+                    continue;
+                }
                 let steps = longest.saturating_sub(bases.depth + 1);
                 let takes = bases.chain.at_most(plain.bytes.len() as u64).a_version(coded, step, steps);
                 if let Some(takes) = takes.filter(|takes| best.as_ref().is_none_or(|(least, _)| takes < least)) {
@@ -143,12 +151,12 @@ impl<'r> BaseFinder<'r> {
     }
 
     fn segments(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
-        let mut joined = Bases { aligned: true, ..Bases::default() };
+        let mut joined = Bases { aligned: true, most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
         for location in locations {
             let base = self.read(known, group, *location)?;
             let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
             let Found { id, bytes, depth, chain, .. } = base;
-            joined.join(Bases { ids: vec![id], bytes, depth, aligned: true, older, older_bytes, chain });
+            joined.join(Bases { ids: vec![id], bytes, depth, aligned: true, older, older_bytes, chain, most_reads: None });
         }
         Some(joined)
     }
@@ -170,7 +178,7 @@ impl<'r> BaseFinder<'r> {
         let mut last: Option<Location> = None;
         for similar in known.similar(sketches)? {
             let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
-            let Some(best) = best_base(&similar, next, |_| true) else {
+            let Some(best) = best_base(&similar, next, |location| self.may_be_base(known, location)) else {
                 ways.none += 1;
                 continue;
             };
@@ -180,18 +188,19 @@ impl<'r> BaseFinder<'r> {
             found.push(best);
             found.extend(self.repo.next_in_blob(&best));
         }
-        if found.iter().all(|location| location.depth < LONGEST) {
+        let longest = longest(group, LONGEST);
+        if found.iter().all(|location| location.depth < longest) {
             return Ok(self.joined(known, group, &found));
         }
         let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
         let jump =
-            self.best_jump(known, group, &found, &[4, 2, 0], step, LONGEST, |finder, ancestors| finder.joined(known, group, ancestors));
+            self.best_jump(known, group, &found, &[4, 2, 0], step, longest, |finder, ancestors| finder.joined(known, group, ancestors));
         Ok(jump.map(|(_, bases)| bases))
     }
 
     /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
     fn joined(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
-        let mut bases = Bases::default();
+        let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
         let mut taken = HashSet::new();
         for location in locations.iter().filter(|location| taken.insert(**location)) {
             if bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
@@ -204,6 +213,12 @@ impl<'r> BaseFinder<'r> {
             bases.chain = bases.chain.and(found.chain);
         }
         (!bases.ids.is_empty()).then_some(bases)
+    }
+
+    /// Whether a chunk can be a base as far as its chain tells. Looked at before votes are counted only while chains are coded anew: then much of
+    /// what is similar rests on what has no place yet.
+    fn may_be_base(&self, known: &KnownChunks, location: &Location) -> bool {
+        !known.is_recoding() || self.chains.of(self.repo, known, location).is_some()
     }
 
     /// Reads a base. One that cannot be read is none: what is damaged must not be relied on.
@@ -241,6 +256,11 @@ impl<'r> BaseFinder<'r> {
         }
         None
     }
+}
+
+/// The longest chain that a group may become part of.
+fn longest(group: &Group, usual: u8) -> u8 {
+    group.limit.map_or(usual, |limit| limit.depth.min(usual))
 }
 
 /// Which chunk of a blob starts at `start`.

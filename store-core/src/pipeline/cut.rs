@@ -19,7 +19,7 @@ use crate::tensor::{Detector, Dtype, Layout, PREFIX_LEN, Step};
 /// Bytes that one piece reads at a time.
 pub(super) const PIECE: usize = 4 * MIB;
 /// Tensors below this many bytes are cut with the plain bytes around them.
-const LEAST_TENSOR: u64 = 8 * KIB as u64;
+pub(super) const LEAST_TENSOR: u64 = 8 * KIB as u64;
 
 /// What cutting and naming needs.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::format::entry::{Entry, Extent};
 use crate::format::pack::Sketch;
 use crate::index::{ChunkIndex, Location, PackNumber};
+use crate::plan::gc::BlobSet;
 use crate::repo::{Damaged, Repo, StoredFile};
 
 /// Chunks that are looked up at a time.
@@ -31,12 +32,30 @@ pub(super) struct KnownChunks {
     broken: HashSet<(PackNumber, u32)>,
     /// Packs with a damaged footer. Their chunks can be read, and are stored again where they are met.
     unsound: HashSet<PackNumber>,
+    /// Blobs of which nothing is needed: what is coded against them would keep them.
+    unneeded: Arc<BlobSet>,
+    /// Whether chunks in condemned packs are coded anew one after the other: what rests on them becomes usable by and by.
+    recoding: bool,
 }
 
 impl KnownChunks {
     /// Learns which packs exist. To be called after the session was announced and open plans were read, which condemn these packs: what else is
     /// seen from then on stays until it ends.
     pub(super) fn new(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
+        let mut known = Self::listed(repo, condemned)?;
+        if known.incomplete || known.damaged || !known.condemned.is_empty() {
+            known.find_broken()?;
+        }
+        Ok(known)
+    }
+
+    /// What a prune may rely on when it codes chains anew because these packs are to go, and of these blobs nothing is needed: chunks there count
+    /// as unknown. What is coded against such a chunk is held, and is no base until that one was coded anew.
+    pub(super) fn for_recoding(repo: &Repo, condemned: &BTreeSet<PackId>, unneeded: Arc<BlobSet>) -> Result<Self, Error> {
+        Ok(Self { recoding: true, unneeded, ..Self::listed(repo, condemned)? })
+    }
+
+    fn listed(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
         let index = repo.index()?;
         let listed = repo.backend.list(Folder::Packs)?;
         let exist: HashMap<PackId, u64> = listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
@@ -64,11 +83,12 @@ impl KnownChunks {
             }
         }
         let incomplete = repo.index.is_incomplete() || !gone.is_empty();
-        let mut known = Self { index, incomplete, gone, condemned: held_back, damaged, broken, unsound };
-        if known.incomplete || known.damaged || !known.condemned.is_empty() {
-            known.find_broken()?;
-        }
-        Ok(known)
+        Ok(Self { index, incomplete, gone, condemned: held_back, damaged, broken, unsound, unneeded: Arc::default(), recoding: false })
+    }
+
+    /// Whether chains are coded anew.
+    pub(super) fn is_recoding(&self) -> bool {
+        self.recoding
     }
 
     /// Whether packs or index segments are missing.
@@ -166,5 +186,6 @@ impl KnownChunks {
         !self.gone.contains(&location.pack)
             && !self.condemned.contains(&location.pack)
             && !self.broken.contains(&(location.pack, location.ordinal))
+            && !self.unneeded.contains(location.pack, location.ordinal)
     }
 }

@@ -13,6 +13,8 @@ mod cut;
 mod feed;
 mod known;
 mod parent;
+mod recode;
+mod relied;
 mod restore;
 mod store;
 
@@ -21,6 +23,7 @@ use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
 pub(crate) use cut::{detect_with, regions_of};
+pub(crate) use recode::{Recoding, recode};
 pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
 pub use store::NewCounts;
 

@@ -36,6 +36,34 @@ pub(super) struct Group {
     pub(super) path: Option<Arc<str>>,
     /// Coded without bases: these replace what was lost, and must do as bases for all that was coded against that.
     pub(super) whole: bool,
+    /// What their coding may need, where others rely on them already.
+    pub(super) limit: Option<Limit>,
+}
+
+/// What the coding of chunks may need that others are coded against already: no more than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// Greatest depth.
+    pub(super) depth: u8,
+    /// Stored bytes that reading them takes, with all below them.
+    pub(super) reads: u64,
+}
+
+impl Limit {
+    fn and(self, other: Self) -> Self {
+        Self { depth: self.depth.min(other.depth), reads: self.reads + other.reads }
+    }
+}
+
+/// A chunk that is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewChunk<'c> {
+    pub(super) id: ChunkId,
+    pub(super) bytes: &'c [u8],
+    pub(super) dtype: Option<Dtype>,
+    /// The older segment that it continues, as far as its name tells.
+    pub(super) hint: Option<ChunkId>,
+    pub(super) limit: Option<Limit>,
 }
 
 impl Group {
@@ -64,6 +92,10 @@ impl Group {
             let part = if first(i) { &mut parts.0 } else { &mut parts.1 };
             part.add(self.ids[i], chunk, self.hints[i]);
         }
+        for part in [&mut parts.0, &mut parts.1] {
+            let share = |reads: u64| (u128::from(reads) * part.plain.len() as u128 / self.plain.len().max(1) as u128) as u64;
+            part.limit = self.limit.map(|limit| Limit { reads: share(limit.reads), ..limit });
+        }
         parts
     }
 }
@@ -85,8 +117,9 @@ pub(super) struct BlobStore<'s, 'scope> {
     shared: Arc<CodingShared<'scope>>,
     coding: Budget,
     blob_len: usize,
-    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best; apart from these, what replaces lost chunks.
-    groups: HashMap<(Option<Dtype>, bool), Group>,
+    /// One group for plain bytes and one for each dtype, since neighbours of one kind code best; apart from these, what replaces lost chunks,
+    /// and what others rely on already.
+    groups: HashMap<(Option<Dtype>, bool, bool), Group>,
     nodes: Group,
     /// The file that is being stored, where anybody wants to know.
     path: Option<Arc<str>>,
@@ -203,7 +236,8 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
     }
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
-    pub(super) fn chunk(&mut self, id: ChunkId, bytes: &[u8], dtype: Option<Dtype>, hint: Option<ChunkId>) -> Result<(), Error> {
+    pub(super) fn chunk(&mut self, new: NewChunk<'_>) -> Result<(), Error> {
+        let NewChunk { id, bytes, dtype, hint, limit } = new;
         // Between the look-up and the claim a segment of this very push may have brought it into the index.
         if !self.shared.writer.claim(id) || self.shared.context.known.has(&[id])?[0] {
             return Ok(());
@@ -211,9 +245,10 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         self.counts.chunks += 1;
         self.counts.bytes += bytes.len() as u64;
         let whole = self.shared.context.known.is_lost(id)?;
-        let group = self.groups.entry((dtype, whole)).or_default();
+        let group = self.groups.entry((dtype, whole, limit.is_some())).or_default();
         let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
         (group.dtype, group.whole) = (dtype, whole);
+        group.limit = group.limit.into_iter().chain(limit).reduce(Limit::and);
         if group.ids.is_empty() {
             group.path.clone_from(&self.path);
         }

@@ -94,6 +94,7 @@ impl Repo {
         }
         let mut marks = Marks::new(standings);
         index.for_each_blob(&mut |pack, _, place| marks.add_blob(pack, place.frame.chunk_lens.len()))?;
+        marks.seal();
         // What this host found damaged is no place: the copy that a push made of it since is.
         for (pack, parts) in self.damage().0 {
             let Some(number) = index.number(&pack)? else { continue };
@@ -103,7 +104,7 @@ impl Repo {
                 }
             }
         }
-        Ok((marks, IndexPlaces { index, frames: HashMap::new(), order: VecDeque::new() }))
+        Ok((marks, IndexPlaces::new(index)))
     }
 }
 
@@ -188,10 +189,17 @@ fn stop(of: &str, error: MarkError<IndexError>) -> Error {
 }
 
 /// The chunk index, with the frames that were asked for last.
-struct IndexPlaces {
+pub(crate) struct IndexPlaces {
     index: Arc<dyn ChunkIndex>,
     frames: HashMap<(u32, u32), Arc<Frame>>,
     order: VecDeque<(u32, u32)>,
+}
+
+impl IndexPlaces {
+    /// Those of this index.
+    pub(crate) fn new(index: Arc<dyn ChunkIndex>) -> Self {
+        Self { index, frames: HashMap::new(), order: VecDeque::new() }
+    }
 }
 
 fn place(location: &Location) -> Place {

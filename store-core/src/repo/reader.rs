@@ -2,6 +2,7 @@
 //! hold is read from another one when the first is damaged.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Repo;
@@ -99,6 +100,7 @@ pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError
 pub(crate) struct BlobReader {
     budget: usize,
     state: Mutex<State>,
+    read_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +117,12 @@ const OPENERS: usize = 1024;
 
 impl BlobReader {
     pub(super) fn new(budget: usize) -> Self {
-        Self { budget, state: Mutex::default() }
+        Self { budget, state: Mutex::default(), read_bytes: AtomicU64::new(0) }
+    }
+
+    /// Sealed bytes of blobs that were read so far.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes.load(Ordering::Relaxed)
     }
 
     fn cached(&self, key: &BlobKey) -> Option<Arc<Vec<u8>>> {
@@ -173,6 +180,7 @@ impl Repo {
 
     /// Reads one blob's sealed bytes.
     pub(crate) fn read_sealed(&self, place: &BlobPlace) -> Result<Vec<u8>, ReadError> {
+        self.reader.read_bytes.fetch_add(place.frame.sealed_len.into(), Ordering::Relaxed);
         Ok(self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, place.frame.sealed_len as usize)?)
     }
 

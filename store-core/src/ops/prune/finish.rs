@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::survey::{Live, live, sessions, whole_index};
+use super::survey::{live, sessions, whole_index};
 use super::{Run, Stopped};
 use crate::backend::{Created, Folder, GcStage, ObjectPath};
 use crate::base::ids::{PlanNumber, SessionId};
@@ -67,11 +67,11 @@ impl Run<'_> {
         };
         self.wait_for_sessions()?;
         self.stop_if_over()?;
-        let Live { roots, dropped } = live(self.repo, &self.options.forgotten, Some(&plan.dropped))?;
+        let live = live(self.repo, &self.options.forgotten, Some(&plan.dropped))?;
         self.repo.refresh()?;
         let packs = self.repo.listed_packs()?;
         let standing = |pack: &_| if plan.condemned.contains(pack) { Standing::Condemned } else { Standing::Stays };
-        let marked = self.repo.mark(&roots, &packs, standing, self.monitor)?;
+        let marked = self.repo.mark(&live.roots(), &packs, standing, self.monitor)?;
         whole_index(self.repo)?;
         let mut needed = BTreeSet::new();
         for pack in &plan.condemned {
@@ -79,7 +79,7 @@ impl Run<'_> {
             needed.extend(number.filter(|number| marked.marks.is_needed(*number)).map(|_| *pack));
         }
         self.report.rescued_packs += needed.len() as u64;
-        Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped, ..nothing })
+        Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped: live.dropped, ..nothing })
     }
 
     /// Waits until every session that is announced now has an outcome or is given up; ends those that are old or whose processes are gone.

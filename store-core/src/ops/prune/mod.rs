@@ -6,6 +6,8 @@
 
 mod delete;
 mod finish;
+#[cfg(test)]
+mod large;
 mod remove;
 mod repack;
 mod survey;
@@ -91,6 +93,12 @@ pub struct Report {
     pub repacked_packs: u64,
     /// Bytes that this wrote.
     pub written_bytes: u64,
+    /// Chunks of chains that were coded anew.
+    pub recoded_chunks: u64,
+    /// Their plain bytes.
+    pub recoded_bytes: u64,
+    /// Bytes that were read of packs that were rewritten, and to code chains anew.
+    pub read_bytes: u64,
     /// Condemned packs that turned out to be needed.
     pub rescued_packs: u64,
     /// Index segments that were written in place of others.
@@ -110,11 +118,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Bytes that go, or would, less those that repacking writes.
+    /// Bytes that go, or would, less those that repacking writes; of chains that are coded anew, as estimated.
     pub fn freed_bytes(&self) -> u64 {
         let goes = self.decision.totals(Fate::goes);
         let written = self.decision.totals(|fate| fate == Fate::Repacked).needed;
-        goes.bytes.saturating_sub(written)
+        goes.bytes.saturating_sub(written + self.decision.chains.comes)
     }
 }
 
@@ -150,7 +158,7 @@ impl Run<'_> {
     fn preview(&mut self) -> Result<(), Error> {
         self.report.resumed = !self.repo.gc_state()?.open.is_empty();
         let survey = self.survey()?;
-        self.note(survey.decision, survey.live, survey.dropped.len());
+        self.note(survey.decision, survey.live.len(), survey.dropped.len());
         Ok(())
     }
 
@@ -172,7 +180,7 @@ impl Run<'_> {
             let before = self.repo.gc_names()?;
             let survey = self.survey()?;
             if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
-                self.note(survey.decision, survey.live, 0);
+                self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
             }
             let read = self.read_twins(&survey);
@@ -200,7 +208,7 @@ impl Run<'_> {
         let dropped: BTreeSet<SnapshotId> = survey.dropped.iter().take(limits::GC_SNAPSHOTS).copied().collect();
         let plan =
             Plan { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), condemned, dropped, extra: Extra::new() };
-        self.note(survey.decision, survey.live, plan.dropped.len());
+        self.note(survey.decision, survey.live.len(), plan.dropped.len());
         if self.repo.create_plan(number, &plan)? == Created::Exists {
             return Ok(false);
         }

@@ -1,8 +1,9 @@
 //! What is needed of packs that are mostly unused is written to others, in a session of its own. Blobs that are needed whole are opened and
-//! sealed under the new pack's key as they are; of the others, what is needed is coded again against the same bases. Nothing relies on the
-//! copies: whether they will do is for the second mark to see.
+//! sealed under the new pack's key as they are; of the others, what is needed is coded again against the same bases; chains that rest on what
+//! nothing else needs are coded anew, last. Nothing relies on the copies: whether they will do is for the second mark to see.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::Run;
 use super::survey::Survey;
@@ -13,9 +14,11 @@ use crate::error::{Error, ErrorKind};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::pack::{BlobEntry, PackContents, PackOpener};
 use crate::format::session::Purpose;
-use crate::index::{BlobPlace, Location};
+use crate::index::{BlobPlace, Location, PackNumber};
 use crate::monitor::Progress;
-use crate::repo::{NewBlob, PackWriter, Repo, chunk_of};
+use crate::pipeline::{Recoding, recode};
+use crate::plan::gc::BlobSet;
+use crate::repo::{Marked, NewBlob, PackWriter, Repo, chunk_of};
 
 /// Writes what is needed of the packs that are to be rewritten. Returns those all of whose needed blobs are in other packs now.
 pub(super) fn repack(run: &mut Run<'_>, survey: &Survey) -> Result<BTreeSet<PackId>, Error> {
@@ -25,9 +28,47 @@ pub(super) fn repack(run: &mut Run<'_>, survey: &Survey) -> Result<BTreeSet<Pack
     }
     let repo = run.repo;
     let session = repo.begin_session(Purpose::Repack)?;
-    let copied = copy(run, survey, &wanted);
+    let before = repo.reader.read_bytes();
+    let written = copy(run, survey, &wanted).and_then(|copied| code_anew(run, survey, copied));
+    run.report.read_bytes += repo.reader.read_bytes() - before;
     repo.end_session(&session);
-    copied
+    written
+}
+
+/// Codes chains anew, once all else is in other packs. Returns the packs of which nothing is needed then.
+fn code_anew(run: &mut Run<'_>, survey: &Survey, copied: BTreeSet<PackId>) -> Result<BTreeSet<PackId>, Error> {
+    let Survey { marked, decision, rewriting, live, .. } = survey;
+    if rewriting.is_empty() || copied.is_empty() {
+        return Ok(copied);
+    }
+    let mut is_complete = copied == decision.repacked();
+    if is_complete {
+        let condemned = decision.condemned();
+        let unneeded = Arc::new(unneeded(marked)?);
+        let stays = |pack, ordinal| rewriting.leaves(&marked.marks, pack, ordinal);
+        let what = Recoding { kept: live, condemned: &condemned, anew: &rewriting.anew, stays: &stays, unneeded: &unneeded };
+        let recoded = recode(run.repo, what, run.monitor, &|| run.is_over())?;
+        run.report.recoded_chunks += recoded.chunks;
+        run.report.recoded_bytes += recoded.bytes;
+        run.report.written_bytes += recoded.written;
+        is_complete = recoded.is_complete;
+    }
+    if is_complete {
+        return Ok(copied);
+    }
+    // What rests in these packs is still needed: they are for the next prune.
+    let rests = |pack: &PackId| -> Result<bool, Error> {
+        let number = marked.index.number(pack)?;
+        Ok(number.is_some_and(|number| rewriting.reaches(number)))
+    };
+    let mut free = BTreeSet::new();
+    for pack in copied {
+        if !rests(&pack)? {
+            free.insert(pack);
+        }
+    }
+    run.report.repacked_packs = free.len() as u64;
+    Ok(free)
 }
 
 fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result<BTreeSet<PackId>, Error> {
@@ -50,7 +91,7 @@ fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result
             if run.monitor.interrupted() {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
             }
-            let needed = survey.marked.marks.chunks(number, ordinal as u32);
+            let needed = needed(survey, number, ordinal as u32);
             let place = BlobPlace { pack: *pack, offset, frame: entry.frame.clone() };
             if let Some(blob) = rewritten(repo, &opener, &place, ordinal as u32, entry, &needed)? {
                 writer.add(blob)?;
@@ -64,6 +105,29 @@ fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result
     run.report.repacked_packs += copied.len() as u64;
     run.report.written_bytes += written.counts.bytes;
     Ok(copied)
+}
+
+/// Which chunks of a blob are written to another pack as they are, or nearly: not those that are coded anew, nor what only these rest on.
+fn needed(survey: &Survey, pack: PackNumber, ordinal: u32) -> Vec<bool> {
+    let (marks, rewriting) = (&survey.marked.marks, &survey.rewriting);
+    if rewriting.anew.contains(pack, ordinal) {
+        Vec::new()
+    } else if rewriting.supports.contains(pack, ordinal) {
+        marks.asked(pack, ordinal)
+    } else {
+        marks.chunks(pack, ordinal)
+    }
+}
+
+/// Blobs of which nothing is needed, in packs that were there when it was marked what is.
+fn unneeded(marked: &Marked) -> Result<BlobSet, Error> {
+    let mut found = BlobSet::default();
+    marked.index.for_each_blob(&mut |pack, ordinal, _| {
+        if pack < marked.marks.packs() && !marked.marks.is_blob_needed(pack, ordinal) {
+            found.insert(pack, ordinal);
+        }
+    })?;
+    Ok(found)
 }
 
 /// What index segments say of these packs, with sketches where any segment has them. In memory: about 70 bytes a chunk of packs that are

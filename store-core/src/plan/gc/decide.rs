@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::lineage::{Chosen, Lineages, WORTH};
 use crate::base::ids::PackId;
 use crate::base::limits;
 
@@ -20,7 +21,16 @@ pub struct PackUse {
     pub is_needed: bool,
     /// Whether an index segment names it.
     pub is_named: bool,
+    /// Its number in the chunk index, if it has one.
+    pub number: Option<u32>,
+    /// Bytes that are not counted as needed since chains are coded anew first.
+    pub freed: u64,
 }
+
+/// Of a pack little is unused when it is at most a part in so many.
+const REACHED: u64 = 16;
+/// How often chains are left out whose packs stay, before none is coded anew.
+const ROUNDS: usize = 32;
 
 /// What is thought to be worth it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,6 +88,19 @@ impl fmt::Display for Fate {
 pub struct Decision {
     /// All packs with what becomes of them.
     pub packs: Vec<(PackUse, Fate)>,
+    /// Chains that are coded anew.
+    pub chains: ChainTotals,
+}
+
+/// Chains that are coded anew since what they rest on is needed for nothing else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChainTotals {
+    /// How many lineages.
+    pub lineages: u64,
+    /// Stored bytes that go.
+    pub goes: u64,
+    /// Stored bytes that come in their place, as estimated.
+    pub comes: u64,
 }
 
 /// Sums over packs.
@@ -141,7 +164,8 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
     let (mut left, mut stays) = (policy.max_repack.unwrap_or(u64::MAX), bytes);
     for i in partly {
         let pack = decided[i].0;
-        if waste <= tolerated(stays) {
+        // Chains that are coded anew go with all packs that they reach into.
+        if waste <= tolerated(stays) && pack.freed == 0 {
             if unused(&pack) > pack.len / 8 {
                 decided[i].1 = Fate::Tolerated;
             }
@@ -156,7 +180,42 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
         waste -= unused(&pack);
         stays -= unused(&pack);
     }
-    Decision { packs: decided }
+    Decision { packs: decided, chains: ChainTotals::default() }
+}
+
+/// Decides with chains that can be coded anew. What that frees counts as unused: while little enough is unused in all, nothing is done. Of those that
+/// pay, all are taken whose packs all go, so that nothing is left of their old codings. Packs of which little is unused go for them only if
+/// the chains give back enough for what is written then.
+pub fn decide_with_chains(packs: &[PackUse], lineages: &Lineages, policy: &Policy) -> (Decision, Chosen) {
+    let mut chosen = lineages.that_pay();
+    for round in 0..=ROUNDS {
+        let freed = lineages.freed(&chosen);
+        let of = |pack: &PackUse| pack.number.and_then(|number| freed.get(&number)).map_or(0, |freed| *freed.min(&pack.needed));
+        let used: Vec<_> = packs.iter().map(|pack| PackUse { needed: pack.needed - of(pack), freed: of(pack), ..*pack }).collect();
+        if round == 0 && is_tolerated(&used, policy) {
+            break;
+        }
+        let decision = decide(used, policy);
+        let (count, sum) = lineages.totals(&chosen);
+        let reached = || decision.packs.iter().filter(|(pack, _)| pack.freed > 0);
+        let is_dear = |pack: &PackUse| pack.len.saturating_sub(pack.needed) <= pack.len / REACHED;
+        let written: u64 = sum.comes + reached().filter(|(pack, _)| is_dear(pack)).map(|(pack, _)| pack.needed).sum::<u64>();
+        let is_worth = sum.goes.saturating_sub(sum.comes).saturating_mul(WORTH) >= written;
+        let stay = reached().filter(|(pack, fate)| !fate.goes() || !is_worth && is_dear(pack));
+        let stay: BTreeSet<u32> = stay.filter_map(|(pack, _)| pack.number).collect();
+        if stay.is_empty() {
+            let chains = ChainTotals { lineages: count, goes: sum.goes, comes: sum.comes };
+            return (Decision { chains, ..decision }, chosen);
+        }
+        lineages.leave_out(&mut chosen, &stay);
+    }
+    (decide(packs.to_vec(), policy), Chosen::default())
+}
+
+/// Whether what is unused of needed packs is little enough.
+fn is_tolerated(packs: &[PackUse], policy: &Policy) -> bool {
+    let sum = |of: &dyn Fn(&PackUse) -> u64| packs.iter().filter(|pack| pack.is_needed).map(of).sum::<u64>();
+    sum(&|pack| pack.len.saturating_sub(pack.needed)) <= (sum(&|pack| pack.len) as f64 * policy.max_unused) as u64
 }
 
 /// What a final deletes: what the plan condemned and nothing was needed of.
@@ -171,7 +230,15 @@ mod tests {
     const POLICY: Policy = Policy { max_unused: 0.05, max_repack: None, is_somebody_active: false };
 
     fn pack(name: u8, len: u64, needed: u64) -> PackUse {
-        PackUse { id: PackId::from_bytes([name; 32]), len, needed, is_needed: needed > 0, is_named: true }
+        PackUse {
+            id: PackId::from_bytes([name; 32]),
+            len,
+            needed,
+            is_needed: needed > 0,
+            is_named: true,
+            number: Some(name.into()),
+            freed: 0,
+        }
     }
 
     fn fates(packs: &[PackUse], policy: &Policy) -> Vec<Fate> {

@@ -1,7 +1,10 @@
 //! What is needed: every chunk and node that something live leads to, in one place each, with the bases of the blob that holds it, down to the
 //! last. Chosen so that as little as possible of what is condemned is used.
 //!
-//! A bit a chunk, and five bytes a blob: less than a byte a chunk of files of text, and five for tensors, whose blobs have one chunk.
+//! What a snapshot itself leads to is *asked for*; the other chunks that are needed are *supports*: bases of those, and bases of bases.
+//!
+//! Two bits a chunk, and five bytes a blob: less than a byte a chunk of files of text, and somewhat more than five for tensors, whose blobs
+//! have one chunk.
 
 use std::sync::Arc;
 
@@ -21,6 +24,18 @@ pub struct Place {
     pub len: u32,
     /// The depth of its blob.
     pub depth: u8,
+}
+
+impl Place {
+    /// Which chunk of its blob it is.
+    pub fn index_in(&self, frame: &Frame) -> Option<usize> {
+        let mut start = 0;
+        frame.chunk_lens.iter().position(|len| {
+            let here = start == self.start && *len == self.len;
+            start += len;
+            here
+        })
+    }
 }
 
 /// Where chunks are.
@@ -84,6 +99,8 @@ struct PackMarks {
     firsts: Vec<u32>,
     /// For each chunk, whether it is needed here.
     chunks: Vec<u64>,
+    /// For each chunk, whether it is asked for, and not only a base of others.
+    asked: Vec<u64>,
     /// For each blob, whether anything of it is needed, and what is known of its standing: 0 nothing, else one more than the standing.
     blobs: Vec<u8>,
 }
@@ -92,21 +109,26 @@ struct PackMarks {
 #[derive(Debug)]
 pub struct Marks {
     packs: Vec<PackMarks>,
+    /// The pack that blobs are told of.
+    open: u32,
 }
 
 impl Marks {
     /// Nothing is needed yet. `packs` in the order of their numbers.
     pub fn new(packs: impl IntoIterator<Item = Standing>) -> Self {
-        let pack = |standing| PackMarks { standing, firsts: vec![0], chunks: Vec::new(), blobs: Vec::new() };
-        Self { packs: packs.into_iter().map(pack).collect() }
+        let pack = |standing| PackMarks { standing, firsts: vec![0], chunks: Vec::new(), asked: Vec::new(), blobs: Vec::new() };
+        Self { packs: packs.into_iter().map(pack).collect(), open: 0 }
     }
 
-    /// Tells of the next blob of a pack, and how many chunks it has.
+    /// Tells of the next blob of a pack, and how many chunks it has. Pack by pack, and [`seal`](Self::seal) behind the last.
     pub fn add_blob(&mut self, pack: u32, chunks: usize) {
+        if pack != self.open {
+            self.seal();
+            self.open = pack;
+        }
         let Some(pack) = self.packs.get_mut(pack as usize) else { return };
         let end = pack.firsts.last().copied().unwrap_or(0) + chunks as u32;
         pack.firsts.push(end);
-        pack.chunks.resize((end as usize).div_ceil(64), 0);
         pack.blobs.push(0);
     }
 
@@ -118,7 +140,18 @@ impl Marks {
         }
     }
 
-    /// Something is needed. As a base it is needed `below` the depth of what is coded against it; otherwise at any.
+    /// No more blobs come of the pack that was told of last: it takes no more memory than it needs.
+    pub fn seal(&mut self) {
+        let Some(pack) = self.packs.get_mut(self.open as usize) else { return };
+        pack.firsts.shrink_to_fit();
+        pack.blobs.shrink_to_fit();
+        let words = pack.firsts.last().map_or(0, |chunks| (*chunks as usize).div_ceil(64));
+        pack.chunks = vec![0; words];
+        pack.asked = vec![0; words];
+    }
+
+    /// Something is needed. As a base it is needed `below` the depth of what is coded against it; what is asked for itself, at any: below
+    /// `u8::MAX`.
     ///
     /// # Errors
     /// When it has no place that is there with all its bases, or that cannot be told.
@@ -137,13 +170,7 @@ impl Marks {
     ) -> Result<Needed, MarkError<P::Error>> {
         let (_, place) = self.choose(places, id, below, first)?.ok_or(MarkError::Missing(*id))?;
         let frame = places.frame(place.pack, place.ordinal)?.ok_or(MarkError::Missing(*id))?;
-        let mut start = 0;
-        let index = frame.chunk_lens.iter().position(|len| {
-            let here = start == place.start && *len == place.len;
-            start += len;
-            here
-        });
-        let index = index.ok_or(MarkError::Missing(*id))?;
+        let index = place.index_in(&frame).ok_or(MarkError::Missing(*id))?;
         let Some((pack, first)) = self.packs.get_mut(place.pack as usize).and_then(|pack| {
             let first = *pack.firsts.get(place.ordinal as usize)?;
             Some((pack, first))
@@ -152,11 +179,14 @@ impl Marks {
         };
         let chunk = first as usize + index;
         let (word, bit) = (chunk / 64, 1 << (chunk % 64));
-        let Some(word) = pack.chunks.get_mut(word) else { return Err(MarkError::Missing(*id)) };
-        if *word & bit != 0 {
+        let (Some(needed), Some(asked)) = (pack.chunks.get_mut(word), pack.asked.get_mut(word)) else {
+            return Err(MarkError::Missing(*id));
+        };
+        *asked |= if below == u8::MAX { bit } else { 0 };
+        if *needed & bit != 0 {
             return Ok(Needed::Again);
         }
-        *word |= bit;
+        *needed |= bit;
         let blob = &mut pack.blobs[place.ordinal as usize];
         if *blob & USED == 0 {
             *blob |= USED;
@@ -219,6 +249,11 @@ impl Marks {
         Ok(standing)
     }
 
+    /// How many packs there were: those with smaller numbers.
+    pub fn packs(&self) -> u32 {
+        self.packs.len() as u32
+    }
+
     /// Whether anything of a pack is needed.
     pub fn is_needed(&self, pack: u32) -> bool {
         self.packs.get(pack as usize).is_some_and(|pack| pack.blobs.iter().any(|blob| blob & USED != 0))
@@ -226,21 +261,41 @@ impl Marks {
 
     /// For each chunk of a blob, whether it is needed here.
     pub fn chunks(&self, pack: u32, ordinal: u32) -> Vec<bool> {
+        self.bits(pack, ordinal, |pack, word| pack.chunks[word])
+    }
+
+    /// For each chunk of a blob, whether it is needed here and asked for.
+    pub fn asked(&self, pack: u32, ordinal: u32) -> Vec<bool> {
+        self.bits(pack, ordinal, |pack, word| pack.chunks[word] & pack.asked[word])
+    }
+
+    /// For each chunk of a blob, whether it is needed here as a base alone.
+    pub fn supports(&self, pack: u32, ordinal: u32) -> Vec<bool> {
+        self.bits(pack, ordinal, |pack, word| pack.chunks[word] & !pack.asked[word])
+    }
+
+    /// Whether anything of a blob is needed.
+    pub fn is_blob_needed(&self, pack: u32, ordinal: u32) -> bool {
+        self.packs.get(pack as usize).and_then(|pack| pack.blobs.get(ordinal as usize)).is_some_and(|blob| blob & USED != 0)
+    }
+
+    fn bits(&self, pack: u32, ordinal: u32, word: impl Fn(&PackMarks, usize) -> u64) -> Vec<bool> {
         let bits = |pack: &PackMarks| {
             let (from, to) = (*pack.firsts.get(ordinal as usize)?, *pack.firsts.get(ordinal as usize + 1)?);
-            Some((from..to).map(|chunk| pack.chunks[chunk as usize / 64] & 1 << (chunk % 64) != 0).collect())
+            Some((from..to).map(|chunk| word(pack, chunk as usize / 64) & 1 << (chunk % 64) != 0).collect())
         };
         self.packs.get(pack as usize).and_then(bits).unwrap_or_default()
     }
 
     /// Bytes of memory that the marks take.
     pub fn memory(&self) -> usize {
-        self.packs.iter().map(|pack| size_of::<PackMarks>() + pack.firsts.len() * 4 + pack.chunks.len() * 8 + pack.blobs.len()).sum()
+        let of = |pack: &PackMarks| pack.firsts.capacity() * 4 + (pack.chunks.len() + pack.asked.len()) * 8 + pack.blobs.capacity();
+        self.packs.iter().map(|pack| size_of::<PackMarks>() + of(pack)).sum()
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::format::blob::BlobKind;
     use std::collections::HashMap;
@@ -249,11 +304,11 @@ mod tests {
     type Blob = (u8, Vec<u8>, Vec<u8>);
 
     /// Packs of such blobs.
-    struct World {
+    pub(in super::super) struct World {
         blobs: HashMap<(u32, u32), Blob>,
     }
 
-    fn id(n: u8) -> ChunkId {
+    pub(in super::super) fn id(n: u8) -> ChunkId {
         ChunkId::from_bytes([n; 32])
     }
 
@@ -283,13 +338,14 @@ mod tests {
         }
     }
 
-    fn world(blobs: &[(u32, u8, &[u8], &[u8])], standings: &[Standing]) -> (World, Marks) {
+    pub(in super::super) fn world(blobs: &[(u32, u8, &[u8], &[u8])], standings: &[Standing]) -> (World, Marks) {
         let (mut world, mut marks) = (World { blobs: HashMap::new() }, Marks::new(standings.iter().copied()));
         for (pack, depth, chunks, bases) in blobs {
             let ordinal = marks.packs[*pack as usize].blobs.len() as u32;
             world.blobs.insert((*pack, ordinal), (*depth, chunks.to_vec(), bases.to_vec()));
             marks.add_blob(*pack, chunks.len());
         }
+        marks.seal();
         (world, marks)
     }
 
@@ -304,6 +360,16 @@ mod tests {
         assert_eq!(marks.chunks(0, 0), [false, true]);
         assert_eq!(marks.chunks(1, 0), [false, true]);
         assert_eq!([0, 1, 2, 3].map(|pack| marks.is_needed(pack)), [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_base_that_nobody_asks_for_is_a_support() {
+        let (mut world, mut marks) = world(&[(0, 0, &[1, 2], &[]), (0, 1, &[3], &[1, 2])], &[Stays]);
+        marks.need(&mut world, &id(3), u8::MAX).unwrap();
+        assert_eq!(marks.supports(0, 0), [true, true]);
+        marks.need(&mut world, &id(2), u8::MAX).unwrap();
+        assert_eq!((marks.supports(0, 0), marks.asked(0, 0), marks.chunks(0, 0)), (vec![true, false], vec![false, true], vec![true, true]));
+        assert_eq!((marks.supports(0, 1), marks.asked(0, 1)), (vec![false], vec![true]));
     }
 
     #[test]
@@ -368,9 +434,11 @@ mod tests {
     }
 
     #[test]
-    fn marks_take_a_bit_a_chunk_and_five_bytes_a_blob() {
-        let mut marks = Marks::new([Stays]);
+    fn marks_take_two_bits_a_chunk_and_five_bytes_a_blob() {
+        let mut marks = Marks::new([Stays, Stays]);
         (0..1000).for_each(|_| marks.add_blob(0, 16));
-        assert!(marks.memory() < 16 * 1000 / 8 + 5 * 1000 + 200, "{}", marks.memory());
+        (0..1000).for_each(|_| marks.add_blob(1, 1));
+        marks.seal();
+        assert!(marks.memory() < 17 * 1000 / 4 + 5 * 2000 + 400, "{}", marks.memory());
     }
 }

@@ -1,0 +1,167 @@
+//! What a pruned repository takes, beside one that never held more than what was kept (`spec/CHAINS.md`, section 4).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod rig;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, tree_at};
+use store_core::base::ids::SnapshotId;
+use store_core::monitor::Silent;
+use store_core::ops::prune::{Options, Report, prune};
+use store_core::repo::Repo;
+
+const ELEMENTS: usize = 700_000;
+const LINES: u64 = 40_000;
+/// Records of prunes, and what a pack costs whatever is in it, in a repository this small.
+const SMALL: u64 = 64 << 10;
+
+/// Weights that are trained, a table of which rows change, and a file that is another one each time.
+struct Series {
+    noise: Noise,
+    weights: Vec<f32>,
+    rows: Vec<String>,
+}
+
+impl Series {
+    fn new(seed: u64) -> Self {
+        let mut noise = Noise::new(seed);
+        let weights = (0..ELEMENTS).map(|_| (noise.below(20_001) as f32 - 10_000.0) * 3e-6).collect();
+        let rows = (0..LINES).map(|row| format!("{row}\t{:016x}\t{}", noise.next(), noise.below(1000))).collect();
+        Self { noise, weights, rows }
+    }
+
+    fn write(&mut self, folder: &Path, version: usize) {
+        let step = 1e-7 * (1 + version % 3) as f32;
+        self.weights.iter_mut().for_each(|weight| *weight += (self.noise.below(2001) as f32 - 1000.0) * step);
+        for _ in 0..400 {
+            let row = self.noise.below(LINES) as usize;
+            self.rows[row] = format!("{row}\t{:016x}\t{}", self.noise.next(), self.noise.below(1000));
+        }
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("model.safetensors"), safetensors(&self.weights)).unwrap();
+        std::fs::write(folder.join("table.tsv"), self.rows.join("\n")).unwrap();
+        std::fs::write(folder.join("log"), self.noise.bytes(20_000)).unwrap();
+    }
+}
+
+/// A safetensors file of three tensors of bf16.
+fn safetensors(weights: &[f32]) -> Vec<u8> {
+    let third = weights.len() / 3;
+    let ends = [third, 2 * third, weights.len()];
+    let tensors: Vec<_> = (0..3)
+        .map(|i| {
+            let (from, to) = (if i == 0 { 0 } else { ends[i - 1] }, ends[i]);
+            format!(r#""w{i}":{{"dtype":"BF16","shape":[{}],"data_offsets":[{},{}]}}"#, to - from, 2 * from, 2 * to)
+        })
+        .collect();
+    let header = format!("{{{}}}", tensors.join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
+    bytes
+}
+
+fn stored_bytes(place: &Place) -> u64 {
+    fn below(folder: &Path) -> u64 {
+        let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
+    }
+    below(&place.repo)
+}
+
+/// A repository that some versions were pushed to, one after the other.
+struct Pushed {
+    place: Place,
+    repo: Repo,
+    data: PathBuf,
+    made: Vec<(SnapshotId, Tree)>,
+}
+
+impl Pushed {
+    fn new(folder: &Path, seed: u64, versions: usize, which: impl Fn(usize) -> bool) -> Self {
+        let place = Place::below(folder);
+        let mut pushed = Self { repo: place.init(), place, data: folder.join("data"), made: Vec::new() };
+        let mut series = Series::new(seed);
+        for version in 0..versions {
+            series.write(&pushed.data, version);
+            if which(version) {
+                let id = push_path(&pushed.repo, &pushed.data).unwrap().snapshot.unwrap();
+                pushed.made.push((id, tree_at(&pushed.data)));
+            }
+        }
+        pushed
+    }
+
+    fn prune(&self, kept: impl Fn(usize) -> bool) -> Report {
+        let forgotten: BTreeSet<_> = self.made.iter().enumerate().filter(|(i, _)| !kept(*i)).map(|(_, (id, _))| *id).collect();
+        let options = Options { execute: true, fence_after: Duration::ZERO, forgotten, ..Options::default() };
+        prune(&self.repo, &options, &Silent).unwrap()
+    }
+
+    fn assert_kept(&self, kept: impl Fn(usize) -> bool) {
+        for repo in [&self.repo, &self.place.open().unwrap()] {
+            assert_whole(repo);
+            for (id, tree) in self.made.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, made)| made) {
+                assert_restores(repo, *id, tree);
+            }
+        }
+    }
+
+    fn reads(&self, id: SnapshotId) -> u64 {
+        restored(&self.repo, &find(&self.repo, id).unwrap()).1.unwrap().read_bytes
+    }
+}
+
+/// Prunes a series to what `kept` says, and compares.
+fn compare(name: &str, seed: u64, versions: usize, kept: impl Fn(usize) -> bool) {
+    let folder = quick_folder();
+    let pruned = Pushed::new(&folder.path().join("pruned"), seed, versions, |_| true);
+    let fresh = Pushed::new(&folder.path().join("fresh"), seed, versions, &kept);
+    let before = stored_bytes(&pruned.place);
+    let report = pruned.prune(&kept);
+    let (after, alone) = (stored_bytes(&pruned.place), stored_bytes(&fresh.place));
+    eprintln!(
+        "{name}: {before} bytes, {after} after pruning, {alone} if only these were pushed; {:?}, {} written, {} read",
+        report.decision.chains, report.written_bytes, report.read_bytes
+    );
+    pruned.assert_kept(&kept);
+    assert!(after <= alone + alone / 20 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
+    // What is kept is read for as little as what was pushed alone, or for twice what its last version takes by itself.
+    for ((id, _), (other, _)) in pruned.made.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, made)| made).zip(&fresh.made) {
+        let (reads, alone) = (pruned.reads(*id), fresh.reads(fresh.made[0].0).max(fresh.reads(*other) / 2));
+        assert!(reads <= 2 * alone + alone / 20, "{name}: {reads} read for a version of {alone}");
+    }
+    // Nothing is left to do.
+    let again = pruned.prune(&kept);
+    assert_eq!((again.repacked_packs, again.recoded_chunks), (0, 0), "{name}: {:?}", again.decision.chains);
+    // And pushing goes on.
+    let data = &pruned.data;
+    std::fs::write(data.join("more"), b"more").unwrap();
+    let id = push_path(&pruned.repo, data).unwrap().snapshot.unwrap();
+    assert_restores(&pruned.repo, id, &tree_at(data));
+}
+
+#[test]
+fn the_last_versions_of_a_series_take_what_they_would_alone() {
+    compare("last 5 of 20", 1, 20, |version| version >= 15);
+}
+
+#[test]
+fn every_fifth_version_of_a_series_takes_what_it_would_alone() {
+    compare("each 4th of 16", 2, 16, |version| version % 4 == 3);
+}
+
+#[test]
+fn any_versions_of_a_series_take_what_they_would_alone() {
+    for seed in 3..6 {
+        let mut noise = Noise::new(seed);
+        let kept: Vec<bool> = (0..12).map(|_| noise.below(3) == 0).collect();
+        if kept.contains(&true) {
+            compare(&format!("{kept:?}"), seed, 12, |version| kept[version]);
+        }
+    }
+}
