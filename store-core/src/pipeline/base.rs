@@ -42,6 +42,17 @@ struct Found {
     chain: Chain,
 }
 
+/// How far back a group may go whose chains can carry no more.
+#[derive(Clone, Copy)]
+struct Jump {
+    /// The depths that are tried.
+    depths: &'static [u8],
+    /// Bytes that each difference after the jump is likely to take.
+    step: u64,
+    /// The depth at which the next jump is due.
+    longest: u8,
+}
+
 impl<'r> BaseFinder<'r> {
     pub(super) fn new(repo: &'r Repo) -> Self {
         Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default() }
@@ -104,7 +115,8 @@ impl<'r> BaseFinder<'r> {
             }
         }
         let whole = latest.a_version_of_a_start(latest.last, longest);
-        self.best_jump(known, group, locations, &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], latest.last, longest, |finder, ancestors| {
+        let jump = Jump { depths: &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], step: latest.last, longest };
+        self.best_jump(known, group, locations, jump, |finder, ancestors| {
             let fit = ancestors.iter().zip(locations).all(|(ancestor, location)| ancestor.len == location.len);
             if fit { finder.segments(known, group, ancestors) } else { None }
         })
@@ -113,21 +125,18 @@ impl<'r> BaseFinder<'r> {
     }
 
     /// Of the ancestors of chunks, by their depth, those with which a version takes least until the next jump.
-    #[expect(clippy::too_many_arguments, reason = "two callers, which differ in each of these")]
     fn best_jump(
         &self,
         known: &KnownChunks,
         group: &Group,
         locations: &[Location],
-        depths: &[u8],
-        step: u64,
-        longest: u8,
+        jump: Jump,
         read: impl Fn(&Self, &[Location]) -> Option<Bases>,
     ) -> Option<(u64, Bases)> {
         let plain = Plain { kind: BlobKind::Data, bytes: &group.plain, dtype: group.dtype };
         let mut best: Option<(u64, Bases)> = None;
         let mut tried = Vec::new();
-        for depth in depths.iter().filter(|depth| **depth < longest) {
+        for depth in jump.depths.iter().filter(|depth| **depth < jump.longest) {
             let ancestors: Option<Vec<_>> = locations.iter().map(|location| self.ancestor(known, location, *depth)).collect();
             let Some(ancestors) = ancestors.filter(|ancestors| *ancestors != tried) else { continue };
             if let Some(bases) = read(self, &ancestors) {
@@ -135,8 +144,8 @@ impl<'r> BaseFinder<'r> {
                 if !bases.may_take(group.plain.len() as u64, coded) {
                     continue;
                 }
-                let steps = longest.saturating_sub(bases.depth + 1);
-                let takes = bases.chain.at_most(plain.bytes.len() as u64).a_version(coded, step, steps);
+                let steps = jump.longest.saturating_sub(bases.depth + 1);
+                let takes = bases.chain.at_most(plain.bytes.len() as u64).a_version(coded, jump.step, steps);
                 if let Some(takes) = takes.filter(|takes| best.as_ref().is_none_or(|(least, _)| takes < least)) {
                     best = Some((takes, bases));
                 }
@@ -193,9 +202,9 @@ impl<'r> BaseFinder<'r> {
             return Ok(self.joined(known, group, &found));
         }
         let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
-        let jump =
-            self.best_jump(known, group, &found, &[4, 2, 0], step, longest, |finder, ancestors| finder.joined(known, group, ancestors));
-        Ok(jump.map(|(_, bases)| bases))
+        let jump = Jump { depths: &[4, 2, 0], step, longest };
+        let best = self.best_jump(known, group, &found, jump, |finder, ancestors| finder.joined(known, group, ancestors));
+        Ok(best.map(|(_, bases)| bases))
     }
 
     /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
