@@ -5,9 +5,15 @@ use std::cell::RefCell;
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, ResetDirective, SafeResult, compress_bound, find_frame_compressed_size};
 
 use super::CodecError;
+use crate::base::units::KIB;
 
 /// Frames are made for windows up to this many bytes (as a power of two): a blob with all its bases.
 const WINDOW_LOG: u32 = 26;
+
+/// The level whose tables are made for inputs and windows of some hundred kilobytes, and are widened for blobs.
+const WIDENED: i32 = 3;
+/// Inputs up to this many bytes have zstd's own tables.
+const SMALL: usize = 256 * KIB;
 
 thread_local! {
     // Setting a context up costs more than compressing a small blob.
@@ -22,10 +28,22 @@ pub fn zstd_encode(plain: &[u8], level: i32) -> Vec<u8> {
         context.reset(ResetDirective::SessionAndParameters)?;
         context.set_parameter(CParameter::CompressionLevel(level))?;
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
+        widen(context, level, plain.len(), 18)?;
         context.compress2(&mut out, plain)
     });
     written.expect("the output has room for the worst case");
     out
+}
+
+/// Tables of 2^`log` entries and matches of 6 bytes and more: with zstd's own 2^17 the first megabytes of a blob are overwritten before they
+/// are of use to the last, and short matches crowd long ones out (`spec/CHANGES.md` has figures). Takes no longer.
+fn widen(context: &mut CCtx<'_>, level: i32, len: usize, log: u32) -> SafeResult {
+    if level != WIDENED || len <= SMALL {
+        return Ok(0);
+    }
+    context.set_parameter(CParameter::HashLog(log))?;
+    context.set_parameter(CParameter::ChainLog(log))?;
+    context.set_parameter(CParameter::MinMatch(6))
 }
 
 /// Decompresses one frame to exactly `len` bytes.
@@ -51,6 +69,7 @@ pub fn zstd_encode_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Vec<u
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
         context.set_parameter(CParameter::WindowLog(window))?;
         context.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+        widen(&mut context, level, plain.len() + prefix.len(), 20)?;
         context.ref_prefix(prefix)?;
         context.compress2(&mut out, plain)
     })();

@@ -78,7 +78,7 @@ impl Config {
             chunk_avg: 128 * KIB as u32,
             chunk_max: 512 * KIB as u32,
             segment_len: MIB as u32,
-            blob_len: MIB as u32,
+            blob_len: 3 * MIB as u32,
             pack_len: 64 * MIB as u32,
             pad: false,
             extra: Extra::new(),

@@ -19,7 +19,7 @@ use crate::repo::Repo;
 use crate::sketch::Sketcher;
 
 /// Bytes of bases of one blob of plain chunks.
-const MOST_BASES: usize = 6 * MIB;
+const MOST_BASES: usize = 10 * MIB;
 /// Differences of plain bytes upon one another, after which an older base is taken (`spec/CHAINS.md`).
 const LONGEST: u8 = limits::DEPTH;
 /// The same for numbers, which take longer to decode.

@@ -125,7 +125,7 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
                 Input::Streams { streams, meta } => feed_streams(&feed, streams, &meta),
             });
             started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
-            let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), repo.config.blob_len as usize);
+            let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
             Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, expected, how.require).run(&received)
         })
     })?;

@@ -85,7 +85,7 @@ pub(crate) fn recode(repo: &Repo, what: Recoding<'_>, monitor: &dyn Monitor, is_
             scratch: None,
         });
         let counts = repo.pool.in_place_scope_fifo(|scope| {
-            let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), repo.config.blob_len as usize);
+            let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
             let known = &context.known;
             let mut walk = Walk { repo, known, relied_on: &relied_on, store, seen: &mut seen, stored, previous, monitor };
             walk.run()?;

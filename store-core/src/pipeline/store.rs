@@ -15,6 +15,7 @@ use crate::clock;
 use crate::codec::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
+use crate::format::config::Config;
 use crate::format::pack::Sketch;
 use crate::monitor::{BaseWays, Decision, Monitor};
 use crate::repo::{NewBlob, PackWriter, Scratch};
@@ -117,6 +118,7 @@ pub(super) struct BlobStore<'s, 'scope> {
     shared: Arc<CodingShared<'scope>>,
     coding: Budget,
     blob_len: usize,
+    segment_len: usize,
     /// One group for plain bytes and one for each dtype, since neighbours of one kind code best; apart from these, what replaces lost chunks,
     /// and what others rely on already.
     groups: HashMap<(Option<Dtype>, bool, bool), Group>,
@@ -223,9 +225,10 @@ impl CodingShared<'_> {
 }
 
 impl<'s, 'scope> BlobStore<'s, 'scope> {
-    pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared<'scope>>, coding: Budget, blob_len: usize) -> Self {
+    pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared<'scope>>, coding: Budget, config: &Config) -> Self {
+        let (blob_len, segment_len) = (config.blob_len as usize, config.segment_len as usize);
         let (nodes, counts) = (Group::default(), NewCounts::default());
-        Self { scope, shared, coding, blob_len, groups: HashMap::new(), nodes, path: None, counts }
+        Self { scope, shared, coding, blob_len, segment_len, groups: HashMap::new(), nodes, path: None, counts }
     }
 
     /// From here on chunks are of the file at `path`.
@@ -246,7 +249,9 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         self.counts.bytes += bytes.len() as u64;
         let whole = self.shared.context.known.is_lost(id)?;
         let group = self.groups.entry((dtype, whole, limit.is_some())).or_default();
-        let full = group_is_full(self.blob_len, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
+        // Numbers gain nothing by company; each blob of them has one segment, or several small ones.
+        let target = if dtype.is_some() { self.segment_len } else { self.blob_len };
+        let full = group_is_full(target, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
         (group.dtype, group.whole) = (dtype, whole);
         group.limit = group.limit.into_iter().chain(limit).reduce(Limit::and);
         if group.ids.is_empty() {
