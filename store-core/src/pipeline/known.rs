@@ -30,6 +30,10 @@ pub(super) struct KnownChunks {
     /// Blobs that cannot be decoded, or not for long: damaged and dangling ones, and those whose chain of bases leads to what is damaged,
     /// missing or condemned.
     broken: HashSet<(PackNumber, u32)>,
+    /// Whether packs were ever deleted, by a prune or a repair, or are to be.
+    has_pruned: bool,
+    /// What dangling blobs are coded against: with that they can be read again.
+    awaited: HashSet<ChunkId>,
     /// Packs with a damaged footer. Their chunks can be read, and are stored again where they are met.
     unsound: HashSet<PackNumber>,
     /// Blobs of which nothing is needed: what is coded against them would keep them.
@@ -63,6 +67,10 @@ impl KnownChunks {
         let (mut gone, mut held_back, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
         // They are of no snapshot that there is, or stand elsewhere, too.
         let mut broken: HashSet<(PackNumber, u32)> = index.dangling()?.into_iter().collect();
+        let mut awaited = HashSet::new();
+        for (pack, ordinal) in &broken {
+            awaited.extend(index.blob(*pack, *ordinal)?.into_iter().flat_map(|place| place.frame.bases));
+        }
         let mut damaged = false;
         for number in 0.. {
             let Some((id, len)) = index.pack(number)? else { break };
@@ -82,8 +90,19 @@ impl KnownChunks {
                 }
             }
         }
-        let incomplete = repo.index.is_incomplete() || !gone.is_empty();
-        Ok(Self { index, incomplete, gone, condemned: held_back, damaged, broken, unsound, unneeded: Arc::default(), recoding: false })
+        Ok(Self {
+            index,
+            incomplete: repo.index.is_incomplete() || !gone.is_empty(),
+            gone,
+            condemned: held_back,
+            has_pruned: !repo.gc_names()?.is_empty(),
+            damaged,
+            broken,
+            awaited,
+            unsound,
+            unneeded: Arc::default(),
+            recoding: false,
+        })
     }
 
     /// Whether chains are coded anew.
@@ -94,11 +113,6 @@ impl KnownChunks {
     /// Whether packs or index segments are missing.
     pub(super) fn is_incomplete(&self) -> bool {
         self.incomplete
-    }
-
-    /// Whether all that the index names can be relied on.
-    pub(super) fn is_whole(&self) -> bool {
-        !self.is_damaged() && self.condemned.is_empty()
     }
 
     fn is_damaged(&self) -> bool {
@@ -129,15 +143,17 @@ impl KnownChunks {
         Ok(found.iter().map(Option::is_some).collect())
     }
 
-    /// Whether a chunk was held, and is damaged or missing.
+    /// Whether a chunk that is not held was once, and others may be coded against it.
     pub(super) fn is_lost(&self, id: ChunkId) -> Result<bool, Error> {
-        Ok(self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
+        Ok(self.awaited.contains(&id) || self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
     }
 
     /// Whether all of a stored file can be relied on: its chunks, and the nodes that list them.
     pub(super) fn has_file(&self, repo: &Repo, entry: &Entry) -> bool {
-        // What cannot be read is not held.
-        self.is_whole() || self.has_extents(repo, entry).unwrap_or(false)
+        // Snapshots are whole when they are made. What was lost since, and given up by a repair, is nowhere any more, and leaves no trace but
+        // that the repair deleted a pack. What cannot be read is not held.
+        let is_whole = !self.is_damaged() && !self.has_pruned;
+        is_whole || self.has_extents(repo, entry).unwrap_or(false)
     }
 
     fn has_extents(&self, repo: &Repo, entry: &Entry) -> Result<bool, Error> {
