@@ -412,7 +412,7 @@ fn changes_of_tensors_are_counted_and_measured() {
 #[test]
 fn what_snapshots_share_is_counted_once() {
     let world = World::new();
-    let (shared, one, two) = (noise("shared", 3 << 20), noise("one", 2 << 20), noise("two", 1 << 20));
+    let (shared, one, two) = (noise("shared", 12 << 20), noise("one", 8 << 20), noise("two", 4 << 20));
     world.write("shared", &shared);
     world.write("own", &one);
     world.write("text", "text that compresses\n".repeat(50_000));
@@ -421,7 +421,8 @@ fn what_snapshots_share_is_counted_once() {
     world.write("copy", &shared);
     let second = world.push();
     let text = 50_000 * 21;
-    let mib = 1u64 << 20;
+    // Files of several blobs, of which neighbours share one.
+    let mib = 4u64 << 20;
     let all = stats(&world.repo, &[first.clone(), second.clone()]).unwrap();
     assert_eq!((all.snapshots, all.logical_bytes), (2, 5 * mib + text + 7 * mib + text));
     assert!(all.unique_bytes > 6 * mib && all.unique_bytes <= 6 * mib + text, "{all:?}");

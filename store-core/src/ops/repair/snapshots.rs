@@ -44,6 +44,8 @@ pub enum SnapshotFate {
     Pinned,
     /// Not even its root can be read: it stays as it is.
     Unreadable,
+    /// Something of it can be read and is coded against what a prune would not count on: it stays as it is until the same data is pushed again.
+    Waiting,
 }
 
 /// A broken snapshot.
@@ -123,9 +125,10 @@ impl Job<'_> {
             return Ok(Some(line));
         }
         let made = match self.made_before(root) {
-            Some(id) => id,
+            Some(id) => Some(id),
             None => self.make(root, &remains)?,
         };
+        let Some(made) = made else { return Ok(Some(SnapshotLine { fate: SnapshotFate::Waiting, ..line })) };
         line.repaired = Some(made);
         if !is_pinned {
             let trash = self.options.trash.unwrap_or(DEFAULT_TRASH);
@@ -143,16 +146,17 @@ impl Job<'_> {
         self.standings.snapshots.iter().find(is_it).map(|stored| stored.id)
     }
 
-    fn make(&self, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
+    /// Commits what is left. `None` when not all of it has a place that a prune would find.
+    fn make(&self, root: NodeId, remains: &Remains) -> Result<Option<SnapshotId>, Error> {
         let session = self.repo.begin_session(Purpose::Repair)?;
         let made = self.make_within(&session, root, remains);
-        if made.is_err() {
+        if !matches!(made, Ok(Some(_))) {
             self.repo.end_session(&session);
         }
         made
     }
 
-    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
+    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<Option<SnapshotId>, Error> {
         let Self { repo, stored, .. } = self;
         let condemned = repo.condemned()?;
         repo.refresh()?;
@@ -165,6 +169,7 @@ impl Job<'_> {
         match repo.mark(&[Root { of: format!("what is left of {}", stored.id.short()), node: root }], &packs, standing, self.monitor) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Damage && !condemned.is_empty() => return Err(busy()),
+            Err(error) if error.kind() == ErrorKind::Damage => return Ok(None),
             Err(error) => return Err(error),
         }
         let old = &stored.snapshot;
@@ -199,7 +204,7 @@ impl Job<'_> {
             ..old.clone()
         };
         match repo.commit(session, &snapshot)? {
-            Committed::Snapshot(id) => Ok(id),
+            Committed::Snapshot(id) => Ok(Some(id)),
             Committed::Fenced => Err(busy()),
         }
     }
