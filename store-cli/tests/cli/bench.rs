@@ -82,7 +82,7 @@ fn a_sample_is_as_good_as_the_error_that_it_states() {
         place.write(&format!("d/v{version}/table.tsv"), rows(version, 200_000));
         place.write(&format!("d/v{version}/model.safetensors"), weights(version, 6 << 20));
     }
-    let (all, sample) = (measured(&place, &["--full", "d"]), measured(&place, &["--sample", "16MB", "d"]));
+    let (all, sample) = (measured(&place, &["--full", "d"]), measured(&place, &["--sample", "32MB", "d"]));
     assert_eq!((&all["sampled"], &sample["sampled"]), (&false.into(), &true.into()));
     assert_eq!(all["versions"][1]["stored_error"], 0);
     for (version, (exact, guess)) in stored(&all).into_iter().zip(stored(&sample)).enumerate() {
