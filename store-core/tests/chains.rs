@@ -4,9 +4,7 @@
 
 mod rig;
 
-use std::path::Path;
-
-use rig::{Noise, Place, find, push_path, quick_folder, restored};
+use rig::{Noise, Place, find, push_path, quick_folder, restored, stored_bytes};
 use store_core::base::ids::SnapshotId;
 use store_core::repo::Repo;
 
@@ -20,14 +18,6 @@ fn safetensors(weights: &[f32]) -> Vec<u8> {
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
     bytes
-}
-
-fn stored_bytes(place: &Place) -> u64 {
-    fn below(folder: &Path) -> u64 {
-        let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-        items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
-    }
-    below(&place.repo)
 }
 
 fn read_bytes(repo: &Repo, id: SnapshotId) -> u64 {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, tree_at};
+use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, stored_bytes, tree_at};
 use store_core::base::ids::SnapshotId;
 use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, Report, prune};
@@ -63,14 +63,6 @@ fn safetensors(weights: &[f32]) -> Vec<u8> {
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
     bytes
-}
-
-fn stored_bytes(place: &Place) -> u64 {
-    fn below(folder: &Path) -> u64 {
-        let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-        items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
-    }
-    below(&place.repo)
 }
 
 /// A repository that some versions were pushed to, one after the other.

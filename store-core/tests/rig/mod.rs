@@ -112,6 +112,15 @@ impl Place {
     }
 }
 
+/// Bytes of all files of a repository.
+pub fn stored_bytes(place: &Place) -> u64 {
+    fn below(folder: &Path) -> u64 {
+        let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
+    }
+    below(&place.repo)
+}
+
 pub fn secrets() -> Secrets {
     Secrets { passphrase: None, key_file: Some(Secret::take(&mut [7; 32])) }
 }
