@@ -1,0 +1,1 @@
+"""Stores side by side: what `benches/compare` consists of."""
