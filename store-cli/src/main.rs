@@ -1,6 +1,7 @@
 //! `snap`: the terminal's side of a repository: arguments, settings, passwords, progress, output, exit codes. What is true about a
 //! repository itself is in `store-core`.
 
+mod allocator;
 mod args;
 mod config;
 mod exit;
@@ -23,6 +24,7 @@ use output::Ui;
 use store_core::ops::ErrorKind;
 
 fn main() -> ExitCode {
+    allocator::warm_up();
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
