@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::hint::black_box;
 
-use store_core::base::ids::{ChunkId, NodeId, PackId, RepoId};
+use store_core::base::ids::{ChunkId, NodeId, RepoId};
 use store_core::base::units::{KIB, MIB};
 use store_core::chunking::Chunker;
 use store_core::codec::{
@@ -13,19 +13,16 @@ use store_core::codec::{
     zstd_encode_with_prefix,
 };
 use store_core::crypto::{RepoKeys, Secret};
-use store_core::format::blob::{BlobKind, Frame};
 use store_core::format::config::Config;
 use store_core::format::entry::{Entry, Extent, Kind, Metadata, Timestamp};
 use store_core::format::node::Node;
-use store_core::format::pack::{BlobEntry, PackContents};
 use store_core::format::record::Time;
-use store_core::format::segment::{PackEntry, Segment};
 use store_core::index::{ChunkIndex, RocksIndex};
 use store_core::merkle::{EntriesBuilder, ExtentsBuilder, NodeSource, diff_entries};
 use store_core::sketch::Sketcher;
 use tempfile::TempDir;
 
-use crate::inputs;
+use crate::{catalogue, inputs};
 
 /// How much one run of a stage works off.
 #[derive(Debug, Clone, Copy)]
@@ -219,34 +216,6 @@ fn open() -> Ready {
 /// Chunks in the index that is asked, and in one question.
 const INDEXED: usize = 200_000;
 const ASKED: usize = 1024;
-/// Sealed bytes of a blob of eight chunks.
-const SEALED: u32 = 50_016;
-
-fn chunk(number: usize) -> ChunkId {
-    ChunkId::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes())
-}
-
-/// What a segment says of `count` chunks in packs of 64 blobs of eight chunks.
-fn segment(first: usize, count: usize) -> Segment {
-    let blob = |first: usize| BlobEntry {
-        frame: Frame {
-            kind: BlobKind::Data,
-            depth: 0,
-            sealed_len: SEALED,
-            steps: Vec::new(),
-            chunk_lens: vec![12_500; 8],
-            bases: Vec::new(),
-        },
-        ids: (first..first + 8).map(chunk).collect(),
-        sketches: Vec::new(),
-    };
-    let pack = |first: usize| {
-        let contents = PackContents { padding: 0, blobs: (first..first + 512).step_by(8).map(blob).collect() };
-        PackEntry { id: PackId::from_bytes(*chunk(first).as_bytes()), len: contents.blobs.len() as u64 * SEALED as u64 + 20_000, contents }
-    };
-    Segment { supersedes: Vec::new(), packs: (first..first + count).step_by(512).map(pack).collect() }
-}
-
 fn index_apply() -> Ready {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let index = RocksIndex::open(folder.path(), 64 * MIB).expect("an empty index");
@@ -254,7 +223,7 @@ fn index_apply() -> Ready {
     let mut next = 0;
     Ready::items(count, move || {
         // Names are made in time that counts as well; it is a fifth of all.
-        let segment = segment(next, count);
+        let segment = catalogue::segment(next, count, false);
         next += count;
         index.apply(None, &segment).expect("an index on a healthy disk");
     })
@@ -264,11 +233,11 @@ fn index_apply() -> Ready {
 fn index_find(first: usize) -> Ready {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let index = RocksIndex::open(folder.path(), 64 * MIB).expect("an empty index");
-    index.apply(None, &segment(0, INDEXED)).expect("an index on a healthy disk");
+    index.apply(None, &catalogue::segment(0, INDEXED, false)).expect("an index on a healthy disk");
     index.flush().expect("an index on a healthy disk");
     index.compact();
     let mut ids: Vec<Vec<ChunkId>> =
-        (0..16).map(|batch| (0..ASKED).map(|i| chunk(first + (i * 16 + batch) * 7 % INDEXED)).collect()).collect();
+        (0..16).map(|batch| (0..ASKED).map(|i| catalogue::chunk(first + (i * 16 + batch) * 7 % INDEXED)).collect()).collect();
     ids.iter_mut().for_each(|ids| ids.sort_unstable());
     let mut batch = 0;
     Ready::items(ASKED, move || {
@@ -318,7 +287,7 @@ fn build_entries() -> Ready {
 }
 
 fn build_extents() -> Ready {
-    let (keys, ids) = (keys(), (0..ENTRIES).map(chunk).collect::<Vec<_>>());
+    let (keys, ids) = (keys(), (0..ENTRIES).map(catalogue::chunk).collect::<Vec<_>>());
     Ready::items(ENTRIES, move || {
         let mut emit = |_, bytes: Vec<u8>| -> Result<(), Infallible> {
             black_box(bytes);
