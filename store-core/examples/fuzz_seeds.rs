@@ -195,9 +195,12 @@ fn catalogues(seeds: &mut Seeds, contents: &PackContents) {
     seeds.put("pack_footer", with_form(0, &plain));
     let empty = [0, 0];
     seeds.put("pack_footer", with_form(1, &with_form(0, &empty)));
-    let mut builder = PackBuilder::new(&keys, SALT);
+    let mut builder = PackBuilder::new(&keys, SALT, Vec::new());
     for blob in &contents.blobs {
-        builder.add(blob.clone(), vec![5; blob.frame.sealed_len as usize - 16]);
+        let mut bytes = vec![5; blob.frame.sealed_len as usize - 16];
+        let reserved = builder.reserve(blob.clone(), bytes.len());
+        reserved.seal(&mut bytes);
+        builder.place(&reserved, bytes);
     }
     let pack = builder.finish(9);
     seeds.put("pack_footer", with_form(2, &pack.bytes));

@@ -1,5 +1,8 @@
 //! Packs: blobs, a sealed footer, its length (`spec/FORMAT.md`, section 7).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::blob::Frame;
 use super::catalogue;
 use super::envelope::{HEADER_LEN, Header, ObjectError, ObjectKind};
@@ -120,31 +123,55 @@ fn footer_bound(header: &[u8; HEADER_LEN]) -> Vec<u8> {
     [&header[..], &FOOTER.to_le_bytes()].concat()
 }
 
-/// Builds one pack in memory.
+/// Builds one pack in memory. Blobs get their places one after the other; whoever brings one seals it, while others do the same, and puts it in
+/// its place.
 #[derive(Debug)]
 pub struct PackBuilder {
     header: [u8; HEADER_LEN],
-    key: ObjectKey,
+    key: Arc<ObjectKey>,
     bytes: Vec<u8>,
+    /// Where the next blob will start.
+    end: usize,
+    /// Sealed blobs that wait for the ones before them, by where they start.
+    early: BTreeMap<usize, Vec<u8>>,
     contents: PackContents,
     /// Bytes that the catalogue of `contents` takes at the most.
     catalogue: usize,
+}
+
+/// The place of a blob in a pack that is being built.
+#[derive(Debug)]
+pub struct Reserved {
+    key: Arc<ObjectKey>,
+    ordinal: u32,
+    bound: Vec<u8>,
+    start: usize,
+}
+
+impl Reserved {
+    /// Seals the coded bytes that the place was reserved for.
+    pub fn seal(&self, coded: &mut Vec<u8>) {
+        self.key.seal(self.ordinal, &self.bound, coded);
+    }
 }
 
 /// Bytes of catalogue at which a pack of very small chunks is finished, so that an index segment has room for several such packs.
 const MOST_CATALOGUE: usize = 8 * MIB;
 
 impl PackBuilder {
-    /// Starts a pack under its own key; `salt` is random.
-    pub fn new(keys: &RepoKeys, salt: [u8; 32]) -> Self {
-        let key = keys.object(ObjectKind::Pack as u8, 0, &salt);
+    /// Starts a pack under its own key; `salt` is random. `room` is what it is built in, whatever that held.
+    pub fn new(keys: &RepoKeys, salt: [u8; 32], mut room: Vec<u8>) -> Self {
+        let key = Arc::new(keys.object(ObjectKind::Pack as u8, 0, &salt));
         let header = Header { kind: ObjectKind::Pack, epoch: 0, clear_len: 0, salt, commitment: key.commitment() }.encode();
-        Self { header, key, bytes: header.to_vec(), contents: PackContents::default(), catalogue: 0 }
+        room.clear();
+        room.extend_from_slice(&header);
+        let (end, early, contents) = (room.len(), BTreeMap::new(), PackContents::default());
+        Self { header, key, bytes: room, end, early, contents, catalogue: 0 }
     }
 
-    /// Bytes so far, without the footer.
+    /// Bytes so far, those that are only reserved included, without the footer.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.end
     }
 
     /// Whether it holds no blob yet.
@@ -157,22 +184,38 @@ impl PackBuilder {
         self.contents.blobs.len() < limits::PACK_BLOBS
             && self.catalogue < MOST_CATALOGUE
             // What is left is for footer and padding.
-            && self.bytes.len() + coded_len < limits::PACK_LEN - limits::PACK_LEN / 8
+            && self.end + coded_len < limits::PACK_LEN - limits::PACK_LEN / 8
     }
 
-    /// Seals `coded` as the next blob. `entry.frame.sealed_len` is set here.
-    pub fn add(&mut self, mut entry: BlobEntry, mut coded: Vec<u8>) {
+    /// Gives the next place to a blob of `coded_len` bytes. `entry.frame.sealed_len` is set here.
+    pub fn reserve(&mut self, mut entry: BlobEntry, coded_len: usize) -> Reserved {
         debug_assert_eq!(entry.ids.len(), entry.frame.chunk_lens.len());
-        let ordinal = self.contents.blobs.len() as u32;
-        entry.frame.sealed_len = (coded.len() + crate::crypto::TAG_LEN) as u32;
-        self.key.seal(ordinal, &blob_bound(&self.header, ordinal, &entry.frame), &mut coded);
-        self.bytes.extend_from_slice(&coded);
+        let (ordinal, start) = (self.contents.blobs.len() as u32, self.end);
+        let sealed_len = coded_len + crate::crypto::TAG_LEN;
+        entry.frame.sealed_len = sealed_len as u32;
+        let bound = blob_bound(&self.header, ordinal, &entry.frame);
+        self.end += sealed_len;
         self.catalogue += entry.most_encoded_len();
         self.contents.blobs.push(entry);
+        Reserved { key: Arc::clone(&self.key), ordinal, bound, start }
     }
 
-    /// Seals the footer and names the pack. `padding` bytes go before the footer.
+    /// Puts sealed bytes in their place.
+    pub fn place(&mut self, reserved: &Reserved, sealed: Vec<u8>) {
+        self.early.insert(reserved.start, sealed);
+        while let Some(next) = self.early.first_entry().filter(|next| *next.key() == self.bytes.len()) {
+            self.bytes.extend_from_slice(&next.remove());
+        }
+    }
+
+    /// Whether every blob is in its place.
+    pub fn is_whole(&self) -> bool {
+        self.bytes.len() == self.end
+    }
+
+    /// Seals the footer and names the pack, which is whole. `padding` bytes go before the footer.
     pub fn finish(mut self, padding: usize) -> FinishedPack {
+        debug_assert!(self.is_whole());
         self.contents.padding = padding as u32;
         self.bytes.resize(self.bytes.len() + padding, 0);
         let mut footer = Vec::new();
@@ -262,4 +305,51 @@ pub fn read_contents(keys: &RepoKeys, pack: &[u8]) -> Result<PackContents, Objec
     let footer_len = PackOpener::footer_len(trailer, pack.len() as u64)?;
     let end = pack.len() - TRAILER_LEN;
     opener.open_footer(pack[end - footer_len..end].to_vec(), pack.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::RepoId;
+    use crate::crypto::Secret;
+    use crate::format::blob::BlobKind;
+
+    #[test]
+    fn blobs_may_come_in_any_order() {
+        let keys = RepoKeys::new(Secret::take(&mut [1; 32]), RepoId::from_bytes([2; 32]));
+        let plain = |i: usize| vec![i as u8; 1000 + i];
+        let built = |order: &[usize]| {
+            let mut builder = PackBuilder::new(&keys, [3; 32], b"what was there before".to_vec());
+            let entry = |i: usize| BlobEntry {
+                frame: Frame {
+                    kind: BlobKind::Data,
+                    depth: 0,
+                    sealed_len: 0,
+                    steps: Vec::new(),
+                    chunk_lens: vec![plain(i).len() as u32],
+                    bases: Vec::new(),
+                },
+                ids: vec![keys.chunk_id(&plain(i))],
+                sketches: Vec::new(),
+            };
+            let places: Vec<_> = (0..order.len()).map(|i| builder.reserve(entry(i), plain(i).len())).collect();
+            let len = builder.len();
+            for i in order {
+                assert!(!builder.is_whole());
+                let mut bytes = plain(*i);
+                places[*i].seal(&mut bytes);
+                builder.place(&places[*i], bytes);
+            }
+            assert!(builder.is_whole() && builder.len() == len);
+            builder.finish(7)
+        };
+        let pack = built(&[0, 1, 2, 3, 4]);
+        assert_eq!(built(&[3, 1, 4, 0, 2]).bytes, pack.bytes);
+        let opener = PackOpener::new(&keys, &pack.bytes).unwrap();
+        for (i, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
+            let mut bytes = pack.bytes[offset as usize..][..blob.frame.sealed_len as usize].to_vec();
+            opener.open_blob(i as u32, &blob.frame, &mut bytes).unwrap();
+            assert_eq!(bytes, plain(i));
+        }
+    }
 }

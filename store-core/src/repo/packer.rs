@@ -14,7 +14,7 @@ use crate::base::units::MIB;
 use crate::blob::CodedBlob;
 use crate::crypto::RepoKeys;
 use crate::error::{Error, ErrorKind};
-use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Sketch, read_contents};
+use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Reserved, Sketch, read_contents};
 use crate::format::segment::{PackEntry, Segment};
 use crate::index::ChunkIndex;
 use crate::rng;
@@ -67,15 +67,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A pack that blobs are put into. Its last one may be put in place by another thread than the one that found it full.
+#[derive(Debug)]
+struct Filling {
+    /// `None` once it was handed over.
+    builder: Option<PackBuilder>,
+    is_full: bool,
+}
+
+impl Filling {
+    /// The pack, if it is full and nothing is missing.
+    fn done(&mut self) -> Option<PackBuilder> {
+        self.builder.take_if(|builder| self.is_full && builder.is_whole())
+    }
+}
+
 /// Takes blobs from many threads and writes packs and index segments. In a trial run it only counts.
 #[derive(Debug)]
 pub struct PackWriter {
     keys: RepoKeys,
     target: usize,
     pad: bool,
-    open: Mutex<Option<PackBuilder>>,
+    open: Mutex<Option<Arc<Mutex<Filling>>>>,
     shared: Arc<Shared>,
     packs: Option<Sender<FinishedPack>>,
+    /// What packs that were written were built in: the next ones are, too.
+    rooms: Receiver<Vec<u8>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -83,6 +100,7 @@ impl PackWriter {
     /// Starts writing to `repo`; `trial` writes nothing.
     pub(crate) fn new(repo: &Repo, trial: bool) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
+        let (spare, rooms) = crossbeam_channel::bounded(1);
         let (packs, thread) = if trial {
             (None, None)
         } else {
@@ -93,13 +111,14 @@ impl PackWriter {
                 index: repo.index()?,
                 shared: Arc::clone(&shared),
                 segment: Segment::default(),
+                spare,
             };
             let thread = std::thread::Builder::new().name("snap-packs".into()).spawn(move || background.run(&receiver));
             let thread = thread.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
             (Some(sender), Some(thread))
         };
         let target = (repo.config.pack_len as usize).min(repo.memory.pack.max(LEAST_PACK));
-        Ok(Self { keys: repo.keys.clone(), target, pad: repo.config.pad, open: Mutex::new(None), shared, packs, thread })
+        Ok(Self { keys: repo.keys.clone(), target, pad: repo.config.pad, open: Mutex::new(None), shared, packs, rooms, thread })
     }
 
     /// Claims chunks that the index does not know: those of `ids` that nobody claimed before are the caller's to write.
@@ -118,23 +137,50 @@ impl PackWriter {
         if self.packs.is_none() {
             return Ok(());
         }
-        let coded_len = blob.coded.bytes.len();
-        let mut full = None;
-        {
-            let mut open = lock(&self.open);
-            if open.as_ref().is_some_and(|pack| !pack.has_room(coded_len)) {
-                full = open.take();
+        let (entry, mut bytes) = (BlobEntry { frame: blob.coded.frame, ids: blob.ids, sketches: blob.sketches }, blob.coded.bytes);
+        let (pack, reserved, before) = self.reserve(entry, bytes.len())?;
+        // Outside of all locks: this takes longest.
+        reserved.seal(&mut bytes);
+        let whole = {
+            let mut pack = lock(&pack);
+            if let Some(builder) = &mut pack.builder {
+                builder.place(&reserved, bytes);
             }
-            let pack = match &mut *open {
-                Some(pack) => pack,
-                none => none.insert(PackBuilder::new(&self.keys, rng::bytes()?)),
+            pack.done()
+        };
+        before.into_iter().chain(whole).try_for_each(|pack| self.hand_over(pack))
+    }
+
+    /// Finds a place for a blob, and the pack that had no room for it any more, if nothing is missing there.
+    fn reserve(&self, entry: BlobEntry, coded_len: usize) -> Result<(Arc<Mutex<Filling>>, Reserved, Option<PackBuilder>), Error> {
+        let mut open = lock(&self.open);
+        let mut before = None;
+        loop {
+            let pack = match &*open {
+                Some(pack) => Arc::clone(pack),
+                None => {
+                    let builder = PackBuilder::new(&self.keys, rng::bytes()?, self.rooms.try_recv().unwrap_or_default());
+                    Arc::clone(open.insert(Arc::new(Mutex::new(Filling { builder: Some(builder), is_full: false }))))
+                }
             };
-            pack.add(BlobEntry { frame: blob.coded.frame, ids: blob.ids, sketches: blob.sketches }, blob.coded.bytes);
-            if full.is_none() && pack.len() >= self.target {
-                full = open.take();
+            let mut filling = lock(&pack);
+            match &mut filling.builder {
+                Some(builder) if builder.is_empty() || builder.has_room(coded_len) => {
+                    let reserved = builder.reserve(entry, coded_len);
+                    if builder.len() >= self.target {
+                        filling.is_full = true;
+                        *open = None;
+                    }
+                    drop(filling);
+                    return Ok((pack, reserved, before));
+                }
+                _ => {
+                    filling.is_full = true;
+                    before = filling.done();
+                    *open = None;
+                }
             }
         }
-        full.map_or(Ok(()), |pack| self.hand_over(pack))
     }
 
     fn hand_over(&self, pack: PackBuilder) -> Result<(), Error> {
@@ -155,7 +201,10 @@ impl PackWriter {
     /// Writes what is left. When it returns, all that was added is durable and in index segments.
     pub fn finish(mut self) -> Result<Written, Error> {
         if let Some(pack) = lock(&self.open).take() {
-            self.hand_over(pack)?;
+            let mut pack = lock(&pack);
+            pack.is_full = true;
+            let last = pack.done().ok_or_else(|| Error::new(ErrorKind::Failed, "a blob was never put into its pack"))?;
+            self.hand_over(last)?;
         }
         self.packs = None;
         if let Some(thread) = self.thread.take() {
@@ -211,6 +260,7 @@ struct Background {
     index: Arc<dyn ChunkIndex>,
     shared: Arc<Shared>,
     segment: Segment,
+    spare: Sender<Vec<u8>>,
 }
 
 impl Background {
@@ -230,12 +280,15 @@ impl Background {
             Created::New => {}
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
+        let len = pack.bytes.len() as u64;
+        // Where one is spare already, this one is not needed.
+        let _ = self.spare.try_send(pack.bytes);
         self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.packs).push((pack.id, pack.bytes.len() as u64));
+        lock(&self.shared.packs).push((pack.id, len));
         if !self.segment.has_room(&pack.contents) {
             self.end_segment()?;
         }
-        self.segment.packs.push(PackEntry { id: pack.id, len: pack.bytes.len() as u64, contents: pack.contents });
+        self.segment.packs.push(PackEntry { id: pack.id, len, contents: pack.contents });
         if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
     }
 
