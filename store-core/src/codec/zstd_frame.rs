@@ -10,9 +10,10 @@ use crate::base::units::KIB;
 /// Frames are made for windows up to this many bytes (as a power of two): a blob with all its bases.
 const WINDOW_LOG: u32 = 26;
 
-/// The level whose tables are made for inputs and windows of some hundred kilobytes, and are widened for blobs.
-const WIDENED: i32 = 3;
-/// Inputs up to this many bytes have zstd's own tables.
+/// The level that is meant where the user says nothing. What zstd makes of it serves inputs and windows of some hundred kilobytes, and is
+/// changed here for blobs.
+const USUAL: i32 = 3;
+/// Inputs up to this many bytes are coded as zstd would.
 const SMALL: usize = 256 * KIB;
 
 thread_local! {
@@ -28,22 +29,31 @@ pub fn zstd_encode(plain: &[u8], level: i32) -> Vec<u8> {
         context.reset(ResetDirective::SessionAndParameters)?;
         context.set_parameter(CParameter::CompressionLevel(level))?;
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
-        widen(context, level, plain.len(), 18)?;
+        if level == USUAL && plain.len() > SMALL {
+            widen(context)?;
+        }
         context.compress2(&mut out, plain)
     });
     written.expect("the output has room for the worst case");
     out
 }
 
-/// Tables of 2^`log` entries and matches of 6 bytes and more: with zstd's own 2^17 the first megabytes of a blob are overwritten before they
+/// Tables of 2^18 entries and matches of 6 bytes and more: with zstd's own 2^17 the first megabytes of a blob are overwritten before they
 /// are of use to the last, and short matches crowd long ones out (`spec/CHANGES.md` has figures). Takes no longer.
-fn widen(context: &mut CCtx<'_>, level: i32, len: usize, log: u32) -> SafeResult {
-    if level != WIDENED || len <= SMALL {
-        return Ok(0);
-    }
-    context.set_parameter(CParameter::HashLog(log))?;
-    context.set_parameter(CParameter::ChainLog(log))?;
+fn widen(context: &mut CCtx<'_>) -> SafeResult {
+    context.set_parameter(CParameter::HashLog(18))?;
+    context.set_parameter(CParameter::ChainLog(18))?;
     context.set_parameter(CParameter::MinMatch(6))
+}
+
+/// What is left of a blob when long matches with the older version are taken out is found by the fastest strategy as well as by level 3's,
+/// if its table is large enough for the whole prefix; filling two tables with that took most of the time. Long matches of 128 bytes and
+/// more: where rows move, 64 bytes are found in too many places that do not go on (`spec/CHANGES.md` has figures).
+fn look_far(context: &mut CCtx<'_>) -> SafeResult {
+    context.set_parameter(CParameter::CompressionLevel(1))?;
+    context.set_parameter(CParameter::HashLog(20))?;
+    context.set_parameter(CParameter::MinMatch(7))?;
+    context.set_parameter(CParameter::LdmMinMatch(128))
 }
 
 /// Decompresses one frame to exactly `len` bytes.
@@ -69,7 +79,9 @@ pub fn zstd_encode_with_prefix(plain: &[u8], prefix: &[u8], level: i32) -> Vec<u
         context.set_parameter(CParameter::ContentSizeFlag(false))?;
         context.set_parameter(CParameter::WindowLog(window))?;
         context.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
-        widen(&mut context, level, plain.len() + prefix.len(), 20)?;
+        if level == USUAL && plain.len() + prefix.len() > SMALL {
+            look_far(&mut context)?;
+        }
         context.ref_prefix(prefix)?;
         context.compress2(&mut out, plain)
     })();

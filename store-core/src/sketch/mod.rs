@@ -10,6 +10,8 @@ use crate::format::pack::Sketch;
 
 /// One rolling hash in so many is looked at.
 const SAMPLE_BITS: u32 = 6;
+/// Parts of a chunk that are gone through at a time.
+const RUNS: usize = 4;
 /// Elements of a tensor's segment behind one value.
 const ELEMENTS: usize = 6;
 /// Chunks shorter than this get no sketch: what a delta could save does not pay for it.
@@ -30,6 +32,12 @@ impl std::fmt::Debug for Sketcher {
     }
 }
 
+/// Whether a value of the rolling hash is looked at. Its upper bits depend on the last 64 bytes.
+#[inline(always)]
+fn is_sampled(hash: u64) -> bool {
+    hash >> (64 - SAMPLE_BITS) == 0
+}
+
 impl Sketcher {
     /// A sketcher with the repository's secrets.
     pub fn new(keys: &RepoKeys) -> Self {
@@ -42,17 +50,38 @@ impl Sketcher {
         if bytes.len() < LEAST {
             return None;
         }
-        let gear: &[u64; 256] = self.gear[..].try_into().expect("the table has 256 words");
         let mut least = [u32::MAX; 8];
-        let mut hash = 0u64;
-        for byte in bytes {
-            hash = (hash << 1).wrapping_add(gear[*byte as usize]);
-            // The upper bits depend on the last 64 bytes.
-            if hash >> (64 - SAMPLE_BITS) == 0 {
+        let mut look = |hash: u64| {
+            if is_sampled(hash) {
                 for (value, (factor, addend)) in least.iter_mut().zip(&self.pairs) {
                     *value = (*value).min((hash.wrapping_mul(*factor).wrapping_add(*addend) >> 32) as u32);
                 }
             }
+        };
+        let gear: &[u64; 256] = self.gear[..].try_into().expect("the table has 256 words");
+        let roll = |hash: u64, byte: u8| (hash << 1).wrapping_add(gear[usize::from(byte)]);
+        // A value waits for the one before it. So four runs are gone through side by side: a hash depends on the last 64 bytes alone.
+        let quarter = bytes.len() / RUNS;
+        let mut hashes: [u64; RUNS] = std::array::from_fn(|run| {
+            let start = run * quarter;
+            bytes[start.saturating_sub(u64::BITS as usize)..start].iter().fold(0, |hash, byte| roll(hash, *byte))
+        });
+        let (runs, rest) = bytes.split_at(quarter * RUNS);
+        let runs: [&[u8]; RUNS] = std::array::from_fn(|run| &runs[run * quarter..][..quarter]);
+        for i in 0..quarter {
+            let mut sampled = false;
+            for (hash, run) in hashes.iter_mut().zip(runs) {
+                *hash = roll(*hash, run[i]);
+                sampled |= is_sampled(*hash);
+            }
+            if sampled {
+                hashes.iter().for_each(|hash| look(*hash));
+            }
+        }
+        let mut hash = hashes[RUNS - 1];
+        for byte in rest {
+            hash = roll(hash, *byte);
+            look(hash);
         }
         // A chunk of one repeated byte has no feature: any other such chunk would vote for it.
         least.iter().any(|value| *value != u32::MAX).then(|| least.map(|value| value.max(NONE + 1)))
@@ -115,6 +144,23 @@ mod tests {
         assert!(votes(&a, &b) >= 6, "{}", votes(&a, &b));
         assert_eq!(votes(&a, &sketcher.plain(&noise("other", 65_536)).unwrap()), 0);
         assert!(sketcher.plain(&[0; 65_536]).is_none() || sketcher.plain(&[0; 65_536]) == sketcher.plain(&[0; 65_536]));
+    }
+
+    #[test]
+    fn runs_side_by_side_see_what_one_run_sees() {
+        let sketcher = sketcher();
+        let bytes = noise("runs", 20_000);
+        for len in (256..330).chain([4096, 19_999]) {
+            let (mut hash, mut least) = (0u64, [u32::MAX; 8]);
+            for byte in &bytes[..len] {
+                hash = (hash << 1).wrapping_add(sketcher.gear[usize::from(*byte)]);
+                for (value, (factor, addend)) in least.iter_mut().zip(&sketcher.pairs).filter(|_| is_sampled(hash)) {
+                    *value = (*value).min((hash.wrapping_mul(*factor).wrapping_add(*addend) >> 32) as u32);
+                }
+            }
+            let expected = least.iter().any(|value| *value != u32::MAX).then(|| least.map(|value| value.max(NONE + 1)));
+            assert_eq!(sketcher.plain(&bytes[..len]), expected, "{len}");
+        }
     }
 
     #[test]
