@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod copy;
 mod diff;
 mod dump;
 mod filter;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bench::Bench;
 pub(crate) use check::{Check, Subset};
+pub(crate) use copy::{Copy, To};
 pub(crate) use diff::Diff;
 pub(crate) use dump::Dump;
 pub(crate) use filter::Filters;
@@ -73,6 +75,7 @@ pub(crate) enum Verb {
     Check(Check),
     #[command(aliases = ["gc", "compact"])]
     Prune(Prune),
+    Copy(Box<Copy>),
     Stats(Stats),
     Bench(Bench),
     Key(Key),
