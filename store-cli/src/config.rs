@@ -51,6 +51,8 @@ pub(crate) struct Keys {
     pub(crate) push: PushKeys,
     #[serde(default)]
     pub(crate) copy: CopyKeys,
+    #[serde(default)]
+    pub(crate) restore: RestoreKeys,
 }
 
 /// Which repository, and how to open it.
@@ -106,6 +108,29 @@ impl CopyKeys {
             password_file: self.to_password_file.as_deref(),
             password_command: self.to_password_command.as_deref(),
             key_file: self.to_key_file.as_deref(),
+        }
+    }
+}
+
+/// From which repository `restore` reads what is lost, and how to open it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RestoreKeys {
+    from: Option<String>,
+    from_repository_file: Option<String>,
+    from_password_file: Option<String>,
+    from_password_command: Option<String>,
+    from_key_file: Option<String>,
+}
+
+impl RestoreKeys {
+    pub(crate) fn access(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            repository: self.from.as_deref(),
+            repository_file: self.from_repository_file.as_deref(),
+            password_file: self.from_password_file.as_deref(),
+            password_command: self.from_password_command.as_deref(),
+            key_file: self.from_key_file.as_deref(),
         }
     }
 }

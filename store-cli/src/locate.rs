@@ -41,7 +41,8 @@ pub(crate) fn second(access: &Access) -> Result<String> {
     named(access)?.ok_or_else(|| Failure::usage("no repository is named to copy to").hint("name one with --to or SNAP_TO_REPOSITORY"))
 }
 
-fn named(access: &Access) -> Result<Option<String>> {
+/// The repository that is named, if one is.
+pub(crate) fn named(access: &Access) -> Result<Option<String>> {
     let Some(Value { value, origin }) = &access.repository else { return Ok(None) };
     let place = match value {
         Place::At(place) => PathBuf::from(place),

@@ -21,7 +21,7 @@ use crate::exit::{Failure, Result};
 use crate::output::human::parse_size;
 
 pub(crate) use access::{Access, Password, Place, Typed};
-use access::{FIRST, SECOND};
+use access::{FIRST, SECOND, SPARE};
 
 const DEFAULT_PROFILE: &str = "default";
 const DEFAULT_MEMORY: usize = 512 * MIB;
@@ -85,6 +85,11 @@ impl Settings {
     /// The repository that snapshots are copied to, found as the first one is.
     pub(crate) fn second(&self, typed: Typed<'_>) -> Result<Access> {
         Layers { environment: &variable, files: &self.files }.access(typed, &SECOND)
+    }
+
+    /// The repository that what is lost is read from.
+    pub(crate) fn spare(&self, typed: Typed<'_>) -> Result<Access> {
+        Layers { environment: &variable, files: &self.files }.access(typed, &SPARE)
     }
 
     /// Resolves everything; `files` in the order in which they count.

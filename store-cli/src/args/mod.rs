@@ -38,7 +38,7 @@ pub(crate) use ls::Ls;
 pub(crate) use prune::Prune;
 pub(crate) use push::Push;
 pub(crate) use repair::{Repair, RepairAction, RepairPacks, RepairSnapshots};
-pub(crate) use restore::{Overwrite, Restore};
+pub(crate) use restore::{From, Overwrite, Restore};
 pub(crate) use shell::{Completion, Man};
 pub(crate) use stats::Stats;
 pub(crate) use tag::Tag;

@@ -404,6 +404,7 @@ pub(crate) struct Restored {
     pub(crate) dirs: u64,
     pub(crate) others: u64,
     pub(crate) total_bytes: u64,
+    pub(crate) bytes_from_second: u64,
     pub(crate) bytes_restored: u64,
     pub(crate) bytes_skipped: u64,
     pub(crate) files_skipped: u64,

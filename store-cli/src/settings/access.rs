@@ -1,11 +1,11 @@
-//! Which repository is meant and what opens it: the one that a verb works with, and the one that snapshots are copied to. Both are resolved by the
-//! same code, under names of their own.
+//! Which repository is meant and what opens it: the one that a verb works with, the one that snapshots are copied to, the one that what is lost is
+//! read from. All are resolved by the same code, under names of their own.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{Layers, Names, Origin, Value, text};
-use crate::args::{Global, To};
+use crate::args::{From as Spare, Global, To};
 use crate::config::{AccessKeys, Config};
 use crate::exit::{Failure, Result};
 
@@ -74,6 +74,18 @@ impl<'t> From<&'t To> for Typed<'t> {
     }
 }
 
+impl<'t> From<&'t Spare> for Typed<'t> {
+    fn from(from: &'t Spare) -> Self {
+        Self {
+            repository: from.from.as_deref(),
+            repository_file: from.from_repository_file.as_deref(),
+            password_file: from.from_password_file.as_deref(),
+            password_command: from.from_password_command.as_deref(),
+            key_file: from.from_key_file.as_deref(),
+        }
+    }
+}
+
 /// What all that leads to a repository is called.
 pub(super) struct AccessNames {
     repository: Names,
@@ -113,6 +125,19 @@ pub(super) const SECOND: AccessNames = AccessNames {
     keys: |config| config.keys.copy.access(),
     prompt: "Password of the repository that is copied to: ",
     hint: "give --to-password-file FILE, --to-password-command CMD, --to-key-file FILE, or set SNAP_TO_PASSWORD_FILE or SNAP_TO_PASSWORD",
+};
+
+/// The repository that what is lost is read from.
+pub(super) const SPARE: AccessNames = AccessNames {
+    repository: Names { flag: "--from", variable: "SNAP_FROM_REPOSITORY", key: "from" },
+    repository_file: Names { flag: "--from-repository-file", variable: "SNAP_FROM_REPOSITORY_FILE", key: "from-repository-file" },
+    password_file: Names { flag: "--from-password-file", variable: "SNAP_FROM_PASSWORD_FILE", key: "from-password-file" },
+    password_command: Names { flag: "--from-password-command", variable: "SNAP_FROM_PASSWORD_COMMAND", key: "from-password-command" },
+    password: "SNAP_FROM_PASSWORD",
+    key_file: Names { flag: "--from-key-file", variable: "SNAP_FROM_KEY_FILE", key: "from-key-file" },
+    keys: |config| config.keys.restore.access(),
+    prompt: "Password of the second repository: ",
+    hint: "give --from-password-file FILE, --from-password-command CMD, --from-key-file FILE, or set SNAP_FROM_PASSWORD_FILE or SNAP_FROM_PASSWORD",
 };
 
 impl Layers<'_> {

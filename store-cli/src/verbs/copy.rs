@@ -1,7 +1,7 @@
 use store_core::ops::copy::{Fate, Options, Report, copy};
 use store_core::ops::list::{Item, list, resolve};
 use store_core::ops::{self, ErrorKind};
-use store_core::repo::{OpenOptions, Repo};
+use store_core::repo::Repo;
 use store_core::retention::{Calendar, GroupBy, newest_of_periods};
 
 use super::{Context, filter, push};
@@ -16,18 +16,7 @@ pub(super) fn run(context: &Context, args: &Copy) -> Result {
     interrupt::listen()?;
     let filter = filter(&args.filters)?;
     let second = context.settings.second((&args.to).into())?;
-    // Two repositories are open at once: each has half of the memory.
-    let half = |location| {
-        let options = context.options(location);
-        OpenOptions { memory: options.memory / 2, ..options }
-    };
-    let to = half(locate::second(&second)?);
-    let (from, _) = context.open_at(&context.settings.access, &half(locate::existing(&context.settings.access)?))?;
-    let (to, _) = context.open_at(&second, &to).map_err(|failure| match failure.kind() {
-        ErrorKind::WrongKey => failure.hint(second.hint),
-        ErrorKind::NoRepository => failure.hint("make one there with `snap init -r REPO`, or name another with --to"),
-        _ => failure,
-    })?;
+    let (from, to) = context.open_two(&second, locate::second(&second)?, "--to")?;
     let mut chosen = match &args.snaps[..] {
         [] => list(&from, &filter)?,
         snaps => snaps.iter().map(|snap| resolve(&from, snap, &filter)).collect::<Result<Vec<_>, ops::Error>>()?,

@@ -107,6 +107,21 @@ impl Context {
         }
     }
 
+    /// Opens the first repository, and a second one at this location, each with half of the memory. `named_by` says how that one is named.
+    fn open_two(&self, second: &Access, location: String, named_by: &str) -> Result<(Opened, Opened)> {
+        let half = |location| {
+            let options = self.options(location);
+            OpenOptions { memory: options.memory / 2, ..options }
+        };
+        let (first, _) = self.open_at(&self.settings.access, &half(locate::existing(&self.settings.access)?))?;
+        let opened = self.open_at(second, &half(location)).map_err(|failure| match failure.kind() {
+            ErrorKind::WrongKey => failure.hint(second.hint),
+            ErrorKind::NoRepository => failure.hint(format!("make one there with `snap init -r REPO`, or name another with {named_by}")),
+            _ => failure,
+        });
+        Ok((first, opened?.0))
+    }
+
     /// A verb that changes something at once has no dry run, and must not act as if it had.
     fn refuse_dry_run(&self, verb: &str) -> Result<()> {
         if self.global.dry_run { Err(Failure::usage(format!("`snap {verb}` has no --dry-run"))) } else { Ok(()) }

@@ -141,6 +141,35 @@ fn a_copy_that_is_killed_goes_on() {
 }
 
 #[test]
+fn what_is_lost_is_restored_from_the_second_repository() {
+    let place = place();
+    let files = version(&place, 2);
+    place.push(&["run", "--series", "s", "--ref", "v"]);
+    copy(&place, &[]).ok();
+    let largest = objects_of(&place.path(".snap"), "packs").into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    // In the first blobs, which are data: lists are written last.
+    bytes[5_000] ^= 1;
+    fs::remove_file(&largest).unwrap();
+    fs::write(&largest, bytes).unwrap();
+    place.snap(&["restore", "v", "-t", "alone"]).fails(1);
+    let with = |args: &[&str]| {
+        let mut command = place.command(&[&["restore", "v", "-t", "both", "--from", "second"], args].concat());
+        Run::from(command.env("SNAP_FROM_PASSWORD", OTHER).output().unwrap())
+    };
+    let run = with(&["--verify"]);
+    assert!(run.ok().contains("from the second repository"), "{}", run.out);
+    assert_eq!(tree(&place.path("both")), files);
+    fs::remove_dir_all(place.path("both")).unwrap();
+    let run = with(&["--json"]);
+    run.ok();
+    assert!(run.objects().pop().unwrap()["bytes_from_second"].as_u64().unwrap() > 0);
+    place.snap(&["restore", "v", "-t", "x", "--from", "second"]).fails(2);
+    let wrong = place.command(&["restore", "v", "-t", "x", "--from", "second"]).env("SNAP_FROM_PASSWORD", "no").output().unwrap();
+    assert!(Run::from(wrong).fails(12).contains("--from-password-file"));
+}
+
+#[test]
 fn a_damaged_snapshot_is_passed_over_and_told() {
     let place = place();
     version(&place, 2);

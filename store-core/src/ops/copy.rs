@@ -9,7 +9,7 @@
 //! anything cannot be read is not copied at all: `repair snapshots` makes one of what is left of it.
 
 mod compare;
-mod known;
+pub(super) mod known;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex};
 pub use assemble::{Assembled, FileCounts};
 pub(crate) use cut::{detect_with, regions_of};
 pub(crate) use recode::{Recoding, recode};
-pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
+pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext, Spare};
 pub use store::NewCounts;
 pub use stored::StoredTree;
 pub(crate) use stored::data_ranges;

@@ -9,7 +9,7 @@ use crate::notes::StoredSnapshot;
 use crate::repo::{Repo, Standings};
 
 /// A snapshot of `repo` as an origin, and those that it is a copy of itself: the nearest first. Two snapshots that share one are the same.
-pub(super) fn origins(repo: RepoId, stored: &StoredSnapshot) -> Vec<Origin> {
+pub(in crate::ops) fn origins(repo: RepoId, stored: &StoredSnapshot) -> Vec<Origin> {
     let older = stored.snapshot.extra.get(COPIED).map(|bytes| decode_origins(bytes)).unwrap_or_default();
     std::iter::once((repo, stored.id)).chain(older).collect()
 }
@@ -82,7 +82,7 @@ impl Known {
 }
 
 /// Whether a push of the one would be compared with the other.
-fn is_same_line(one: &StoredSnapshot, other: &StoredSnapshot) -> bool {
+pub(in crate::ops) fn is_same_line(one: &StoredSnapshot, other: &StoredSnapshot) -> bool {
     let (one, other) = (&one.snapshot, &other.snapshot);
     one.series == other.series && (one.series.is_some() || one.host == other.host && one.paths == other.paths)
 }
