@@ -49,6 +49,10 @@ pub(crate) struct Keys {
     pub(crate) global: GlobalKeys,
     #[serde(default)]
     pub(crate) push: PushKeys,
+    #[serde(default)]
+    pub(crate) copy: CopyKeys,
+    #[serde(default)]
+    pub(crate) restore: RestoreKeys,
 }
 
 /// Which repository, and how to open it.
@@ -61,6 +65,74 @@ pub(crate) struct RepositoryKeys {
     pub(crate) password_command: Option<String>,
     pub(crate) key_file: Option<String>,
     pub(crate) cache_dir: Option<String>,
+}
+
+/// What a table says of a repository and of what opens it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccessKeys<'k> {
+    pub(crate) repository: Option<&'k str>,
+    pub(crate) repository_file: Option<&'k str>,
+    pub(crate) password_file: Option<&'k str>,
+    pub(crate) password_command: Option<&'k str>,
+    pub(crate) key_file: Option<&'k str>,
+}
+
+impl RepositoryKeys {
+    pub(crate) fn access(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            repository: self.repository.as_deref(),
+            repository_file: self.repository_file.as_deref(),
+            password_file: self.password_file.as_deref(),
+            password_command: self.password_command.as_deref(),
+            key_file: self.key_file.as_deref(),
+        }
+    }
+}
+
+/// Which repository `copy` copies to, and how to open it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CopyKeys {
+    to: Option<String>,
+    to_repository_file: Option<String>,
+    to_password_file: Option<String>,
+    to_password_command: Option<String>,
+    to_key_file: Option<String>,
+}
+
+impl CopyKeys {
+    pub(crate) fn access(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            repository: self.to.as_deref(),
+            repository_file: self.to_repository_file.as_deref(),
+            password_file: self.to_password_file.as_deref(),
+            password_command: self.to_password_command.as_deref(),
+            key_file: self.to_key_file.as_deref(),
+        }
+    }
+}
+
+/// From which repository `restore` reads what is lost, and how to open it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RestoreKeys {
+    from: Option<String>,
+    from_repository_file: Option<String>,
+    from_password_file: Option<String>,
+    from_password_command: Option<String>,
+    from_key_file: Option<String>,
+}
+
+impl RestoreKeys {
+    pub(crate) fn access(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            repository: self.from.as_deref(),
+            repository_file: self.from_repository_file.as_deref(),
+            password_file: self.from_password_file.as_deref(),
+            password_command: self.from_password_command.as_deref(),
+            key_file: self.from_key_file.as_deref(),
+        }
+    }
 }
 
 /// How to work.

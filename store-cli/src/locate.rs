@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use store_core::ops::ErrorKind;
 
 use crate::exit::{Failure, Result};
-use crate::settings::{Place, Settings, Value};
+use crate::settings::{Access, Place, Value};
 
 /// Folder that makes a folder and all below it use the repository inside.
 pub(crate) const FOLDER: &str = ".snap";
 
 /// The repository that is named, or the nearest `.snap` in the current folder and above it.
-pub(crate) fn existing(settings: &Settings) -> Result<String> {
-    if let Some(named) = named(settings)? {
+pub(crate) fn existing(access: &Access) -> Result<String> {
+    if let Some(named) = named(access)? {
         return Ok(named);
     }
     let here = here()?;
@@ -29,15 +29,21 @@ pub(crate) fn existing(settings: &Settings) -> Result<String> {
 }
 
 /// The repository that is named, or `.snap` in the current folder, to be made.
-pub(crate) fn new(settings: &Settings) -> Result<String> {
-    match named(settings)? {
+pub(crate) fn new(access: &Access) -> Result<String> {
+    match named(access)? {
         Some(named) => Ok(named),
         None => text(here()?.join(FOLDER)),
     }
 }
 
-fn named(settings: &Settings) -> Result<Option<String>> {
-    let Some(Value { value, origin }) = &settings.repository else { return Ok(None) };
+/// The repository that snapshots are copied to, which is always named.
+pub(crate) fn second(access: &Access) -> Result<String> {
+    named(access)?.ok_or_else(|| Failure::usage("no repository is named to copy to").hint("name one with --to or SNAP_TO_REPOSITORY"))
+}
+
+/// The repository that is named, if one is.
+pub(crate) fn named(access: &Access) -> Result<Option<String>> {
+    let Some(Value { value, origin }) = &access.repository else { return Ok(None) };
     let place = match value {
         Place::At(place) => PathBuf::from(place),
         Place::NamedIn(file) => {

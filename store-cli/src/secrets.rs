@@ -17,7 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::args::NewSecret;
 use crate::exit::{Failure, Result};
-use crate::settings::{Origin, Password, Settings, Value};
+use crate::settings::{Access, Origin, Password, Value};
 
 /// Longer is no password and no key file, but a wrong file.
 const MOST: u64 = 64 << 10;
@@ -32,20 +32,20 @@ pub(crate) struct Offered {
 }
 
 /// What opens an existing repository. Without a password and a key file, one is asked for where there is a terminal.
-pub(crate) fn existing(settings: &Settings) -> Result<Offered> {
-    let key_file = settings.key_file.as_ref().map(key_from).transpose()?;
-    let (passphrase, typed) = match &settings.password {
+pub(crate) fn existing(access: &Access) -> Result<Offered> {
+    let key_file = access.key_file.as_ref().map(key_from).transpose()?;
+    let (passphrase, typed) = match &access.password {
         Some(password) => (Some(password_from(password)?), false),
         None if key_file.is_some() => (None, false),
-        None => (Some(ask("Password: ")?), true),
+        None => (Some(ask(access.prompt, access.hint)?), true),
     };
     Ok(Offered { secrets: Secrets { passphrase, key_file }, typed })
 }
 
 /// What is to open a new repository. A password is asked for twice; a key file is made if it does not exist, and then `made` is called.
-pub(crate) fn first(settings: &Settings, made: impl FnOnce(&Path)) -> Result<Secrets> {
-    if let Some(Value { value: path, .. }) = &settings.key_file
-        && settings.password.is_none()
+pub(crate) fn first(access: &Access, made: impl FnOnce(&Path)) -> Result<Secrets> {
+    if let Some(Value { value: path, .. }) = &access.key_file
+        && access.password.is_none()
     {
         let (key, new) = key_or_new(path)?;
         if new {
@@ -53,10 +53,10 @@ pub(crate) fn first(settings: &Settings, made: impl FnOnce(&Path)) -> Result<Sec
         }
         return Ok(Secrets { passphrase: None, key_file: Some(key) });
     }
-    let key_file = settings.key_file.as_ref().map(key_from).transpose()?;
-    let passphrase = match &settings.password {
+    let key_file = access.key_file.as_ref().map(key_from).transpose()?;
+    let passphrase = match &access.password {
         Some(password) => password_from(password)?,
-        None => ask_twice()?,
+        None => ask_twice(access.hint)?,
     };
     Ok(Secrets { passphrase: Some(passphrase), key_file })
 }
@@ -72,7 +72,7 @@ pub(crate) fn further(new: &NewSecret, made: impl FnOnce(&Path)) -> Result<Secre
     }
     let passphrase = match &new.new_password_file {
         Some(path) => password_from_file(path, &Origin::Flag("--new-password-file"))?,
-        None => ask_twice()?,
+        None => ask_twice("give --new-password-file FILE or --new-key-file FILE")?,
     };
     Ok(Secrets { passphrase: Some(passphrase), key_file: None })
 }
@@ -81,8 +81,8 @@ fn password_from(Value { value, origin }: &Value<Password>) -> Result<Bytes> {
     match value {
         Password::File(path) => password_from_file(path, origin),
         Password::Command(command) => password_from_command(command, origin),
-        Password::Variable => {
-            let value = Zeroizing::new(env::var_os("SNAP_PASSWORD").map(OsString::into_vec).unwrap_or_default());
+        Password::Variable(name) => {
+            let value = Zeroizing::new(env::var_os(name).map(OsString::into_vec).unwrap_or_default());
             not_empty(value, origin)
         }
     }
@@ -176,15 +176,14 @@ fn read_all(mut from: impl Read) -> io::Result<Bytes> {
     Ok(bytes)
 }
 
-fn ask_twice() -> Result<Bytes> {
-    let password = ask("New password: ")?;
-    if ask("The same again: ")? == password { Ok(password) } else { Err(Failure::usage("the two passwords differ")) }
+fn ask_twice(hint: &str) -> Result<Bytes> {
+    let password = ask("New password: ", hint)?;
+    if ask("The same again: ", hint)? == password { Ok(password) } else { Err(Failure::usage("the two passwords differ")) }
 }
 
-fn ask(prompt: &str) -> Result<Bytes> {
+fn ask(prompt: &str, hint: &str) -> Result<Bytes> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("no password is given, and there is no terminal to ask for it")
-            .hint("give -p FILE, --password-command CMD, --key-file FILE, or set SNAP_PASSWORD_FILE or SNAP_PASSWORD"));
+        return Err(Failure::usage("no password is given, and there is no terminal to ask for it").hint(hint));
     }
     let password =
         rpassword::prompt_password(prompt).map_err(|error| Failure::with(ErrorKind::Failed, "the password cannot be read", &error))?;

@@ -1,6 +1,8 @@
 //! Where each setting comes from: flag, environment, `snap.toml` found upward, the user's profile, default, in this order. A value
 //! knows its origin, so that an invalid one is refused by naming it.
 
+mod access;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -17,6 +19,9 @@ use crate::args::Global;
 use crate::config::{Config, Scalar};
 use crate::exit::{Failure, Result};
 use crate::output::human::parse_size;
+
+pub(crate) use access::{Access, Password, Place, Typed};
+use access::{FIRST, SECOND, SPARE};
 
 const DEFAULT_PROFILE: &str = "default";
 const DEFAULT_MEMORY: usize = 512 * MIB;
@@ -51,32 +56,10 @@ pub(crate) struct Value<T> {
     pub(crate) origin: Origin,
 }
 
-/// Which repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// There.
-    At(OsString),
-    /// Where this file says.
-    NamedIn(PathBuf),
-}
-
-/// Where the password is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Password {
-    /// In a file.
-    File(PathBuf),
-    /// A program prints it.
-    Command(String),
-    /// In `SNAP_PASSWORD`, from which it is read when it is needed.
-    Variable,
-}
-
 /// All settings, resolved.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) repository: Option<Value<Place>>,
-    pub(crate) password: Option<Value<Password>>,
-    pub(crate) key_file: Option<Value<PathBuf>>,
+    pub(crate) access: Access,
     pub(crate) cache_dir: PathBuf,
     pub(crate) compression: Compression,
     pub(crate) threads: usize,
@@ -92,21 +75,28 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 impl Settings {
     /// Reads config files and resolves everything for this process.
     pub(crate) fn load(global: &Global) -> Result<Self> {
-        let environment = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let folder = env::current_dir().map_err(|error| Failure::with(ErrorKind::Failed, "the current folder is not there", &error))?;
         let mut files = Vec::new();
         files.extend(Config::find_upward(&folder)?);
-        files.extend(profile(global, &environment)?);
-        Self::resolve(global, &environment, files)
+        files.extend(profile(global, &variable)?);
+        Self::resolve(global, &variable, files)
+    }
+
+    /// The repository that snapshots are copied to, found as the first one is.
+    pub(crate) fn second(&self, typed: Typed<'_>) -> Result<Access> {
+        Layers { environment: &variable, files: &self.files }.access(typed, &SECOND)
+    }
+
+    /// The repository that what is lost is read from.
+    pub(crate) fn spare(&self, typed: Typed<'_>) -> Result<Access> {
+        Layers { environment: &variable, files: &self.files }.access(typed, &SPARE)
     }
 
     /// Resolves everything; `files` in the order in which they count.
     pub(crate) fn resolve(global: &Global, environment: Lookup<'_>, files: Vec<Config>) -> Result<Self> {
         let layers = Layers { environment, files: &files };
         let settings = Self {
-            repository: layers.repository(global)?,
-            password: layers.password(global)?,
-            key_file: layers.path(global.key_file.as_deref(), &KEY_FILE, |c| c.keys.repository.key_file.as_deref()),
+            access: layers.access(global.into(), &FIRST)?,
             cache_dir: layers.cache_dir(global)?,
             compression: layers
                 .scalar(&global.compression, &COMPRESSION, |c| c.keys.global.compression.as_ref())?
@@ -124,6 +114,11 @@ impl Settings {
         };
         Ok(Self { files, ..settings })
     }
+}
+
+/// A variable of this process' environment.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The profile that was asked for, which must be there, or the default one, which need not.
@@ -147,7 +142,6 @@ struct Names {
     key: &'static str,
 }
 
-const KEY_FILE: Names = Names { flag: "--key-file", variable: "SNAP_KEY_FILE", key: "key-file" };
 const CACHE_DIR: Names = Names { flag: "--cache-dir", variable: "SNAP_CACHE_DIR", key: "cache-dir" };
 const COMPRESSION: Names = Names { flag: "--compression", variable: "SNAP_COMPRESSION", key: "compression" };
 const THREADS: Names = Names { flag: "--threads", variable: "SNAP_THREADS", key: "threads" };
@@ -159,86 +153,6 @@ struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    fn repository(&self, global: &Global) -> Result<Option<Value<Place>>> {
-        let flag = |place| Some(Value { value: place, origin: Origin::Flag("--repo") });
-        if let Some(repo) = &global.repo {
-            return Ok(flag(Place::At(repo.clone())));
-        }
-        if let Some(file) = &global.repository_file {
-            return Ok(flag(Place::NamedIn(file.clone())));
-        }
-        let (at, named_in) = ((self.environment)("SNAP_REPOSITORY"), (self.environment)("SNAP_REPOSITORY_FILE"));
-        match (at, named_in) {
-            (Some(_), Some(_)) => return Err(Failure::usage("SNAP_REPOSITORY and SNAP_REPOSITORY_FILE are both set; unset one of them")),
-            (Some(at), None) => return Ok(Some(Value { value: Place::At(at), origin: Origin::Environment("SNAP_REPOSITORY") })),
-            (None, Some(file)) => {
-                return Ok(Some(Value { value: Place::NamedIn(file.into()), origin: Origin::Environment("SNAP_REPOSITORY_FILE") }));
-            }
-            (None, None) => {}
-        }
-        for config in self.files {
-            let keys = &config.keys.repository;
-            let value = match (&keys.repository, &keys.repository_file) {
-                (Some(_), Some(_)) => {
-                    return Err(Failure::usage(format!("{}: repository and repository-file are both given", config.path.display())));
-                }
-                // A location with a scheme is no path.
-                (Some(at), None) if at.contains("://") => Place::At(at.into()),
-                (Some(at), None) => Place::At(config.resolve(at).into_os_string()),
-                (None, Some(file)) => Place::NamedIn(config.resolve(file)),
-                (None, None) => continue,
-            };
-            return Ok(Some(Value { value, origin: Origin::File(config.path.clone(), "repository") }));
-        }
-        Ok(None)
-    }
-
-    fn password(&self, global: &Global) -> Result<Option<Value<Password>>> {
-        if let Some(file) = &global.password_file {
-            return Ok(Some(Value { value: Password::File(file.clone()), origin: Origin::Flag("--password-file") }));
-        }
-        if let Some(command) = &global.password_command {
-            return Ok(Some(Value { value: Password::Command(command.clone()), origin: Origin::Flag("--password-command") }));
-        }
-        let mut set = Vec::new();
-        if let Some(file) = (self.environment)("SNAP_PASSWORD_FILE") {
-            set.push(("SNAP_PASSWORD_FILE", Password::File(file.into())));
-        }
-        if let Some(command) = (self.environment)("SNAP_PASSWORD_COMMAND") {
-            set.push(("SNAP_PASSWORD_COMMAND", Password::Command(text(command, "SNAP_PASSWORD_COMMAND")?)));
-        }
-        if (self.environment)("SNAP_PASSWORD").is_some() {
-            set.push(("SNAP_PASSWORD", Password::Variable));
-        }
-        if let [(first, _), (second, _), ..] = set[..] {
-            return Err(Failure::usage(format!("{first} and {second} are both set; unset one of them")));
-        }
-        if let Some((name, value)) = set.pop() {
-            return Ok(Some(Value { value, origin: Origin::Environment(name) }));
-        }
-        for config in self.files {
-            let keys = &config.keys.repository;
-            let (key, value) = match (&keys.password_file, &keys.password_command) {
-                (Some(_), Some(_)) => {
-                    return Err(Failure::usage(format!("{}: password-file and password-command are both given", config.path.display())));
-                }
-                (Some(file), None) => ("password-file", Password::File(config.resolve(file))),
-                // Whoever may leave a file in a folder must not choose what others run there.
-                (None, Some(_)) if config.foreign => {
-                    return Err(Failure::usage(format!(
-                        "{} names a password-command, and belongs to somebody else or can be written by everybody",
-                        config.path.display()
-                    ))
-                    .hint("give --password-command yourself if you trust it"));
-                }
-                (None, Some(command)) => ("password-command", Password::Command(command.clone())),
-                (None, None) => continue,
-            };
-            return Ok(Some(Value { value, origin: Origin::File(config.path.clone(), key) }));
-        }
-        Ok(None)
-    }
-
     fn cache_dir(&self, global: &Global) -> Result<PathBuf> {
         if let Some(found) = self.path(global.cache_dir.as_deref(), &CACHE_DIR, |c| c.keys.repository.cache_dir.as_deref()) {
             return Ok(found.value);
@@ -305,7 +219,7 @@ mod tests {
     use super::*;
     use crate::config::Keys;
 
-    fn file(name: &str, text: &str) -> Config {
+    pub(super) fn file(name: &str, text: &str) -> Config {
         Config { path: Path::new("/p").join(name), foreign: false, keys: toml::from_str::<Keys>(text).unwrap() }
     }
 
@@ -355,14 +269,14 @@ mod tests {
         assert!(resolve(&none, &[("SNAP_PASSWORD", "a"), ("SNAP_PASSWORD_FILE", "b")], vec![]).is_err());
         assert!(resolve(&none, &[("SNAP_REPOSITORY", "a"), ("SNAP_REPOSITORY_FILE", "b")], vec![]).is_err());
         let flag = Global { password_file: Some("c".into()), ..Global::default() };
-        let password = resolve(&flag, &[("SNAP_PASSWORD", "a")], vec![]).unwrap().password.unwrap();
+        let password = resolve(&flag, &[("SNAP_PASSWORD", "a")], vec![]).unwrap().access.password.unwrap();
         assert_eq!(password.value, Password::File("c".into()));
     }
 
     #[test]
     fn a_strangers_file_chooses_no_program() {
         let mut config = file("snap.toml", "[repository]\npassword-command = 'evil'");
-        assert!(resolve(&Global::default(), &[], vec![config]).unwrap().password.is_some());
+        assert!(resolve(&Global::default(), &[], vec![config]).unwrap().access.password.is_some());
         config = file("snap.toml", "[repository]\npassword-command = 'evil'");
         config.foreign = true;
         assert!(resolve(&Global::default(), &[], vec![config]).is_err());
@@ -370,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_files_repository_starts_at_its_folder() {
-        let place = |text: &str| resolve(&Global::default(), &[], vec![file("snap.toml", text)]).unwrap().repository.unwrap().value;
+        let place = |text: &str| resolve(&Global::default(), &[], vec![file("snap.toml", text)]).unwrap().access.repository.unwrap().value;
         assert_eq!(place("[repository]\nrepository = 'r'"), Place::At("/p/r".into()));
         assert_eq!(place("[repository]\nrepository-file = 'f'"), Place::NamedIn("/p/f".into()));
         assert_eq!(place("[repository]\nrepository = 's3://b/x'"), Place::At("s3://b/x".into()));

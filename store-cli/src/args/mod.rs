@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod copy;
 mod diff;
 mod dump;
 mod filter;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bench::Bench;
 pub(crate) use check::{Check, Subset};
+pub(crate) use copy::{Copy, To};
 pub(crate) use diff::Diff;
 pub(crate) use dump::Dump;
 pub(crate) use filter::Filters;
@@ -36,7 +38,7 @@ pub(crate) use ls::Ls;
 pub(crate) use prune::Prune;
 pub(crate) use push::Push;
 pub(crate) use repair::{Repair, RepairAction, RepairPacks, RepairSnapshots};
-pub(crate) use restore::{Overwrite, Restore};
+pub(crate) use restore::{From, Overwrite, Restore};
 pub(crate) use shell::{Completion, Man};
 pub(crate) use stats::Stats;
 pub(crate) use tag::Tag;
@@ -73,6 +75,7 @@ pub(crate) enum Verb {
     Check(Check),
     #[command(aliases = ["gc", "compact"])]
     Prune(Prune),
+    Copy(Box<Copy>),
     Stats(Stats),
     Bench(Bench),
     Key(Key),

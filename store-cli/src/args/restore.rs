@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -10,7 +11,8 @@ use super::Filters;
   snap restore latest -t ./run
   snap restore v017:tokenizer -t ./tokenizer       only what is in that folder
   snap restore latest -t ./run '*.safetensors'     only what matches
-  snap restore latest~3 -t ./run --delete -n       says what would change")]
+  snap restore latest~3 -t ./run --delete -n       says what would change
+  snap restore v017 -t ./run --from /mnt/second    what is lost comes from the second repository")]
 pub(crate) struct Restore {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
@@ -43,7 +45,30 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) plan: bool,
     #[command(flatten)]
+    pub(crate) from: From,
+    #[command(flatten)]
     pub(crate) filters: Filters,
+}
+
+/// A second repository.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "A second repository")]
+pub(crate) struct From {
+    /// Read from this repository what cannot be read in the first: it has copies, or pushes of the same files [env: SNAP_FROM_REPOSITORY]
+    #[arg(long, value_name = "REPO", conflicts_with = "from_repository_file")]
+    pub(crate) from: Option<OsString>,
+    /// File that names it [env: SNAP_FROM_REPOSITORY_FILE]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(crate) from_repository_file: Option<PathBuf>,
+    /// File that holds its password [env: SNAP_FROM_PASSWORD_FILE, or the password itself in SNAP_FROM_PASSWORD]
+    #[arg(long, value_name = "FILE", conflicts_with = "from_password_command", hide_short_help = true)]
+    pub(crate) from_password_file: Option<PathBuf>,
+    /// Program that prints its password; split like a shell does, run without one [env: SNAP_FROM_PASSWORD_COMMAND]
+    #[arg(long, value_name = "CMD", hide_short_help = true)]
+    pub(crate) from_password_command: Option<String>,
+    /// Its key file, readable by its owner alone [env: SNAP_FROM_KEY_FILE]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(crate) from_key_file: Option<PathBuf>,
 }
 
 /// What becomes of files that are there already.

@@ -96,6 +96,10 @@ pub(crate) enum Message<'a> {
     SnapshotsRepaired(SnapshotsRepaired),
     #[serde(rename = "summary")]
     Pushed(Box<Pushed>),
+    #[serde(rename = "copied")]
+    CopyOf(Box<CopyOf>),
+    #[serde(rename = "summary")]
+    Copied(Copied),
     #[serde(rename = "summary")]
     Restored(Restored),
     #[serde(rename = "summary")]
@@ -363,6 +367,35 @@ pub(crate) struct Pushed {
     pub(crate) dry_run: bool,
 }
 
+/// What `copy` did with one snapshot.
+#[derive(Debug, Serialize)]
+pub(crate) struct CopyOf {
+    pub(crate) source_snapshot_id: String,
+    /// `copied`, `present` or `failed`.
+    pub(crate) action: &'static str,
+    /// The copy, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) copy_id: Option<String>,
+    /// What its push did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) push: Option<Pushed>,
+}
+
+/// The result of `copy`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Copied {
+    pub(crate) snapshots_copied: u64,
+    pub(crate) snapshots_present: u64,
+    pub(crate) snapshots_failed: u64,
+    pub(crate) total_files_processed: u64,
+    pub(crate) total_bytes_processed: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) data_added: u64,
+    pub(crate) data_added_packed: u64,
+    pub(crate) total_duration: f64,
+    pub(crate) dry_run: bool,
+}
+
 /// The result of `restore`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Restored {
@@ -371,6 +404,7 @@ pub(crate) struct Restored {
     pub(crate) dirs: u64,
     pub(crate) others: u64,
     pub(crate) total_bytes: u64,
+    pub(crate) bytes_from_second: u64,
     pub(crate) bytes_restored: u64,
     pub(crate) bytes_skipped: u64,
     pub(crate) files_skipped: u64,

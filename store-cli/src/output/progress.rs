@@ -61,7 +61,8 @@ impl Watch {
         now >= next && self.next.compare_exchange(next, now + every.as_millis() as u64, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    fn aside(&self, say: impl FnOnce()) {
+    /// Says something while the bar is taken away.
+    pub(crate) fn aside(&self, say: impl FnOnce()) {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(say),
             _ => say(),

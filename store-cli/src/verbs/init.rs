@@ -12,9 +12,9 @@ use crate::{locate, secrets};
 
 pub(super) fn run(context: &Context, args: &Init) -> Result {
     context.refuse_dry_run("init")?;
-    let options = context.options(locate::new(&context.settings)?);
+    let options = context.options(locate::new(&context.settings.access)?);
     let mut made: Option<PathBuf> = None;
-    let secrets = secrets::first(&context.settings, |path| made = Some(path.to_owned()))?;
+    let secrets = secrets::first(&context.settings.access, |path| made = Some(path.to_owned()))?;
     let report = init(&options, &secrets, &args.label).inspect_err(|_| {
         // A key to nothing would only confuse.
         if let Some(path) = &made {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod copy;
 mod diff;
 mod dump;
 mod forget;
@@ -27,7 +28,7 @@ use store_core::repo::{OpenOptions, Repo, Secrets};
 use crate::args::{Cli, Filters, Global, Verb};
 use crate::exit::{Failure, Result};
 use crate::output::Ui;
-use crate::settings::Settings;
+use crate::settings::{Access, Settings};
 use crate::{locate, secrets};
 
 /// How often a password may be typed.
@@ -61,6 +62,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Verb::Tag(args) => tag::run(&context, &args),
         Verb::Forget(args) => forget::run(&context, &args),
         Verb::Check(args) => check::run(&context, &args),
+        Verb::Copy(args) => copy::run(&context, &args),
         Verb::Prune(args) => prune::run(&context, &args),
         Verb::Stats(args) => stats::run(&context, &args),
         Verb::Bench(args) => bench::run(&context, &args),
@@ -82,15 +84,19 @@ impl Context {
 
     /// Opens the repository; a password that was mistyped may be typed again.
     fn open_with(&self) -> Result<(Opened, Secrets)> {
-        let options = self.options(locate::existing(&self.settings)?);
+        self.open_at(&self.settings.access, &self.options(locate::existing(&self.settings.access)?))
+    }
+
+    /// Opens the repository at this location with what `access` offers.
+    fn open_at(&self, access: &Access, options: &OpenOptions) -> Result<(Opened, Secrets)> {
         // Whether there is a repository is worth knowing before a password is asked for.
         if !Path::new(&options.location).exists() {
             return Err(Failure::new(ErrorKind::NoRepository, format!("there is no repository at {}", options.location)));
         }
         let mut attempt = 1;
         loop {
-            let offered = secrets::existing(&self.settings)?;
-            match Repo::open(&options, &offered.secrets) {
+            let offered = secrets::existing(access)?;
+            match Repo::open(options, &offered.secrets) {
                 Ok(repo) => return Ok((Opened { repo, ui: self.ui }, offered.secrets)),
                 Err(error) if error.kind() == ErrorKind::WrongKey && offered.typed && attempt < ATTEMPTS => {
                     attempt += 1;
@@ -99,6 +105,21 @@ impl Context {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Opens the first repository, and a second one at this location, each with half of the memory. `named_by` says how that one is named.
+    fn open_two(&self, second: &Access, location: String, named_by: &str) -> Result<(Opened, Opened)> {
+        let half = |location| {
+            let options = self.options(location);
+            OpenOptions { memory: options.memory / 2, ..options }
+        };
+        let (first, _) = self.open_at(&self.settings.access, &half(locate::existing(&self.settings.access)?))?;
+        let opened = self.open_at(second, &half(location)).map_err(|failure| match failure.kind() {
+            ErrorKind::WrongKey => failure.hint(second.hint),
+            ErrorKind::NoRepository => failure.hint(format!("make one there with `snap init -r REPO`, or name another with {named_by}")),
+            _ => failure,
+        });
+        Ok((first, opened?.0))
     }
 
     /// A verb that changes something at once has no dry run, and must not act as if it had.

@@ -69,7 +69,7 @@ fn print(context: &Context, report: &Report, dry_run: bool) -> Result<()> {
     out.done()
 }
 
-fn line(report: &Report, dry_run: bool) -> String {
+pub(super) fn line(report: &Report, dry_run: bool) -> String {
     let what = match (&report.snapshot, &report.parent) {
         (Some(id), _) => id.short(),
         (None, Some(parent)) if report.skipped => format!("unchanged since {}", parent.short()),
@@ -95,7 +95,7 @@ fn files(report: &Report) -> u64 {
     report.files_new + report.files_changed + report.files_unmodified
 }
 
-fn summary(report: &Report, dry_run: bool) -> Pushed {
+pub(super) fn summary(report: &Report, dry_run: bool) -> Pushed {
     Pushed {
         files_new: report.files_new,
         files_changed: report.files_changed,

@@ -1,15 +1,15 @@
 use store_core::ops::ErrorKind;
 use store_core::ops::list::Item;
-use store_core::ops::restore::{Options, Overwrite, Report, restore};
+use store_core::ops::restore::{Options, Overwrite, Report, restore_with};
 use store_core::source::{Case, ExcludeBuilder, Excludes};
 
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
 use crate::exit::{Failure, Outcome, Result, chain};
-use crate::interrupt;
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
 use crate::output::progress::Watch;
+use crate::{interrupt, locate};
 
 pub(super) fn run(context: &Context, args: Restore) -> Result {
     interrupt::listen()?;
@@ -17,7 +17,11 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         return Err(Failure::usage("no target is given: nothing is ever restored in place").hint("name a folder to write into with -t"));
     };
     let filter = filter(&args.filters)?;
-    let repo = context.open()?;
+    let spare = context.settings.spare((&args.from).into())?;
+    let (repo, second) = match locate::named(&spare)? {
+        Some(location) => context.open_two(&spare, location, "--from").map(|(repo, second)| (repo, Some(second)))?,
+        None => (context.open()?, None),
+    };
     let (item, path) = place_of_files(&repo, &args.place, &filter)?;
     let dry_run = context.global.dry_run || args.plan;
     let options = Options {
@@ -37,7 +41,7 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         dry_run,
     };
     let watch = Watch::new(context.ui);
-    let report = restore(&repo, &item, &options, &watch);
+    let report = restore_with(&repo, &item, second.as_deref(), &options, &watch);
     watch.finish();
     let report = report.map_err(|error| {
         let failure = Failure::from(error);
@@ -86,6 +90,9 @@ fn line(item: &Item, report: &Report, dry_run: bool) -> String {
     if report.kept_bytes > 0 {
         parts.push(format!("right already {}", size(report.kept_bytes)));
     }
+    if report.spared_bytes > 0 {
+        parts.push(format!("from the second repository {}", size(report.spared_bytes)));
+    }
     if report.skipped > 0 {
         parts.push(format!("left as it was {}", report.skipped));
     }
@@ -111,6 +118,7 @@ fn summary(item: &Item, report: &Report, dry_run: bool) -> Restored {
         total_bytes: report.bytes,
         bytes_restored: report.written_bytes,
         bytes_skipped: report.kept_bytes,
+        bytes_from_second: report.spared_bytes,
         files_skipped: report.skipped,
         files_deleted: report.deleted,
         files_failed: report.failed,

@@ -4,6 +4,7 @@
 
 mod bench;
 mod codes;
+mod copy;
 mod forget;
 mod harness;
 mod heal;

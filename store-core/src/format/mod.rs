@@ -3,6 +3,7 @@
 pub mod blob;
 pub mod catalogue;
 pub mod config;
+pub mod copied;
 pub mod entry;
 pub mod envelope;
 pub mod gc;

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod copy;
 pub mod diff;
 pub mod dump;
 pub mod forget;

@@ -1,26 +1,28 @@
 //! `push`: makes a snapshot.
 
+pub(super) mod attempt;
 mod fenced;
 mod streams;
-mod verify;
+pub(super) mod verify;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{NodeId, PackId, SnapshotId};
+use attempt::{Begun, Made, Maker};
+
+use crate::base::ids::{NodeId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
 use crate::format::record::Time;
-use crate::format::session::Purpose;
-use crate::format::snapshot::{Outcome, Snapshot, Totals};
+use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
-use crate::repo::{Adopted, Committed, Repo, SessionHandle, Standings, StoredSnapshot, Written, WrittenCounts};
+use crate::repo::{Repo, Standings, StoredSnapshot, Written, WrittenCounts};
 use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
@@ -159,55 +161,13 @@ pub fn push(repo: &Repo, mut options: Options, monitor: &dyn Monitor) -> Result<
         Source::Paths(selection) => Some(selection.clone()),
         Source::Reader { .. } | Source::Commands(_) => None,
     };
-    let mut fences = 0;
     let host = options.host.clone().unwrap_or_else(clock::host);
-    let job = Job { repo, paths: recorded_paths(&source), host, require, options, monitor };
-    let mut session = job.begin()?;
-    let mut made = job.make(&session, source);
-    let mut made = loop {
-        match made {
-            Ok(made) => break made,
-            // What it relied on may be gone.
-            Err(error) if session.was_fenced(repo) && error.kind() != ErrorKind::Interrupted && fences < RETRIES => {
-                let Some(selection) = &again else { return Err(Error::with(ErrorKind::Busy, FENCED, error)) };
-                fences += 1;
-                session = job.begin()?;
-                made = job.make(&session, Source::Paths(selection.clone()));
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    for fenced in fences.. {
-        let (Some(current), Some(snapshot)) = (&session.handle, &made.snapshot) else { break };
-        match repo.commit(current, snapshot) {
-            Ok(Committed::Snapshot(id)) => {
-                made.report.snapshot = Some(id);
-                break;
-            }
-            Ok(Committed::Fenced) if fenced < RETRIES => {}
-            Ok(Committed::Fenced) => return Err(Error::new(ErrorKind::Busy, FENCED)),
-            // It may have come through all the same: the announcement stays, for a prune to find out.
-            Err(error) => return Err(error),
-        }
-        monitor.detail(&format_args!("a prune took this push for dead: it begins again"));
-        session = job.begin()?;
-        if fenced::is_all_there(repo, snapshot.root, &session.condemned, monitor).map_err(|error| session.ended(repo, error))? {
-            continue;
-        }
-        let Some(selection) = &again else { return Err(session.ended(repo, Error::new(ErrorKind::Busy, FENCED))) };
-        made = job.make(&session, Source::Paths(selection.clone()))?;
-    }
-    if let Ok(index) = repo.index() {
-        // Losing this costs the next command a moment: it takes the segments in again.
-        let _ = index.flush();
-    }
-    made.report.duration = started.elapsed();
-    Ok(made.report)
+    let (paths, dry_run) = (recorded_paths(&source), options.dry_run);
+    let mut job = Job { repo, paths, host, require, options, monitor, source: Some(source), again };
+    let mut report = attempt::attempt(repo, dry_run, &mut job, monitor)?.report;
+    report.duration = started.elapsed();
+    Ok(report)
 }
-
-/// How often a push begins again that prunes take for dead.
-const RETRIES: u32 = 5;
-const FENCED: &str = "this push was taken for dead and fenced by a prune: push again, what was written and is still there is taken up";
 
 /// What is pushed, time and again if need be.
 struct Job<'p> {
@@ -217,62 +177,27 @@ struct Job<'p> {
     host: String,
     require: Vec<Excludes>,
     monitor: &'p dyn Monitor,
+    /// What is read at the first try.
+    source: Option<Source>,
+    /// What is read at each further one.
+    again: Option<Selection>,
 }
 
-/// A session, none in a dry run, with what was not to be relied on when it began.
-struct Begun {
-    handle: Option<SessionHandle>,
-    condemned: BTreeSet<PackId>,
-}
-
-/// What came of one try.
-struct Made {
-    report: Report,
-    /// What is to be committed; `None` after a dry run, and when nothing had changed and none was wanted.
-    snapshot: Option<Snapshot>,
-}
-
-impl Begun {
-    /// Whether somebody ended the session.
-    fn was_fenced(&self, repo: &Repo) -> bool {
-        let is_abort = |session: &SessionHandle| matches!(repo.outcome(&session.id()), Ok(Some(Outcome::Abort { .. })));
-        self.handle.as_ref().is_some_and(is_abort)
+impl Maker for Job<'_> {
+    fn make(&mut self, session: &Begun) -> Result<Made, Error> {
+        let source = self.source.take().or_else(|| self.again.clone().map(Source::Paths));
+        self.write(session, source.ok_or_else(|| Error::new(ErrorKind::Failed, "a stream can be read once"))?)
     }
 
-    /// Ends the session of a push that fails.
-    fn ended(&self, repo: &Repo, error: Error) -> Error {
-        self.handle.iter().for_each(|session| repo.end_session(session));
-        error
+    fn can_begin_again(&self) -> bool {
+        self.again.is_some()
     }
 }
 
 impl Job<'_> {
-    /// Announces a session and learns what open plans condemn, in this order (I5).
-    fn begin(&self) -> Result<Begun, Error> {
-        // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
-        let handle = if self.options.dry_run { None } else { Some(self.repo.begin_session(Purpose::Push)?) };
-        let mut begun = Begun { handle, condemned: BTreeSet::new() };
-        begun.condemned = self.repo.condemned().map_err(|error| begun.ended(self.repo, error))?;
-        self.repo.refresh().map_err(|error| begun.ended(self.repo, error))?;
-        Ok(begun)
-    }
-
-    /// Writes all that a snapshot needs.
-    fn make(&self, session: &Begun, source: Source) -> Result<Made, Error> {
-        self.write(session, source).map_err(|error| session.ended(self.repo, error))
-    }
-
     fn write(&self, session: &Begun, source: Source) -> Result<Made, Error> {
         let Self { repo, options, monitor, .. } = self;
-        if let Some(handle) = &session.handle {
-            let adopted = repo.adopt(handle, &session.condemned)?;
-            if adopted != Adopted::default() {
-                let Adopted { packs, bytes, sessions } = adopted;
-                monitor.detail(&format_args!(
-                    "took up {packs} packs of {bytes} bytes and ended {sessions} sessions of pushes that were cut off"
-                ));
-            }
-        }
+        session.take_up(repo, *monitor)?;
         let Standings { snapshots, fold, .. } = repo.standing()?;
         let parent = choose_parent(&snapshots, options, &self.host, &self.paths)?;
         let writer = repo.writer()?;
@@ -295,7 +220,6 @@ impl Job<'_> {
         let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
         let report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
         if skipped || options.dry_run {
-            session.handle.iter().for_each(|session| repo.end_session(session));
             return Ok(Made { report, snapshot: None });
         }
         let time = options.time.unwrap_or_else(clock::now);
@@ -400,7 +324,7 @@ pub(super) fn root_directory(repo: &Repo, snapshot: &Snapshot) -> Option<NodeId>
     }
 }
 
-fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {
+pub(super) fn report(assembled: &Assembled, written: WrittenCounts, parent: Option<SnapshotId>, skipped: bool) -> Report {
     Report {
         snapshot: None,
         parent,

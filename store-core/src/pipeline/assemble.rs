@@ -166,6 +166,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     }
                 }
                 Item::Problem(warning) => self.problem(warning),
+                Item::Failed(error) => return Err(error),
             }
             self.report();
         }
@@ -203,6 +204,8 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                 self.files.unmodified += 1;
                 self.monitor.file(&String::from_utf8_lossy(&entry.name), if same { "unmodified" } else { "changed" }, *size);
             }
+            // With all that is in it, which a copy does not count.
+            Kind::Directory { .. } => self.totals.directories += 1,
             _ => self.totals.others += 1,
         }
         self.push(&entry)
@@ -229,7 +232,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
     fn end_large(&mut self, large: LargeFile, mut list: FileList, mut failed: Option<String>) -> Result<(), Error> {
         let LargeFile { name, path, replaces, mut meta, file } = large;
         let Some(file) = file else {
-            // A stream has no second try, and half of it is no snapshot.
+            // It has no second try, and half of it is no snapshot.
             return match failed {
                 Some(message) => Err(Error::new(ErrorKind::Failed, format!("{path}: {message}"))),
                 None => self.end_file(name, &path, replaces, meta, list),
@@ -262,7 +265,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let again = OpenFile::open(file.path()).map_err(|error| FileError::Unreadable(chain(&error)))?;
         let (meta, _) = again.metadata();
         let (context, mut list) = (Arc::clone(&self.context), FileList::new());
-        read_again(&context, &Arc::new(again), &|| None, &mut |cut| {
+        read_again(&context, &again, &|| None, &mut |cut| {
             self.report();
             self.add_cut(&mut list, cut).map_err(FileError::Repo)
         })?;

@@ -71,16 +71,49 @@ pub(super) enum CutError {
     Repo(Error),
 }
 
+/// What pieces are made of: a file of which several threads may read any part.
+pub(super) trait Readable: Send + Sync {
+    /// Length in bytes.
+    fn size(&self) -> u64;
+
+    /// Where its tensors lie; `None` for plain files.
+    fn layout(&self) -> Result<Option<Layout>, CutError>;
+
+    /// The ranges that hold data, sorted and apart; what lies between them is holes.
+    fn data_ranges(&self) -> Result<Vec<Range<u64>>, CutError>;
+
+    /// Fills `buffer` from `offset`.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), CutError>;
+}
+
+impl Readable for OpenFile {
+    fn size(&self) -> u64 {
+        self.len()
+    }
+
+    fn layout(&self) -> Result<Option<Layout>, CutError> {
+        layout_of(self).map_err(CutError::Read)
+    }
+
+    fn data_ranges(&self) -> Result<Vec<Range<u64>>, CutError> {
+        Ok(OpenFile::data_ranges(self))
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), CutError> {
+        OpenFile::read_exact_at(self, offset, buffer).map_err(CutError::Read)
+    }
+}
+
 impl Piece {
     /// Reads what is not read yet, names the chunks and looks them up.
-    pub(super) fn cut(self, context: &CutContext, file: Option<&OpenFile>) -> Result<Cut, CutError> {
+    pub(super) fn cut(self, context: &CutContext, file: Option<&dyn Readable>) -> Result<Cut, CutError> {
         let (bytes, lens, dtype, hints, permit) = match self {
             Self::Hole { len } => return Ok(Cut::Hole { len }),
             Self::Plain { bytes, lens, permit } => (bytes, lens, None, Vec::new(), permit),
             Self::Segments { offset, len, step, dtype, hints, permit } => {
                 let mut bytes = vec![0; len];
                 let file = file.ok_or_else(|| CutError::Read(io::ErrorKind::NotSeekable.into()))?;
-                file.read_exact_at(offset, &mut bytes).map_err(CutError::Read)?;
+                file.read_exact_at(offset, &mut bytes)?;
                 let lens = bytes.chunks(step).map(<[u8]>::len).collect();
                 (bytes, lens, Some(dtype), hints, permit)
             }
@@ -140,15 +173,16 @@ impl<'c> PlainCutter<'c> {
 /// Gives the tensors of the older version of a file. It costs reads from the repository, so only a file that has tensors itself asks.
 pub(super) type OldVersion<'o> = dyn Fn() -> Option<OldTensors> + 'o;
 
-/// Makes the pieces of an open file, in order.
+/// Makes the pieces of a file, in order.
 pub(super) fn pieces(
     context: &CutContext,
-    file: &Arc<OpenFile>,
+    file: &dyn Readable,
     old: &OldVersion<'_>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
 ) -> Result<(), CutError> {
-    let data = file.data_ranges();
-    let (layout, regions) = regions_of(file).map_err(CutError::Read)?;
+    let data = file.data_ranges()?;
+    let layout = file.layout()?;
+    let regions = regions_in(layout.as_ref(), file.size());
     let old = layout.as_ref().and_then(|_| old());
     for Region { offset, len, tensor } in regions {
         let tensor = tensor.and_then(|index| layout.as_ref()?.tensors.get(index));
@@ -188,7 +222,7 @@ pub(super) fn pieces(
 /// Makes the pieces of a range of plain bytes, in which there may be holes.
 fn with_holes(
     context: &CutContext,
-    file: &OpenFile,
+    file: &dyn Readable,
     data: &[Range<u64>],
     within: Range<u64>,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
@@ -208,7 +242,7 @@ fn with_holes(
 
 fn plain(
     context: &CutContext,
-    file: &OpenFile,
+    file: &dyn Readable,
     offset: u64,
     len: u64,
     give: &mut dyn FnMut(Piece) -> Result<(), CutError>,
@@ -221,7 +255,7 @@ fn plain(
         let room = (left.saturating_add(1)).min(PIECE as u64) as usize;
         let (piece, last) = cutter.next(room, |buffer| {
             let take = (left.min(buffer.len() as u64)) as usize;
-            file.read_exact_at(offset + at, &mut buffer[..take]).map_err(CutError::Read)?;
+            file.read_exact_at(offset + at, &mut buffer[..take])?;
             at += take as u64;
             Ok(take)
         })?;
@@ -236,14 +270,21 @@ fn plain(
 
 /// Where the tensors of a file lie, `None` for plain files, and the regions that it is cut in.
 pub(crate) fn regions_of(file: &OpenFile) -> io::Result<(Option<Layout>, Vec<Region>)> {
-    let len = file.len();
-    let layout = detect_with(len, |offset, buffer| file.read_exact_at(offset, buffer))?;
-    let regions = match &layout {
+    let layout = layout_of(file)?;
+    let regions = regions_in(layout.as_ref(), file.len());
+    Ok((layout, regions))
+}
+
+fn layout_of(file: &OpenFile) -> io::Result<Option<Layout>> {
+    detect_with(file.len(), |offset, buffer| file.read_exact_at(offset, buffer))
+}
+
+fn regions_in(layout: Option<&Layout>, len: u64) -> Vec<Region> {
+    match layout {
         Some(layout) => regions(layout, len, LEAST_TENSOR),
         None if len > 0 => vec![Region { offset: 0, len, tensor: None }],
         None => Vec::new(),
-    };
-    Ok((layout, regions))
+    }
 }
 
 /// Where the tensors of `len` bytes lie that `read` gives.

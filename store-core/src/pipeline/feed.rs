@@ -8,7 +8,7 @@ use rayon::ScopeFifo;
 
 use super::Stream;
 use super::budget::Permit;
-use super::cut::{Cut, CutContext, CutError, OldVersion, PIECE, Piece, PlainCutter, pieces};
+use super::cut::{Cut, CutContext, CutError, OldVersion, PIECE, Piece, PlainCutter, Readable, pieces};
 use super::parent::OldTensors;
 use crate::base::ids::NodeId;
 use crate::base::units::MIB;
@@ -20,10 +20,10 @@ use crate::repo::Repo;
 use crate::source::{Event, Found, OpenFile, SourceError, Walk, What};
 
 /// Files up to this many bytes are read whole by one job; larger ones are spread over the pool.
-const WHOLE: u64 = 8 * MIB as u64;
+pub(super) const WHOLE: u64 = 8 * MIB as u64;
 /// Small files that one job takes, and their bytes.
-const BATCH_FILES: usize = 128;
-const BATCH_BYTES: u64 = 2 * MIB as u64;
+pub(super) const BATCH_FILES: usize = 128;
+pub(super) const BATCH_BYTES: u64 = 2 * MIB as u64;
 /// How often a file that changes while it is read is tried.
 pub(super) const TRIES: usize = 3;
 
@@ -51,6 +51,8 @@ pub(super) enum Item {
     End,
     /// Something could not be read.
     Problem(Warning),
+    /// What is read cannot be read as a whole: there is to be no snapshot.
+    Failed(Error),
 }
 
 pub(super) type CutResult = Result<Cut, CutError>;
@@ -71,7 +73,7 @@ pub(super) struct LargeFile {
     pub(super) path: String,
     pub(super) replaces: bool,
     pub(super) meta: Metadata,
-    /// `None` for a stream.
+    /// `None` for what is no file of a file system.
     pub(super) file: Option<Arc<OpenFile>>,
 }
 
@@ -96,9 +98,9 @@ pub(super) struct Feed<'f, 'scope> {
 }
 
 /// The assembler is gone: its error is the one to tell.
-struct Gone;
+pub(super) struct Gone;
 
-type Parent<'f> = Option<EntriesCursor<'f, Repo>>;
+pub(super) type Parent<'f> = Option<EntriesCursor<'f, Repo>>;
 
 struct Batch {
     files: Vec<(Found, Older)>,
@@ -106,15 +108,15 @@ struct Batch {
 }
 
 /// What older snapshots have in place of a file.
-struct Older {
+pub(super) struct Older {
     /// The snapshot that bases are taken from.
-    base: Option<Entry>,
+    pub(super) base: Option<Entry>,
     /// The parent.
-    replaced: Option<Entry>,
+    pub(super) replaced: Option<Entry>,
 }
 
 impl Older {
-    fn tensors(&self, repo: &Repo, delta: bool) -> Option<OldTensors> {
+    pub(super) fn tensors(&self, repo: &Repo, delta: bool) -> Option<OldTensors> {
         if !delta {
             return None;
         }
@@ -265,8 +267,10 @@ impl TreeFeeder<'_, '_, '_> {
         let large = LargeFile { name: found.name, path, replaces: older.replaced.is_some(), meta, file: Some(Arc::clone(&file)) };
         self.send(Item::Begin(Box::new(large)))?;
         let tensors = || older.tensors(self.feed.repo, self.feed.delta);
-        let given = pieces(&self.feed.context, &file, &tensors, &mut |piece| {
-            self.feed.spawn(piece, Some(&file)).map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
+        let given = pieces(&self.feed.context, &*file, &tensors, &mut |piece| {
+            self.feed
+                .spawn(piece, Some(Arc::clone(&file) as Arc<dyn Readable>))
+                .map_err(|Gone| CutError::Read(std::io::ErrorKind::BrokenPipe.into()))
         });
         if let Err(error) = given {
             let (sender, receiver) = bounded(1);
@@ -298,9 +302,10 @@ impl TreeFeeder<'_, '_, '_> {
     }
 }
 
-impl Feed<'_, '_> {
-    fn spawn(&self, piece: Piece, file: Option<&Arc<OpenFile>>) -> Result<(), Gone> {
-        let (context, file) = (Arc::clone(&self.context), file.cloned());
+impl<'scope> Feed<'_, 'scope> {
+    /// Has a piece cut on the pool; `file` is what it is read from, unless it was read already.
+    pub(super) fn spawn(&self, piece: Piece, file: Option<Arc<dyn Readable + 'scope>>) -> Result<(), Gone> {
+        let context = Arc::clone(&self.context);
         let (sender, receiver) = bounded(1);
         self.scope.spawn_fifo(move |_| {
             let _ = sender.send(piece.cut(&context, file.as_deref()));
@@ -389,7 +394,7 @@ fn whole_file(context: &CutContext, found: Found, replaces: bool, old: &OldVersi
 }
 
 fn read_whole(context: &CutContext, found: &Found, old: &OldVersion<'_>) -> Result<(Metadata, Vec<Cut>), FileError> {
-    let file = Arc::new(found.open().map_err(|error| FileError::Unreadable(chain(&error)))?);
+    let file = found.open().map_err(|error| FileError::Unreadable(chain(&error)))?;
     let (meta, incomplete) = file.metadata();
     if let Some(error) = incomplete {
         return Err(FileError::Unreadable(chain(&error)));
@@ -402,10 +407,25 @@ fn read_whole(context: &CutContext, found: &Found, old: &OldVersion<'_>) -> Resu
     Ok((meta, cuts))
 }
 
-/// Reads a file in this thread, from start to end, and gives its pieces as they come.
+/// Reads a file in this thread, from start to end, and gives its pieces as they come. One that changes meanwhile is unreadable.
 pub(super) fn read_again(
     context: &CutContext,
-    file: &Arc<OpenFile>,
+    file: &OpenFile,
+    old: &OldVersion<'_>,
+    give: &mut dyn FnMut(Cut) -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    read_all(context, file, old, give)?;
+    match file.unchanged() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(FileError::Unreadable("it changes while it is read; push again when nothing writes to it".into())),
+        Err(error) => Err(FileError::Unreadable(format!("cannot look at it again: {error}"))),
+    }
+}
+
+/// Reads a file in this thread, from start to end, and gives its pieces as they come.
+pub(super) fn read_all(
+    context: &CutContext,
+    file: &dyn Readable,
     old: &OldVersion<'_>,
     give: &mut dyn FnMut(Cut) -> Result<(), FileError>,
 ) -> Result<(), FileError> {
@@ -425,12 +445,7 @@ pub(super) fn read_again(
     given.map_err(|error| match error {
         CutError::Read(error) => FileError::Unreadable(format!("cannot read it: {error}")),
         CutError::Repo(error) => FileError::Repo(error),
-    })?;
-    match file.unchanged() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(FileError::Unreadable("it changes while it is read; push again when nothing writes to it".into())),
-        Err(error) => Err(FileError::Unreadable(format!("cannot look at it again: {error}"))),
-    }
+    })
 }
 
 fn problem(error: &SourceError) -> Warning {

@@ -148,12 +148,16 @@ impl KnownChunks {
         Ok(self.awaited.contains(&id) || self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
     }
 
+    /// Whether all that snapshots lead to can be relied on without a look: nothing is missing or damaged, and nothing was ever deleted.
+    pub(super) fn holds_all(&self) -> bool {
+        !self.is_damaged() && !self.has_pruned
+    }
+
     /// Whether all of a stored file can be relied on: its chunks, and the nodes that list them.
     pub(super) fn has_file(&self, repo: &Repo, entry: &Entry) -> bool {
         // Snapshots are whole when they are made. What was lost since, and given up by a repair, is nowhere any more, and leaves no trace but
         // that the repair deleted a pack. What cannot be read is not held.
-        let is_whole = !self.is_damaged() && !self.has_pruned;
-        is_whole || self.has_extents(repo, entry).unwrap_or(false)
+        self.holds_all() || self.has_extents(repo, entry).unwrap_or(false)
     }
 
     fn has_extents(&self, repo: &Repo, entry: &Entry) -> Result<bool, Error> {

@@ -11,12 +11,14 @@ mod chains;
 mod choose;
 mod cut;
 mod feed;
+mod flow;
 mod known;
 mod parent;
 mod recode;
 mod relied;
 mod restore;
 mod store;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -24,8 +26,10 @@ use std::sync::{Arc, Mutex};
 pub use assemble::{Assembled, FileCounts};
 pub(crate) use cut::{detect_with, regions_of};
 pub(crate) use recode::{Recoding, recode};
-pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
+pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext, Spare};
 pub use store::NewCounts;
+pub use stored::StoredTree;
+pub(crate) use stored::data_ranges;
 
 use assemble::Assembler;
 use base::BaseFinder;
@@ -66,6 +70,8 @@ pub enum Input<'r> {
         /// What is recorded as their metadata.
         meta: Metadata,
     },
+    /// A tree in another repository.
+    Stored(StoredTree<'r>),
 }
 
 /// A stream of bytes that becomes a file.
@@ -123,6 +129,7 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
             let started = std::thread::Builder::new().name("snap-feed".into()).spawn_scoped(threads, move || match input {
                 Input::Tree { walk, parent, base, .. } => feed_tree(&feed, *walk, parent, base),
                 Input::Streams { streams, meta } => feed_streams(&feed, streams, &meta),
+                Input::Stored(tree) => stored::feed_stored(&feed, tree),
             });
             started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
             let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);

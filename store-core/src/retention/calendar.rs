@@ -1,5 +1,7 @@
 //! Hours, days, weeks, months and years of snapshots.
 
+use std::str::FromStr;
+
 use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, Zoned};
 
@@ -45,6 +47,19 @@ impl Period {
             Self::Month => "monthly",
             Self::Year => "yearly",
         }
+    }
+}
+
+/// A text that names no part of the calendar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no period: hourly, daily, weekly, monthly or yearly")]
+pub struct PeriodError(String);
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        Self::ALL.into_iter().find(|period| period.name() == text.trim()).ok_or_else(|| PeriodError(text.to_owned()))
     }
 }
 

@@ -246,7 +246,7 @@ fn measured(rule: &Rule, stored: &StoredSnapshot) -> Time {
 }
 
 /// The newest of each period that has any, newest first, as places among `members`.
-fn newest_of_each(members: &[&StoredSnapshot], calendar: &Calendar, period: Period) -> Vec<usize> {
+pub(super) fn newest_of_each(members: &[&StoredSnapshot], calendar: &Calendar, period: Period) -> Vec<usize> {
     let mut seen = std::collections::HashSet::new();
     let news = |(i, stored): (usize, &&StoredSnapshot)| seen.insert(calendar.period(&stored.snapshot, period)?).then_some(i);
     members.iter().enumerate().filter_map(news).collect()

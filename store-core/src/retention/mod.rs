@@ -9,15 +9,17 @@ mod decide;
 mod group;
 mod parse;
 mod policy;
+mod select;
 mod span;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod year;
 
-pub use calendar::{Calendar, Period};
+pub use calendar::{Calendar, Period, PeriodError};
 pub use decide::{Decision, Plan, Reason, Refusal, SKEW, Situation, decide};
 pub use group::{GroupBy, GroupError};
 pub use parse::PolicyError;
 pub use policy::{Count, Policy, RelativeTo, Rule, Windows};
+pub use select::newest_of_periods;
 pub use span::{Span, SpanError};

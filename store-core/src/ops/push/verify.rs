@@ -16,7 +16,7 @@ use crate::repo::Repo;
 ///
 /// # Errors
 /// Of kind [`ErrorKind::Damage`] when anything differs.
-pub(super) fn packs(repo: &Repo, packs: &[(PackId, u64)], monitor: &dyn Monitor) -> Result<(), Error> {
+pub(in crate::ops) fn packs(repo: &Repo, packs: &[(PackId, u64)], monitor: &dyn Monitor) -> Result<(), Error> {
     repo.pool.install(|| {
         packs.par_iter().try_for_each(|(id, _)| {
             if monitor.interrupted() {

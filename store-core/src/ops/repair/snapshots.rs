@@ -7,6 +7,7 @@ use super::remains::Remains;
 use crate::base::ids::{NodeId, PackId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::format::copied::COPIED;
 use crate::format::entry::Kind;
 use crate::format::lost::{LOST, Lost, REPAIRS};
 use crate::format::note::Statement;
@@ -175,6 +176,8 @@ impl Job<'_> {
         let old = &stored.snapshot;
         let mut extra = old.extra.clone();
         extra.extend(Repo::seen_notes(&self.standings.fold.heads));
+        // It lacks what the snapshots have that the old one is a copy of.
+        extra.remove(COPIED);
         extra.insert(REPAIRS.into(), stored.id.as_bytes().to_vec());
         // What a repaired one lacked before, it lacks still.
         let before = old.extra.get(LOST).and_then(|lost| Lost::decode(lost).ok()).unwrap_or_default();

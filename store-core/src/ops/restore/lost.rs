@@ -11,7 +11,12 @@ use crate::repo::{StoredSnapshot, clean};
 /// What a snapshot lacks of what `options` ask for: nothing, unless a repair made it.
 pub fn missing(stored: &StoredSnapshot, options: &Options) -> Vec<Warning> {
     let Some(bytes) = stored.snapshot.extra.get(LOST) else { return Vec::new() };
-    let whose = stored.snapshot.extra.get(REPAIRS).and_then(|id| id.get(..4)).map(hex).unwrap_or_default();
+    // A copy of a repaired snapshot does not name what that one stands for: it is in another repository.
+    let whose = stored.snapshot.extra.get(REPAIRS).and_then(|id| id.get(..4)).map(hex);
+    let next = match whose {
+        Some(whose) => format!("push the same data again, and snapshot {whose} has it once more"),
+        None => "push the same data again".to_owned(),
+    };
     let Ok(lost) = Lost::decode(bytes) else {
         return vec![Warning { item: "/".into(), message: "lacks something that was lost, and what cannot be read".into() }];
     };
@@ -25,7 +30,7 @@ pub fn missing(stored: &StoredSnapshot, options: &Options) -> Vec<Warning> {
             Loss::Entries { entries: 0, .. } => "lacks entries that are lost, nobody knows how many".into(),
             Loss::Entries { entries, .. } => format!("lacks {entries} entries that are lost"),
         };
-        let message = format!("{what}; push the same data again, and snapshot {whose} has it once more");
+        let message = format!("{what}; {next}");
         warnings.push(Warning { item: shown(loss.path()), message });
     }
     if lost.more > 0 {

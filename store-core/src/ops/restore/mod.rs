@@ -7,6 +7,7 @@ mod entries;
 mod file;
 mod guard;
 mod lost;
+mod spare;
 mod verify;
 mod walk;
 
@@ -96,6 +97,8 @@ pub struct Report {
     pub decoded: u64,
     /// Bytes of them read from packs.
     pub read_bytes: u64,
+    /// Plain bytes that were lost and came from the second repository.
+    pub spared_bytes: u64,
     /// How long it took.
     pub duration: Duration,
 }
@@ -105,9 +108,26 @@ pub struct Report {
 /// # Errors
 /// When nothing can be read or written at all. What concerns single entries is a warning and is counted in `failed`.
 pub fn restore(repo: &Repo, stored: &StoredSnapshot, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    restore_with(repo, stored, None, options, monitor)
+}
+
+/// The same with a second repository that has a copy of the snapshot, or others of the same files: chunks that cannot be read in the first one
+/// are read there. They too have the ids that the snapshot names. Lists of names and of chunks are those of the first repository: where one
+/// of these is lost, so is what it lists.
+///
+/// # Errors
+/// The same, and when the second repository's snapshots cannot be listed.
+pub fn restore_with(
+    repo: &Repo,
+    stored: &StoredSnapshot,
+    second: Option<&Repo>,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Report, Error> {
     repo.refresh()?;
     let started = Instant::now();
     let start = repo.find(stored, &options.path)?;
+    let spare = second.map(|second| spare::of(repo, stored, &start, options, second)).transpose()?;
     let target_was_there = options.target.exists();
     let target = if options.dry_run { None } else { Some(Target::open(&options.target, true)?) };
     let totals = &stored.snapshot.totals;
@@ -119,6 +139,7 @@ pub fn restore(repo: &Repo, stored: &StoredSnapshot, options: &Options, monitor:
         monitor,
         sparse: options.sparse,
         counts: RestoreCounts { expected, ..RestoreCounts::default() },
+        spare,
         other: Mutex::default(),
     };
     let mut restorer = Restorer::new(&context, options, target_was_there);
@@ -137,6 +158,7 @@ pub fn restore(repo: &Repo, stored: &StoredSnapshot, options: &Options, monitor:
     report.blobs = counts.blobs.load(Ordering::Relaxed);
     report.decoded = counts.decoded.load(Ordering::Relaxed);
     report.read_bytes = counts.read.load(Ordering::Relaxed);
+    report.spared_bytes = counts.spared.load(Ordering::Relaxed);
     report.duration = started.elapsed();
     Ok(report)
 }

@@ -64,7 +64,14 @@ impl RestoreBatch {
                     self.runs += 1;
                     slot.expect(1);
                 }
-                None => slot.fail(context, ReadError::Unknown(format!("chunk {id}")).to_string()),
+                None => {
+                    slot.expect(1);
+                    if slot.write_spare(context, offset, len, &id) {
+                        self.is_open = true;
+                    } else {
+                        slot.fail(context, ReadError::Unknown(format!("chunk {id}")).to_string());
+                    }
+                }
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ mod batch;
 mod kept;
 mod run;
 mod slot;
+mod spare;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub(crate) use batch::RestoreBatch;
 pub(crate) use slot::FileSlot;
+pub(crate) use spare::Spare;
 
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::Repo;
@@ -26,6 +28,8 @@ pub(crate) struct RestoreContext<'r> {
     /// Leaves runs of zeros out of files.
     pub(crate) sparse: bool,
     pub(crate) counts: Counts,
+    /// From where what is lost is read, if there is such a place.
+    pub(crate) spare: Option<Spare<'r>>,
     /// Files that are not as they are in the snapshot, since they failed or were left as they were.
     pub(crate) other: Mutex<HashSet<TargetPath>>,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Counts {
     /// Blobs that were decoded, again ones counted again.
     pub(crate) decoded: AtomicU64,
     pub(crate) read: AtomicU64,
+    /// Plain bytes that were read from the second repository.
+    pub(crate) spared: AtomicU64,
 }
 
 impl RestoreContext<'_> {

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, chain};
 use crate::index::{BlobPlace, ChunkIndex, Location};
 use crate::plan::restore::{BlobKey, Plan, PlannedBlob, Want};
 use crate::repo::{Decoded, ReadError};
-use crate::sink::{SinkError, Target, TargetFile};
+use crate::sink::Target;
 
 /// Runs one plan.
 pub(super) struct BlobRunner<'b> {
@@ -144,6 +144,7 @@ impl<'b> BlobRunner<'b> {
             for want in wants {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),
+                    _ if self.files[want.file as usize].write_spare(context, want.offset, want.len, id) => {}
                     (None, Err(error)) => self.fail(want, format!("its bytes from {} on are lost: {}", want.offset, chain(error))),
                     (None, Ok(_)) => self.fail(want, format!("its bytes from {} on are damaged in the repository", want.offset)),
                 }
@@ -164,40 +165,12 @@ impl<'b> BlobRunner<'b> {
 
     /// Writes the bytes of wants that follow one another in one file.
     fn write_run(&self, target: &Target, run: &[&Want], bytes: &[u8]) {
-        let (context, first) = (self.context, run[0]);
-        let slot = &self.files[first.file as usize];
-        let Some(file) = slot.open(context, target) else { return };
-        if let Err(error) = write(context.sparse, &file, first.offset, bytes) {
-            return slot.fail(context, chain(&error));
-        }
-        context.counts.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        drop(file);
-        slot.done(context, target, run.len());
-        context.advance(bytes.len() as u64);
+        let first = run[0];
+        self.files[first.file as usize].write(self.context, target, first.offset, bytes, run.len());
     }
 }
 
 fn bytes_of<'p>(plain: &'p [u8], want: &Want) -> &'p [u8] {
     let start = want.start as usize;
     start.checked_add(want.len as usize).and_then(|end| plain.get(start..end)).unwrap_or_default()
-}
-
-fn write(sparse: bool, file: &TargetFile, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
-    const PAGE: usize = 4096;
-    if !sparse {
-        return file.write_at(offset, bytes);
-    }
-    let zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
-    let pages: Vec<(usize, bool)> = bytes.chunks(PAGE).map(|page| (page.len(), page.len() == PAGE && zero(page))).collect();
-    let mut at = 0;
-    for run in pages.chunk_by(|a, b| a.1 == b.1) {
-        let len: usize = run.iter().map(|(len, _)| len).sum();
-        if run[0].1 {
-            file.punch_hole(offset + at as u64, len as u64)?;
-        } else {
-            file.write_at(offset + at as u64, &bytes[at..at + len])?;
-        }
-        at += len;
-    }
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! One file that is being restored: made late, closed as soon as its last byte is there.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RestoreContext;
+use crate::base::ids::ChunkId;
 use crate::error::chain;
 use crate::format::entry::Metadata;
 use crate::sink::{Existing, SinkError, Target, TargetFile, TargetPath};
@@ -77,6 +79,29 @@ impl FileSlot {
         }
     }
 
+    /// Writes bytes that are there for so many runs.
+    pub(super) fn write(&self, context: &RestoreContext<'_>, target: &Target, offset: u64, bytes: &[u8], runs: usize) {
+        let Some(file) = self.open(context, target) else { return };
+        if let Err(error) = write(context.sparse, &file, offset, bytes) {
+            return self.fail(context, chain(&error));
+        }
+        context.counts.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        drop(file);
+        self.done(context, target, runs);
+        context.advance(bytes.len() as u64);
+    }
+
+    /// Writes a run from the second repository, if that has it. In a dry run it only looks.
+    pub(super) fn write_spare(&self, context: &RestoreContext<'_>, offset: u64, len: u32, id: &ChunkId) -> bool {
+        let path = self.path.as_path().as_os_str().as_bytes();
+        let Some(bytes) = context.spare.as_ref().and_then(|spare| spare.chunk(path, offset, len, id)) else { return false };
+        context.counts.spared.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if let Some(target) = context.target {
+            self.write(context, target, offset, &bytes, 1);
+        }
+        true
+    }
+
     /// Fails the file, once.
     pub(crate) fn fail(&self, context: &RestoreContext<'_>, message: String) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,4 +128,24 @@ impl FileSlot {
         // Closed now: a tree may have more files than a process may hold open.
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = SlotState::Closed;
     }
+}
+
+fn write(sparse: bool, file: &TargetFile, offset: u64, bytes: &[u8]) -> Result<(), SinkError> {
+    const PAGE: usize = 4096;
+    if !sparse {
+        return file.write_at(offset, bytes);
+    }
+    let zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+    let pages: Vec<(usize, bool)> = bytes.chunks(PAGE).map(|page| (page.len(), page.len() == PAGE && zero(page))).collect();
+    let mut at = 0;
+    for run in pages.chunk_by(|a, b| a.1 == b.1) {
+        let len: usize = run.iter().map(|(len, _)| len).sum();
+        if run[0].1 {
+            file.punch_hole(offset + at as u64, len as u64)?;
+        } else {
+            file.write_at(offset + at as u64, &bytes[at..at + len])?;
+        }
+        at += len;
+    }
+    Ok(())
 }
