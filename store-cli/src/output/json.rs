@@ -30,6 +30,9 @@ pub(crate) enum Message<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'a str>,
     },
+    Requests {
+        requests: Vec<Request>,
+    },
     Initialized {
         id: String,
         repository: &'a str,
@@ -157,6 +160,14 @@ impl<'a> From<&'a monitor::Decision> for Decision<'a> {
             stored: decision.stored,
         }
     }
+}
+
+/// How often a bucket was asked something.
+#[derive(Debug, Serialize)]
+pub(crate) struct Request {
+    pub(crate) kind: &'static str,
+    pub(crate) asked: &'static str,
+    pub(crate) count: u64,
 }
 
 /// Running counts.

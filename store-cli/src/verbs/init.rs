@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context, args: &Init) -> Result {
     let options = context.options(locate::new(&context.settings)?);
     let mut made: Option<PathBuf> = None;
     let secrets = secrets::first(&context.settings, |path| made = Some(path.to_owned()))?;
-    let report = init(&options, &secrets, &args.label).inspect_err(|_| {
+    let report = init(&options, &context.settings.transport, &secrets, &args.label).inspect_err(|_| {
         // A key to nothing would only confuse.
         if let Some(path) = &made {
             drop(fs::remove_file(path));

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod bench;
+#[cfg(feature = "object")]
+mod bucket;
 mod codes;
 mod forget;
 mod harness;
@@ -14,6 +16,9 @@ mod output;
 mod prune;
 mod repair;
 mod restore;
+#[cfg(feature = "object")]
+#[path = "../../../store-core/tests/s3/mod.rs"]
+mod s3;
 mod settings;
 mod streams;
 mod tag;

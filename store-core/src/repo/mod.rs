@@ -35,7 +35,7 @@ pub(crate) use session::Committed;
 pub use session::SessionHandle;
 pub(crate) use tree::clean;
 
-use crate::backend::{Backend, ObjectPath};
+use crate::backend::{Backend, ObjectPath, RequestCount};
 use crate::base::ids::RepoId;
 use crate::base::units::MIB;
 use crate::chunking::Chunker;
@@ -103,6 +103,11 @@ impl Repo {
     /// Where it is, for people.
     pub fn location(&self) -> String {
         self.backend.location()
+    }
+
+    /// Requests that were made for it so far, if it is in a bucket.
+    pub fn requests(&self) -> Vec<RequestCount> {
+        self.backend.requests()
     }
 
     /// Its parameters.

@@ -90,6 +90,6 @@ fn object_path(folder: Folder, name: &str) -> Option<ObjectPath> {
             let (number, stage) = parse_gc_name(name)?;
             ObjectPath::Gc(number, stage)
         }
-        Folder::Outcomes | Folder::Packs | Folder::Segments => return None,
+        Folder::Outcomes | Folder::Packs | Folder::Segments | Folder::Probes | Folder::Trials => return None,
     })
 }
