@@ -33,6 +33,13 @@ pub(crate) enum Message<'a> {
     Requests {
         requests: Vec<Request>,
     },
+    Probed {
+        rounds: usize,
+        writers: usize,
+        failures: &'a [String],
+        recorded: bool,
+        total_duration: f64,
+    },
     Initialized {
         id: String,
         repository: &'a str,

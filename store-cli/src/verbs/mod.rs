@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod probe;
 mod prune;
 mod push;
 mod repair;

@@ -174,3 +174,87 @@ fn a_limit_slows_down_what_it_limits() {
     assert!(started.elapsed().as_millis() >= 650, "{:?}", started.elapsed());
     assert!(tree(&shop.place.path("out"))[0].1 == noise(1, 300_000));
 }
+
+#[test]
+fn a_bucket_is_put_to_the_test_when_it_is_made_and_when_asked_for() {
+    let shop = Shop::empty();
+    assert_eq!(shop.snap(&["init"]).err, "");
+    assert_eq!((shop.count("probes"), shop.count("trials")), (1, 0));
+    let again = shop.snap(&["check", "--probe", "--json"]);
+    let said = &again.objects()[0];
+    assert_eq!((again.code, &said["message_type"], &said["recorded"]), (Some(0), &"probed".into(), &true.into()), "{said}");
+    assert_eq!(shop.count("probes"), 2);
+    shop.snap(&["check"]).ok();
+    // A folder may be tested, too, and needs no record.
+    let folder = Place::new();
+    assert!(folder.snap(&["check", "--probe"]).ok().contains("keeps what it must"));
+    assert!(!folder.path(".snap/probes").exists());
+}
+
+#[test]
+fn nothing_is_deleted_from_a_store_that_failed_its_test() {
+    let shop = Shop::empty();
+    shop.server.shelf.ignores_conditions.store(true, Ordering::Relaxed);
+    let init = shop.snap(&["init"]);
+    init.ok();
+    assert!(init.err.contains("S1: more than one writer"), "{}", init.err);
+    shop.place.write("d/a", noise(1, 400_000));
+    let first = shop.push(&["d"]);
+    shop.place.write("d/a", noise(2, 400_000));
+    let second = shop.push(&["d"]);
+    shop.snap(&["restore", &second, "-t", "out", "--verify"]).ok();
+    shop.snap(&["check", "--read-data"]).ok();
+    shop.snap(&["forget", &first, "--trash", "0d", "--execute"]).ok();
+    let before = shop.server.shelf.all();
+    let plan = shop.snap(&["prune"]);
+    plan.ok();
+    assert!(plan.err.contains("would not be deleted") && plan.err.contains("S1"), "{}", plan.err);
+    assert!(shop.snap(&["prune", "--execute"]).fails(13).contains("copy the repository"));
+    assert!(shop.snap(&["repair", "packs", "--execute"]).fails(13).contains("failed its test"));
+    assert!(shop.server.shelf.all() == before);
+    shop.snap(&["check", "--probe"]).fails(13);
+    // Once the store is better, and tested again, all is as elsewhere.
+    shop.server.shelf.ignores_conditions.store(false, Ordering::Relaxed);
+    shop.snap(&["prune", "--execute"]).fails(13);
+    shop.snap(&["check", "--probe"]).ok();
+    let packs = shop.bytes("packs");
+    shop.snap(&["prune", "--execute"]).ok();
+    assert!(shop.bytes("packs") + 300_000 < packs);
+    shop.snap(&["check", "--read-data"]).ok();
+}
+
+#[test]
+fn a_copy_of_a_bucket_is_tested_where_it_is() {
+    let shop = Shop::new();
+    let objects = shop.server.shelf.all();
+    for (name, bytes) in objects {
+        shop.server.shelf.put(&name.replace("team/models", "copy"), &bytes);
+    }
+    let copy = Shop { prefix: "copy".into(), ..shop };
+    copy.snap(&["list"]).ok();
+    assert!(copy.snap(&["prune", "--execute"]).fails(13).contains("never put to the test"));
+    copy.snap(&["check", "--probe"]).ok();
+    copy.snap(&["prune", "--execute"]).ok();
+}
+
+#[test]
+fn a_host_that_may_not_delete_pushes_and_a_prune_elsewhere_tidies_up() {
+    let shop = Shop::new();
+    let may_delete = |may: bool| shop.server.shelf.keeps_all.store(!may, Ordering::Relaxed);
+    may_delete(false);
+    shop.place.write("d/a", noise(1, 400_000));
+    let id = shop.push(&["d"]);
+    shop.snap(&["tag", &id, "--add", "kept"]).ok();
+    assert_eq!((shop.count("sessions"), shop.count("snapshots")), (1, 1));
+    // A push that comes to nothing says so with an abort, so that nobody waits for it.
+    assert!(shop.snap(&["push", "d", "--skip-if-unchanged"]).ok().contains("unchanged"));
+    shop.snap(&["push", "d", "--require", "not/there"]).fails(1);
+    assert_eq!((shop.count("sessions"), shop.count("snapshots")), (3, 3));
+    assert_eq!(shop.snap(&["list", "--json"]).objects().len(), 1);
+    shop.snap(&["check", "--read-data"]).ok();
+    may_delete(true);
+    shop.snap(&["prune", "--execute", "--wait", "0s"]).ok();
+    assert_eq!((shop.count("sessions"), shop.count("snapshots")), (0, 3));
+    shop.snap(&["restore", &id, "-t", "out"]).ok();
+    assert!(tree(&shop.place.path("out")) == tree(&shop.place.path("d")));
+}

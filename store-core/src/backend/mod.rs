@@ -6,6 +6,7 @@ mod memory;
 #[cfg(feature = "object")]
 mod object;
 mod path;
+mod probe;
 mod requests;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use object::{ObjectBackend, Place, Scheme, Variables};
 pub(crate) use path::is_object_name;
 pub(crate) use path::parse_gc_name;
 pub use path::{Folder, GcStage, ObjectPath};
+pub use probe::{Effort, probe};
 pub use requests::{Asked, RequestCount, Requests};
 
 /// What a driver could not do, and to which object.

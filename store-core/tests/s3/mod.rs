@@ -67,6 +67,11 @@ impl Shelf {
         self.objects().insert(name.to_owned(), Bytes::copy_from_slice(bytes));
     }
 
+    /// Puts these in place of all that is there.
+    pub fn replace(&self, objects: BTreeMap<String, Bytes>) {
+        *self.objects() = objects;
+    }
+
     fn find(&self, bucket: &str, key: &str) -> S3Result<Bytes> {
         is_there(bucket)?;
         self.objects().get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey))

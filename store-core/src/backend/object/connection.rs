@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, TryStreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use object_store::ClientOptions;
@@ -26,6 +26,8 @@ const ERROR_BODY: usize = 64 << 10;
 pub(super) struct Connector {
     pub(super) upload: Option<Arc<Pace>>,
     pub(super) download: Option<Arc<Pace>>,
+    /// How long nothing may come of an answer that has begun.
+    pub(super) patience: Duration,
 }
 
 impl HttpConnector for Connector {
@@ -76,7 +78,7 @@ impl HttpService for Connection {
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         note(|answer| answer.status = Some(parts.status.as_u16()));
         if parts.status.is_success() {
-            let data = body.into_data_stream().map_err(broken);
+            let data = in_time(body.into_data_stream().map_err(broken), self.limits.patience);
             let body = match &self.limits.download {
                 Some(pace) => HttpResponseBody::new(StreamBody::new(paced(data, Arc::clone(pace)).map_ok(Frame::data))),
                 None => HttpResponseBody::new(StreamBody::new(data.map_ok(Frame::data))),
@@ -103,6 +105,25 @@ fn paced<E: Send>(data: impl Stream<Item = Result<Bytes, E>> + Send, pace: Arc<P
         async move {
             pace.pass(piece.len()).await;
             Ok(piece)
+        }
+    })
+}
+
+/// The same, with an error where nothing comes for too long.
+fn in_time(
+    data: impl Stream<Item = Result<Bytes, HttpError>> + Send + Sync + Unpin,
+    patience: Duration,
+) -> impl Stream<Item = Result<Bytes, HttpError>> + Send + Sync {
+    stream::unfold(Some(data), move |data| async move {
+        let mut data = data?;
+        match tokio::time::timeout(patience, data.next()).await {
+            Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(data))),
+            Ok(Some(Err(error))) => Some((Err(error), None)),
+            Ok(None) => None,
+            Err(elapsed) => {
+                note(|answer| answer.broken = Some(HttpErrorKind::Timeout));
+                Some((Err(HttpError::new(HttpErrorKind::Timeout, elapsed)), None))
+            }
         }
     })
 }

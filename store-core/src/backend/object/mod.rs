@@ -62,7 +62,8 @@ impl ObjectBackend {
     /// When `variables` lack what is needed to reach it, or contradict themselves.
     pub fn at(place: Place, transport: &Transport, variables: &Variables) -> Result<Self, Error> {
         let pace = |limit: Option<u64>| limit.map(|limit| Arc::new(Pace::new(limit)));
-        let connector = Connector { upload: pace(transport.upload), download: pace(transport.download) };
+        let (upload, download, patience) = (pace(transport.upload), pace(transport.download), transport.patience);
+        let connector = Connector { upload, download, patience };
         let attempts = Attempts::new(transport, &connector);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).thread_name("snap-bucket").enable_all().build();
         let runtime =
