@@ -83,7 +83,9 @@ fn is_there(bucket: &str) -> S3Result<()> {
 }
 
 fn tag(bytes: &Bytes) -> ETag {
-    ETag::Strong(format!("{:x}-{}", bytes.iter().fold(0u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte)), bytes.len()))
+    // Of some bytes, which is quick: objects do not change.
+    let some = bytes.iter().step_by(bytes.len() / 1000 + 1);
+    ETag::Strong(format!("{:x}-{}", some.fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte))), bytes.len()))
 }
 
 /// The shelf as `s3s` wants it.
