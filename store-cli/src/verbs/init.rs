@@ -36,6 +36,9 @@ pub(super) fn run(context: &Context, args: &Init) -> Result {
         }),
         None => {}
     }
+    if context.ui.verbose >= 2 {
+        context.ui.requests(&report.requests);
+    }
     let mut out = context.ui.out();
     if context.ui.json {
         let (id, key) = (report.repo.to_string(), report.slot.to_string());

@@ -7,19 +7,19 @@ use crate::harness::{Place, Run, noise, tree};
 use crate::s3::{BUCKET, KEY_ID, SECRET, Server};
 
 /// A place to work in, and a bucket.
-struct Shop {
-    server: Server,
-    place: Place,
+pub(crate) struct Shop {
+    pub(crate) server: Server,
+    pub(crate) place: Place,
     prefix: String,
 }
 
 impl Shop {
     /// Without a repository.
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { server: Server::start(), place: Place::empty(), prefix: "team/models".into() }
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let shop = Self::empty();
         shop.snap(&["init"]).ok();
         shop
@@ -36,11 +36,11 @@ impl Shop {
         command
     }
 
-    fn snap(&self, args: &[&str]) -> Run {
+    pub(crate) fn snap(&self, args: &[&str]) -> Run {
         self.command(args).output().unwrap().into()
     }
 
-    fn push(&self, args: &[&str]) -> String {
+    pub(crate) fn push(&self, args: &[&str]) -> String {
         self.snap(&[&["-q", "push"], args].concat()).ok().trim().to_owned()
     }
 

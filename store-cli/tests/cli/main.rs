@@ -5,6 +5,8 @@
 mod bench;
 #[cfg(feature = "object")]
 mod bucket;
+#[cfg(feature = "object")]
+mod bucket_figures;
 mod codes;
 mod forget;
 mod harness;
@@ -17,7 +19,7 @@ mod prune;
 mod repair;
 mod restore;
 #[cfg(feature = "object")]
-#[path = "../../../store-core/tests/s3/mod.rs"]
+#[path = "../s3/mod.rs"]
 mod s3;
 mod settings;
 mod streams;

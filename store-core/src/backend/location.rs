@@ -57,6 +57,8 @@ impl Location {
     /// # Errors
     /// When a bucket cannot be reached with what the environment says.
     pub fn open(&self, transport: &Transport) -> Result<Arc<dyn Backend>, Error> {
+        #[cfg(not(feature = "object"))]
+        let _ = transport;
         match self {
             Self::Folder(root) => Ok(Arc::new(LocalBackend::at(root))),
             #[cfg(feature = "object")]
@@ -69,6 +71,8 @@ impl Location {
     /// # Errors
     /// Of kind [`ErrorKind::Refused`] when something is there.
     pub fn create(&self, transport: &Transport) -> Result<Arc<dyn Backend>, Error> {
+        #[cfg(not(feature = "object"))]
+        let _ = transport;
         match self {
             Self::Folder(root) => match LocalBackend::create_at(root) {
                 Ok(backend) => Ok(Arc::new(backend)),

@@ -17,7 +17,6 @@ pub use location::{Location, Transport};
 pub use memory::MemoryBackend;
 #[cfg(feature = "object")]
 pub use object::{ObjectBackend, Place, Scheme, Variables};
-pub(crate) use path::is_object_name;
 pub(crate) use path::parse_gc_name;
 pub use path::{Folder, GcStage, ObjectPath};
 pub use probe::{Effort, probe};

@@ -1,6 +1,6 @@
 //! `init`: makes a repository.
 
-use crate::backend::{Effort, Location, Transport};
+use crate::backend::{Effort, Location, RequestCount, Transport};
 use crate::base::ids::{RepoId, SlotId};
 use crate::clock;
 use crate::error::Error;
@@ -16,6 +16,8 @@ pub struct Report {
     pub slot: SlotId,
     /// What came of putting the store to the test; `None` where that is not needed.
     pub probe: Option<Result<Vec<String>, Error>>,
+    /// Requests that it took, if it is in a bucket.
+    pub requests: Vec<RequestCount>,
 }
 
 /// Makes an empty repository at `options.location` that `secrets` open. A bucket is put to the test; where that fails, the repository is there all the
@@ -28,5 +30,5 @@ pub fn init(options: &OpenOptions, transport: &Transport, secrets: &Secrets, lab
     let (repo, slot) = Repo::init_on(backend, Config::new(clock::now()), options, secrets, label)?;
     let is_probed = repo.backend.store_to_probe().is_some();
     let probe = is_probed.then(|| repo.probe_store(Effort::default()));
-    Ok(Report { repo: repo.id(), slot, probe })
+    Ok(Report { repo: repo.id(), slot, probe, requests: repo.requests() })
 }

@@ -19,7 +19,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetResult, ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tokio::runtime::Runtime;
 
-use super::{Asked, Backend, BackendError, Created, Folder, Listed, ObjectPath, RequestCount, Transport, is_object_name};
+use super::path::is_object_name;
+use super::{Asked, Backend, BackendError, Created, Folder, Listed, ObjectPath, RequestCount, Transport};
 use crate::error::{Error, ErrorKind};
 use answer::Trouble;
 use attempts::Attempts;

@@ -1,14 +1,10 @@
 //! What every driver must do, asked of each of them in the same words: memory, a local folder, a bucket behind an S3 server.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[cfg(feature = "object")]
-mod s3;
-
 use std::io;
 use std::sync::Arc;
 use std::sync::Barrier;
 
+use crate::s3;
 use store_core::backend::{Backend, Created, Folder, GcStage, Listed, LocalBackend, MemoryBackend, ObjectPath};
 use store_core::base::ids::{NoteId, PackId, PlanNumber, SegmentId, SessionId, SlotId};
 
@@ -37,7 +33,6 @@ fn subjects() -> Vec<Subject> {
     // Nothing can be in memory that is no object.
     let memory = Subject { name: "memory", backend: Arc::new(MemoryBackend::default()), litter: Box::new(|_| {}), _keep: Box::new(()) };
     let mut all = vec![memory, local];
-    #[cfg(feature = "object")]
     all.extend([in_a_bucket("some/prefix"), in_a_bucket("")]);
     for subject in &all {
         assert_eq!(subject.backend.create(&ObjectPath::Config, b"config").unwrap(), Created::New);
@@ -45,7 +40,6 @@ fn subjects() -> Vec<Subject> {
     all
 }
 
-#[cfg(feature = "object")]
 fn in_a_bucket(prefix: &'static str) -> Subject {
     let server = s3::Server::start();
     // Many pages to a listing.
@@ -231,7 +225,6 @@ fn objects_may_be_empty_and_may_be_large() {
     });
 }
 
-#[cfg(feature = "object")]
 #[test]
 fn a_bucket_may_be_used_and_dropped_within_another_runtime() {
     let subject = in_a_bucket("prefix");

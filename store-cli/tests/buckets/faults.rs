@@ -1,19 +1,7 @@
 //! A network that fails between the driver and its store, under each verb: what a verb reports is so, what was reported before is still there and
 //! whole, and the verb works when it is called again.
 //!
-//! A usual run takes some of all faults. All of them: `SNAP_BUCKET_FAULTS=all cargo test --release -p store-core --features object --test
-//! bucket_faults`.
-
-#![cfg(feature = "object")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod disk;
-#[path = "s3/proxy.rs"]
-mod proxy;
-mod rig;
-mod s3;
-#[path = "disk/tiny.rs"]
-mod tiny;
+//! A usual run takes some of all faults. All of them: `SNAP_BUCKET_FAULTS=all cargo test --release -p store-cli --test buckets on_the_way`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,15 +9,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use proxy::{Fault, Plan, Proxy};
-use rig::{Noise, Tree, push_path, tree_at};
 use store_core::backend::{Asked, Backend, Created, Effort, Folder, ObjectPath, Transport};
 use store_core::base::ids::{SessionId, SnapshotId};
 use store_core::error::Error;
 use store_core::monitor::Silent;
 use store_core::ops::{check, restore, tag};
 use store_core::repo::Repo;
-use tiny::{Folders, options, prune_all, write_version};
+
+use crate::proxy::{Fault, Plan, Proxy};
+use crate::rig::{self, Noise, Tree, push_path, tree_at};
+use crate::s3;
+use crate::tiny::{self, Folders, options, prune_all, write_version};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
