@@ -32,7 +32,8 @@ enum Verb {
 
 const VERBS: [Verb; 5] = [Verb::Push, Verb::Restore, Verb::Check, Verb::Tag, Verb::Prune];
 
-const PATIENCE: Duration = Duration::from_millis(400);
+/// More than a busy machine needs to answer.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 fn transport(retry_for: u64) -> Transport {
     Transport { patience: PATIENCE, retry_for: Duration::from_millis(retry_for), ..Transport::default() }
@@ -65,7 +66,7 @@ impl World {
         let repo =
             Repo::init_on(backend, tiny::config(), &options(&folders.cache), &rig::secrets(), "test").unwrap().0.with_index_in_memory();
         // What is known of a store is known by the address that it was tested at.
-        let through: Arc<dyn Backend> = Arc::new(server.backend_through(proxy.port, "p", &transport(5_000)));
+        let through: Arc<dyn Backend> = Arc::new(server.backend_through(proxy.port, "p", &transport(60_000)));
         for tested in [&repo, &Repo::open_on(through, &options(&folders.cache), &rig::secrets()).unwrap()] {
             assert_eq!(tested.probe_store(Effort { rounds: 2, writers: 4 }).unwrap(), Vec::<String>::new());
         }
@@ -154,9 +155,12 @@ impl World {
     fn with(&self, verb: Verb, plan: Plan) -> Option<bool> {
         self.reset();
         self.proxy.plan(Some(plan));
-        let backend = self.server.backend_through(self.proxy.port, "p", &transport(if plan.once { 5_000 } else { 250 }));
+        let backend = self.server.backend_through(self.proxy.port, "p", &transport(if plan.once { 60_000 } else { 250 }));
         let repo = self.open(Arc::new(backend), "through");
         let result = repo.and_then(|repo| self.run(verb, &repo));
+        // Nothing that could not be fetched is taken for damaged.
+        let is_spoilt = plan.fault == Fault::SpoiltAnswer;
+        assert!(is_spoilt || verb != Verb::Check || !matches!(result, Ok(None)), "a check took a network for damage");
         if self.proxy.hits() == 0 {
             return None;
         }
@@ -185,7 +189,7 @@ fn what_fails_on_the_way_is_survived() {
     }
     let (next, tried, met) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|threads| {
-        for _ in 0..4 {
+        for _ in 0..8 {
             threads.spawn(|| {
                 let world = World::new();
                 while let Some((verb, fault, once)) = ways.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
@@ -215,7 +219,7 @@ fn a_success_that_is_reported_late_is_no_conflict() {
     let proxy = Proxy::before(server.port);
     let path = |of: u8| ObjectPath::Outcome(SessionId::from_bytes([of; 32]));
     for (of, fault) in [Fault::Late500, Fault::CutAfter, Fault::LateAnswer].into_iter().enumerate() {
-        let backend = server.backend_through(proxy.port, "p", &transport(5_000));
+        let backend = server.backend_through(proxy.port, "p", &transport(60_000));
         proxy.plan(Some(Plan { fault, at: 0, once: true, patience: PATIENCE }));
         assert_eq!(backend.create(&path(of as u8), b"ours").unwrap(), Created::New, "{fault:?}");
         assert_eq!(proxy.hits(), 1);
@@ -226,7 +230,7 @@ fn a_success_that_is_reported_late_is_no_conflict() {
         assert_eq!(backend.create(&path(of as u8), b"ours").unwrap(), Created::Exists);
     }
     // Another one's object is another one's, however late that shows.
-    let backend = server.backend_through(proxy.port, "p", &transport(5_000));
+    let backend = server.backend_through(proxy.port, "p", &transport(60_000));
     for other in [b"other".as_slice(), b"longer than ours"] {
         server.shelf.put(&format!("p/{}", path(9)), other);
         proxy.plan(Some(Plan { fault: Fault::Answer500, at: 0, once: true, patience: PATIENCE }));

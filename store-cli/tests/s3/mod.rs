@@ -233,7 +233,7 @@ impl Server {
         self.backend_through(
             self.port,
             prefix,
-            &Transport { patience: Duration::from_secs(20), retry_for: Duration::from_secs(5), ..Transport::default() },
+            &Transport { patience: Duration::from_secs(20), retry_for: Duration::from_secs(60), ..Transport::default() },
         )
     }
 

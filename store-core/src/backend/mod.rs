@@ -147,6 +147,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How often the driver has given up a store that could not be reached: whoever takes an object for damaged that he cannot read asks
+    /// whether it is that.
+    fn given_up(&self) -> u64 {
+        0
+    }
+
     /// Requests that were made so far, if the driver makes any.
     fn requests(&self) -> Vec<RequestCount> {
         Vec::new()

@@ -1,6 +1,7 @@
 //! Tries a request until it is done, or trying makes no sense any more (`spec/BUCKETS.md`, section 2). Every attempt is counted, has an end, and
 //! waits for its turn where many are under way.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::backend::{Asked, Folder, RequestCount, Requests, Transport};
 const IN_FLIGHT: usize = 32;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long requests are tried again that come after one that was given up, so that a command of thousands of them ends.
+const RETRY_AWAY: Duration = Duration::from_secs(2);
 
 /// How requests are tried, and how many were.
 pub(super) struct Attempts {
@@ -27,16 +30,32 @@ pub(super) struct Attempts {
     patience: Duration,
     /// How long it is tried again.
     retry_for: Duration,
+    given_up: AtomicU64,
+    /// Whether the store could not be reached, and has answered nothing since.
+    is_away: AtomicBool,
 }
 
 impl Attempts {
     pub(super) fn new(transport: &Transport, limits: &Connector) -> Self {
         let Transport { patience, retry_for, .. } = *transport;
-        Self { requests: Requests::default(), turns: Semaphore::new(IN_FLIGHT), limits: limits.clone(), patience, retry_for }
+        Self {
+            requests: Requests::default(),
+            turns: Semaphore::new(IN_FLIGHT),
+            limits: limits.clone(),
+            patience,
+            retry_for,
+            given_up: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn requests(&self) -> Vec<RequestCount> {
         self.requests.counts()
+    }
+
+    /// How often trying was given up.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Tries `once` until it is done. It carries about `len` bytes.
@@ -58,12 +77,22 @@ impl Attempts {
         let (mut wait, mut is_unsure) = (FIRST_WAIT, false);
         loop {
             let trouble = match self.attempt(folder, asked, len, &once).await {
-                Ok(done) => return (Ok(done), is_unsure),
+                Ok(done) => {
+                    self.is_away.store(false, Ordering::Relaxed);
+                    return (Ok(done), is_unsure);
+                }
                 Err(trouble) => trouble,
             };
-            let Trouble::Transient { unsure, .. } = &trouble else { return (Err(trouble), is_unsure) };
+            let Trouble::Transient { unsure, .. } = &trouble else {
+                self.is_away.store(false, Ordering::Relaxed);
+                return (Err(trouble), is_unsure);
+            };
             is_unsure |= unsure;
-            if started.elapsed() + wait > self.retry_for {
+            let is_away = self.is_away.load(Ordering::Relaxed);
+            let retry_for = if is_away { self.retry_for.min(RETRY_AWAY) } else { self.retry_for };
+            if started.elapsed() + wait > retry_for {
+                self.is_away.store(true, Ordering::Relaxed);
+                self.given_up.fetch_add(1, Ordering::Relaxed);
                 return (Err(trouble), is_unsure);
             }
             sleep(shortened(wait)).await;

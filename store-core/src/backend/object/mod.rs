@@ -171,6 +171,10 @@ impl Backend for ObjectBackend {
         Some(self.name.clone())
     }
 
+    fn given_up(&self) -> u64 {
+        self.inner.attempts.given_up()
+    }
+
     fn requests(&self) -> Vec<RequestCount> {
         self.inner.attempts.requests()
     }
