@@ -89,12 +89,14 @@ fn an_object_is_created_once_and_read_back() {
             assert_eq!(backend.create(&path, &bytes).unwrap(), Created::New, "{path}");
             assert_eq!(backend.create(&path, b"other bytes").unwrap(), Created::Exists, "{path}");
             assert_eq!(backend.create(&path, &bytes).unwrap(), Created::Exists, "{path}");
-            assert_eq!(backend.create_owned(&path, bytes.clone()).unwrap(), Created::Exists, "{path}");
+            let mut lent = bytes.clone();
+            assert_eq!(backend.create_lent(&path, &mut lent).unwrap(), Created::Exists, "{path}");
+            assert_eq!(lent, bytes);
             assert_eq!(backend.read(&path, 1000).unwrap(), bytes, "{path}");
             assert_eq!(backend.len(&path).unwrap(), bytes.len() as u64, "{path}");
         }
         assert_eq!(backend.read(&ObjectPath::Config, 1000).unwrap(), b"config");
-        assert_eq!(backend.create_owned(&pack(1), vec![7; 10]).unwrap(), Created::New);
+        assert_eq!(backend.create_lent(&pack(1), &mut vec![7; 10]).unwrap(), Created::New);
         assert_eq!(backend.read(&pack(1), 10).unwrap(), [7; 10]);
     });
 }
@@ -218,7 +220,9 @@ fn objects_may_be_empty_and_may_be_large() {
         assert!(backend.read_range(&outcome(1), 0, 1).is_err());
         assert_eq!(backend.list(Folder::Outcomes).unwrap()[0].len, 0);
         let large: Vec<u8> = (0..(20u32 << 20) + 3).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-        assert_eq!(backend.create_owned(&pack(1), large.clone()).unwrap(), Created::New);
+        let mut lent = large.clone();
+        assert_eq!(backend.create_lent(&pack(1), &mut lent).unwrap(), Created::New);
+        assert!(lent == large);
         assert!(backend.read(&pack(1), 64 << 20).unwrap() == large);
         assert!(backend.read_range(&pack(1), 12_345_678, 1 << 20).unwrap() == large[12_345_678..12_345_678 + (1 << 20)]);
         assert_eq!(backend.list(Folder::Packs).unwrap()[0].len, large.len() as u64);

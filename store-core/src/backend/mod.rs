@@ -119,9 +119,10 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Creates an object if none is there. When it returns `New`, the object survives a power failure.
     fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<Created, BackendError>;
 
-    /// The same with bytes that are the caller's to give, which a driver that sends them from another thread need not copy.
-    fn create_owned(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<Created, BackendError> {
-        self.create(path, &bytes)
+    /// The same with bytes that the driver may take for as long as it writes, so that one that sends them from another thread need not copy
+    /// them. They are in their place again when it returns.
+    fn create_lent(&self, path: &ObjectPath, bytes: &mut Vec<u8>) -> Result<Created, BackendError> {
+        self.create(path, bytes)
     }
 
     /// All objects of a folder, in no order. Names that are none are left out.

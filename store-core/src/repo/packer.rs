@@ -223,20 +223,19 @@ impl Background {
         }
     }
 
-    fn write(&mut self, pack: FinishedPack) -> Result<(), Error> {
+    fn write(&mut self, mut pack: FinishedPack) -> Result<(), Error> {
         // Names of packs do not recur: one that exists was written by nobody else.
         let path = ObjectPath::Pack(pack.id);
-        let len = pack.bytes.len() as u64;
-        match self.backend.create_owned(&path, pack.bytes)? {
+        match self.backend.create_lent(&path, &mut pack.bytes)? {
             Created::New => {}
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
         self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.packs).push((pack.id, len));
+        lock(&self.shared.packs).push((pack.id, pack.bytes.len() as u64));
         if !self.segment.has_room(&pack.contents) {
             self.end_segment()?;
         }
-        self.segment.packs.push(PackEntry { id: pack.id, len, contents: pack.contents });
+        self.segment.packs.push(PackEntry { id: pack.id, len: pack.bytes.len() as u64, contents: pack.contents });
         if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
     }
 

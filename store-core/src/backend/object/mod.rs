@@ -31,6 +31,8 @@ use place::{Reached, Store};
 
 /// Threads that encrypt and move bytes; callers wait meanwhile.
 const WORKERS: usize = 2;
+/// What is read whole is rarely longer, in bytes: how long a read may take is measured by it.
+const PACK: u64 = 64 << 20;
 
 /// A prefix of a bucket.
 #[derive(Debug)]
@@ -153,8 +155,12 @@ impl Backend for ObjectBackend {
         self.create_bytes(path, Bytes::copy_from_slice(bytes))
     }
 
-    fn create_owned(&self, path: &ObjectPath, bytes: Vec<u8>) -> Result<Created, BackendError> {
-        self.create_bytes(path, bytes.into())
+    fn create_lent(&self, path: &ObjectPath, bytes: &mut Vec<u8>) -> Result<Created, BackendError> {
+        let lent = Bytes::from(std::mem::take(bytes));
+        let created = self.create_bytes(path, lent.clone());
+        // No copy, unless an attempt that was given up has not let go of them yet.
+        *bytes = lent.into();
+        created
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
@@ -198,21 +204,16 @@ impl Inner {
     }
 
     async fn read(&self, path: &ObjectPath, limit: u64) -> io::Result<Bytes> {
-        let mut too_long = None;
-        let read = self.attempts.until(path.folder(), Asked::Get, limit.min(64 << 20), || async {
+        let read = self.attempts.until(path.folder(), Asked::Get, limit.min(PACK), || async {
             let result = self.get(path, GetOptions::new()).await?;
             let len = result.meta.size;
-            if len > limit {
-                return Ok(Err(len));
-            }
-            Ok(Ok(exactly(result.bytes().await?, len)?))
+            // Too long: its bytes are not fetched.
+            if len > limit { Ok(Err(len)) } else { exactly(result.bytes().await?, len).map(Ok) }
         });
-        match read.await.map_err(Trouble::into_io)? {
-            Ok(bytes) => return Ok(bytes),
-            Err(len) => too_long.replace(len),
-        };
-        let len = too_long.unwrap_or_default();
-        Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has {len} bytes, the limit is {limit}")))
+        read.await.map_err(Trouble::into_io)?.map_err(|len| {
+            let message = format!("it has {len} bytes, the limit is {limit}");
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })
     }
 
     async fn read_range(&self, path: &ObjectPath, offset: u64, len: u64) -> io::Result<Bytes> {
