@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
@@ -126,6 +126,11 @@ pub(super) struct Reached {
 }
 
 impl Place {
+    /// What the store is known by, whoever asks.
+    fn name_at(&self, endpoint: Option<String>) -> String {
+        endpoint.map_or_else(|| self.to_string(), |endpoint| format!("{self} at {}", endpoint.trim_end_matches('/')))
+    }
+
     /// The store, set up by the environment variables that its vendor's tools use. Nothing is asked of it yet.
     pub(super) fn reach(&self, variables: &Variables, connector: Connector) -> Result<Reached, Error> {
         // Attempts are counted, and what came of them is understood, by this driver alone.
@@ -156,21 +161,24 @@ impl Place {
                     .with_retry(once)
                     .with_http_connector(connector)
                     .build();
-                let name = endpoint.map_or_else(|| self.to_string(), |endpoint| format!("{self} at {}", endpoint.trim_end_matches('/')));
-                Ok(Reached { store: Arc::new(store.map_err(failed)?), name })
+                Ok(Reached { store: Arc::new(store.map_err(failed)?), name: self.name_at(endpoint) })
             }
             Scheme::Google => {
                 let known = variables.known("GOOGLE_");
                 let builder = known.fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| builder.with_config(key, value));
+                let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
                 let store = builder.with_bucket_name(&self.bucket).with_retry(once).with_http_connector(connector).build();
-                Ok(Reached { store: Arc::new(store.map_err(failed)?), name: self.to_string() })
+                Ok(Reached { store: Arc::new(store.map_err(failed)?), name: self.name_at(endpoint) })
             }
             Scheme::Azure => {
                 let known = variables.known("AZURE_");
                 let builder = known.fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value));
+                let identity = variables.get("IDENTITY_ENDPOINT");
+                let builder = identity.map_or(builder.clone(), |endpoint| builder.with_msi_endpoint(endpoint));
                 let account = builder.get_config_value(&AzureConfigKey::AccountName).unwrap_or_default();
+                let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
                 let store = builder.with_container_name(&self.bucket).with_retry(once).with_http_connector(connector).build();
-                Ok(Reached { store: Arc::new(store.map_err(failed)?), name: format!("{self} of {account}") })
+                Ok(Reached { store: Arc::new(store.map_err(failed)?), name: format!("{} of {account}", self.name_at(endpoint)) })
             }
         }
     }
@@ -179,6 +187,22 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_is_known_by_where_it_is_too() {
+        let name = |location: &str, variables: &[(&str, &str)]| {
+            let variables: Variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let connector = Connector { upload: None, download: None, patience: std::time::Duration::from_secs(1) };
+            location.parse::<Place>().unwrap().reach(&variables, connector).map(|reached| reached.name).map_err(|error| error.kind())
+        };
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        assert_eq!(name("s3://b/p", &keys).unwrap(), "s3://b/p");
+        assert_eq!(name("s3://b/p", &[&keys[..], &[("AWS_ENDPOINT_URL", "http://h:1/")]].concat()).unwrap(), "s3://b/p at http://h:1");
+        assert_eq!(name("s3://b/p", &keys[..1]), Err(ErrorKind::Usage));
+        assert_eq!(name("gs://b", &[("GOOGLE_BASE_URL", "http://h"), ("GOOGLE_SKIP_SIGNATURE", "true")]).unwrap(), "gs://b at http://h");
+        let account = [("AZURE_STORAGE_ACCOUNT_NAME", "acc"), ("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")];
+        assert_eq!(name("az://c/p", &account).unwrap(), "az://c/p of acc");
+    }
 
     #[test]
     fn a_location_names_scheme_bucket_and_prefix() {
