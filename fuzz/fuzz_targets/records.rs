@@ -19,7 +19,7 @@ fn record<T: bincode::Decode<()> + bincode::Encode>(bytes: &[u8]) -> Option<T> {
     Some(value)
 }
 
-const KINDS: [ObjectKind; 8] = [
+const KINDS: [ObjectKind; 9] = [
     ObjectKind::Config,
     ObjectKind::KeySlot,
     ObjectKind::Pack,
@@ -28,6 +28,7 @@ const KINDS: [ObjectKind; 8] = [
     ObjectKind::Outcome,
     ObjectKind::Note,
     ObjectKind::Gc,
+    ObjectKind::Probe,
 ];
 
 fn envelope(bytes: &[u8]) {

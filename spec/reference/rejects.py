@@ -26,6 +26,7 @@ from vectors import (
     NOTE,
     PACK,
     PLAN,
+    PROBE,
     SEGMENT,
     SESSION,
     SESSION_PATH,
@@ -210,6 +211,7 @@ def reject_records() -> list[tuple[str, str, bytes]]:
             ("outcome", commit),
             ("outcome", w.abort(ABORT)),
             ("note", note),
+            ("probe", w.probe(PROBE)),
             *((stage, w.gc(value)) for stage, value in GC.items()),
         )
         for why, data in (("nothing", b""), ("the last byte is missing", good[:-1]), ("a byte behind it", good + b"\0"))
@@ -252,6 +254,10 @@ def reject_records() -> list[tuple[str, str, bytes]]:
         ("final", "a done in its place", w.gc(DONE)),
         ("done", "a time of 10**9 nanoseconds", w.gc(DONE | {"time": [0, 10**9]})),
         ("done", "a plan in its place", w.gc(PLAN)),
+        ("probe", "a time of 10**9 nanoseconds", w.probe(PROBE | {"time": [0, 10**9]})),
+        ("probe", "probes that it knew of out of order", w.probe(PROBE | {"seen": [b(2), b(1)]})),
+        ("probe", "a probe that it knew of twice", w.probe(PROBE | {"seen": [b(1), b(1)]})),
+        ("probe", "a note in its place", w.note(NOTE)),
         ("note", "2**61 statements", w.r_text("a") + w.time([0, 0]) + w.u64s(0, 2**61)),
     ]
 

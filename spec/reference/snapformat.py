@@ -244,6 +244,9 @@ GC = {
     ),
     "done": fields(time=time, host=text, program=text, extra=EXTRA),
 }
+PROBE = fields(
+    time=time, host=text, program=text, store=text, seen=listing(ID, True), failures=listing(text), extra=EXTRA
+)
 
 
 def check_gc(value: dict) -> dict:

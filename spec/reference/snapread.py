@@ -24,7 +24,7 @@ import snapformat as fmt
 from snapcodecs import DECODERS, Undecodable
 from snapformat import DATA, ENTRIES, EXTENTS, MIB, NODES, Blob, Child, Entry, Extent, Object, Reader, Refused, need
 
-KINDS = {"config": 1, "keys": 2, "packs": 3, "index": 4, "sessions": 5, "snapshots": 6, "notes": 7, "gc": 8}
+KINDS = {"config": 1, "keys": 2, "packs": 3, "index": 4, "sessions": 5, "snapshots": 6, "notes": 7, "gc": 8, "probes": 10}
 FOOTER_ORDINAL = 2**32 - 1
 
 
@@ -302,6 +302,8 @@ def check(repository: Repository) -> None:
         fmt.record(fmt.SESSION, repository.open(path))
     for path in repository.names("notes"):
         fmt.record(fmt.NOTE, repository.open(path))
+    for path in repository.names("probes"):
+        fmt.record(fmt.PROBE, repository.open(path))
     for path in repository.names("gc"):
         repository.prune_record(path)
     for outcome, commit in repository.outcomes().values():

@@ -272,5 +272,10 @@ def gc(r: dict) -> bytes:
     return out + r_map(r["extra"], r_bytes)
 
 
+def probe(p: dict) -> bytes:
+    out = time(p["time"]) + r_text(p["host"]) + r_text(p["program"]) + r_text(p["store"]) + r_list(p["seen"], plain)
+    return out + r_list(p["failures"], r_text) + r_map(p["extra"], r_bytes)
+
+
 def note(n: dict) -> bytes:
     return r_text(n["author"]) + time(n["time"]) + r_list(n["seen"], plain) + r_list(n["statements"], statement)

@@ -158,6 +158,7 @@ DONE: dict[str, Any] = {"time": [1_767_225_607, 13], "host": "h\u00f6st", "progr
 PLAN = DONE | {"condemned": [b(0x91), b(0x92)], "dropped": [b(0x93), b(0x94)]}
 FINAL = DONE | {"deleted": [b(0x91)], "dropped": [b(0x93), b(0x94)]}
 GC = {"plan": PLAN, "final": FINAL, "done": DONE}
+PROBE = DONE | {"store": "s3://bucket/prefix", "seen": [b(0x95), b(0x96)], "failures": ["S1: a", "S3: b"]}
 PASSPHRASE = "correct horse battery staple"
 KEY_FILE = b(0x5A)
 SLOT_PATH, KEY_FILE_PATH = f"keys/{b(0x61).hex()}", f"keys/{b(0x62).hex()}"
@@ -166,7 +167,7 @@ SESSION_PATH, COMMIT_PATH, ABORT_PATH = (
     f"snapshots/{b(0x63).hex()}",
     f"snapshots/{b(0x64).hex()}",
 )
-NOTE_PATH = f"notes/{b(0x65).hex()}"
+NOTE_PATH, PROBE_PATH = f"notes/{b(0x65).hex()}", f"probes/{b(0x66).hex()}"
 
 
 def argon2(kdf: dict) -> bytes:
@@ -312,6 +313,7 @@ def objects() -> dict:
         "abort": made(ABORT_PATH, 6, 0x86, ABORT, b"", w.abort(ABORT)),
         "note": made(NOTE_PATH, 7, 0x87, NOTE, b"", w.note(NOTE)),
         **{stage: made(f"gc/7.{stage}", 8, 0x88 + n, v, b"", w.gc(v)) for n, (stage, v) in enumerate(GC.items())},
+        "probe": made(PROBE_PATH, 10, 0x8B, PROBE, b"", w.probe(PROBE)),
         "pack": {
             "path": hashed("packs", PACK),
             "object": PACK,

@@ -17,6 +17,7 @@ RECORDS = {
     "session": fmt.SESSION,
     "outcome": fmt.OUTCOME,
     "note": fmt.NOTE,
+    "probe": fmt.PROBE,
     **fmt.GC,
 }
 
@@ -57,7 +58,7 @@ def read_object(repository: Repository, path: str, data: bytes) -> None:
     elif folder == "gc":
         repository.prune_record(path)
     else:
-        fmt.record({"sessions": fmt.SESSION, "notes": fmt.NOTE}[folder], repository.open(path))
+        fmt.record({"sessions": fmt.SESSION, "notes": fmt.NOTE, "probes": fmt.PROBE}[folder], repository.open(path))
 
 
 def refused(case: dict, repository: Repository) -> bool:

@@ -142,6 +142,8 @@ pub(crate) struct GlobalKeys {
     pub(crate) compression: Option<Scalar>,
     pub(crate) threads: Option<Scalar>,
     pub(crate) memory: Option<Scalar>,
+    pub(crate) limit_upload: Option<Scalar>,
+    pub(crate) limit_download: Option<Scalar>,
     pub(crate) no_progress: Option<bool>,
 }
 

@@ -106,6 +106,7 @@ impl Failure {
         match self.kind {
             ErrorKind::NoRepository => Some("make one with `snap init`, or name another with -r or SNAP_REPOSITORY"),
             ErrorKind::WrongKey => Some("name the right one with -p, SNAP_PASSWORD_FILE, SNAP_PASSWORD or --key-file"),
+            ErrorKind::Unreachable => Some("see whether the store can be reached, and run the command again: what was written is taken up"),
             ErrorKind::Damage => Some("`snap check --read-data` says which files of which snapshots are hit"),
             _ => None,
         }

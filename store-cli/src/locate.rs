@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use store_core::backend::Location;
 use store_core::ops::ErrorKind;
 
 use crate::exit::{Failure, Result};
@@ -56,8 +57,8 @@ pub(crate) fn named(access: &Access) -> Result<Option<String>> {
         return Err(Failure::usage(format!("{origin}: no repository is named there")));
     }
     let place = text(place)?;
-    if let Some((scheme, _)) = place.split_once("://") {
-        return Err(Failure::usage(format!("{origin}: this version knows repositories in folders, not in '{scheme}:'")));
+    if let Err(error) = Location::parse(&place) {
+        return Err(Failure::with(error.kind(), origin, &error));
     }
     Ok(Some(place))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
+use store_core::backend::Transport;
 use store_core::base::units::MIB;
 use store_core::codec::Compression;
 use store_core::ops::ErrorKind;
@@ -64,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     pub(crate) threads: usize,
     pub(crate) memory: usize,
+    /// How a bucket is spoken with.
+    pub(crate) transport: Transport,
     pub(crate) no_progress: bool,
     /// `snap.toml`, then the profile: what a verb asks for its own keys.
     pub(crate) files: Vec<Config>,
@@ -109,6 +112,11 @@ impl Settings {
             memory: layers
                 .scalar(&global.memory, &MEMORY, |c| c.keys.global.memory.as_ref())?
                 .map_or(Ok(DEFAULT_MEMORY), |value| value.read(parse_memory))?,
+            transport: Transport {
+                upload: layers.limit(&global.limit_upload, &LIMIT_UPLOAD, |c| c.keys.global.limit_upload.as_ref())?,
+                download: layers.limit(&global.limit_download, &LIMIT_DOWNLOAD, |c| c.keys.global.limit_download.as_ref())?,
+                ..Transport::default()
+            },
             no_progress: global.no_progress || files.iter().find_map(|c| c.keys.global.no_progress).unwrap_or(false),
             files: Vec::new(),
         };
@@ -145,6 +153,8 @@ struct Names {
 const CACHE_DIR: Names = Names { flag: "--cache-dir", variable: "SNAP_CACHE_DIR", key: "cache-dir" };
 const COMPRESSION: Names = Names { flag: "--compression", variable: "SNAP_COMPRESSION", key: "compression" };
 const THREADS: Names = Names { flag: "--threads", variable: "SNAP_THREADS", key: "threads" };
+const LIMIT_UPLOAD: Names = Names { flag: "--limit-upload", variable: "SNAP_LIMIT_UPLOAD", key: "limit-upload" };
+const LIMIT_DOWNLOAD: Names = Names { flag: "--limit-download", variable: "SNAP_LIMIT_DOWNLOAD", key: "limit-download" };
 const MEMORY: Names = Names { flag: "--memory", variable: "SNAP_MEMORY", key: "memory" };
 
 struct Layers<'a> {
@@ -191,6 +201,14 @@ impl Layers<'_> {
     }
 }
 
+impl Layers<'_> {
+    /// A limit in bytes per second. It is given in KiB; 0 is none.
+    fn limit(&self, flag: &Option<String>, names: &Names, in_file: impl Fn(&Config) -> Option<&Scalar>) -> Result<Option<u64>> {
+        let limit = self.scalar(flag, names, in_file)?.map_or(Ok(0), |value| value.read(parse_limit))?;
+        Ok((limit > 0).then_some(limit))
+    }
+}
+
 impl Value<String> {
     fn read<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
         parse(&self.value).map_err(|why| Failure::usage(format!("{}: {why}", self.origin)))
@@ -204,6 +222,11 @@ fn text(value: OsString, variable: &str) -> Result<String> {
 fn parse_threads(text: &str) -> Result<usize, String> {
     let threads = text.parse().ok().filter(|n| (1..=MOST_THREADS).contains(n));
     threads.ok_or_else(|| format!("'{text}' is no number of threads, which is from 1 to {MOST_THREADS}"))
+}
+
+fn parse_limit(text: &str) -> Result<u64, String> {
+    let limit = text.parse::<u64>().ok().and_then(|kib| kib.checked_mul(1024));
+    limit.ok_or_else(|| format!("'{text}' is no number of KiB a second, which is what limits are in"))
 }
 
 fn parse_memory(text: &str) -> Result<usize, String> {
@@ -259,8 +282,19 @@ mod tests {
         let flags = Global { threads: Some("0".into()), ..Global::default() };
         assert!(message(resolve(&flags, &[], vec![])).starts_with("--threads: '0'"));
         assert!(message(resolve(&Global::default(), &[("SNAP_MEMORY", "1")], vec![])).starts_with("SNAP_MEMORY: '1'"));
+        let slow = Global { limit_upload: Some("fast".into()), ..Global::default() };
+        assert!(message(resolve(&slow, &[], vec![])).starts_with("--limit-upload: 'fast'"));
         let bad = file("snap.toml", "[global]\ncompression = 'extreme'");
         assert!(message(resolve(&Global::default(), &[], vec![bad])).starts_with("compression in /p/snap.toml: "));
+    }
+
+    #[test]
+    fn limits_are_in_kibibytes_and_zero_is_none() {
+        let project = file("snap.toml", "[global]\nlimit-upload = 300\nlimit-download = 0");
+        let limits = resolve(&Global::default(), &[("SNAP_LIMIT_DOWNLOAD", "7")], vec![project]).unwrap().transport;
+        assert_eq!((limits.upload, limits.download), (Some(300 << 10), Some(7 << 10)));
+        let none = resolve(&Global { limit_upload: Some("0".into()), ..Global::default() }, &[], vec![]).unwrap().transport;
+        assert_eq!(none, Transport::default());
     }
 
     #[test]

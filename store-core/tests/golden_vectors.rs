@@ -5,7 +5,9 @@
 
 mod golden;
 
-use golden::value::{abort, config, contents, done, frame, gc_final, gc_plan, identity, node, note, segment, session, slot, snapshot};
+use golden::value::{
+    abort, config, contents, done, frame, gc_final, gc_plan, identity, node, note, probe, segment, session, slot, snapshot,
+};
 use golden::{array, hex, keys, list, load, number, object_id, read_blobs, text};
 use serde_json::Value;
 use store_core::base::ids::{ChunkId, NodeId, NoteId};
@@ -19,6 +21,7 @@ use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::Node;
 use store_core::format::note::Note;
 use store_core::format::pack::{PackContents, read_contents};
+use store_core::format::probe::Probe;
 use store_core::format::segment::Segment;
 use store_core::format::session::Session;
 use store_core::format::snapshot::Outcome;
@@ -135,6 +138,7 @@ fn sessions_snapshots_notes_and_prune_records_are_sealed_as_written() {
     check("note", ObjectKind::Note, wire::encode(&note(&objects["note"]["value"])));
     check("plan", ObjectKind::Gc, wire::encode(&gc_plan(&objects["plan"]["value"])));
     check("final", ObjectKind::Gc, wire::encode(&gc_final(&objects["final"]["value"])));
+    check("probe", ObjectKind::Probe, wire::encode(&probe(&objects["probe"]["value"])));
     check("done", ObjectKind::Gc, wire::encode(&done(&objects["done"]["value"])));
 }
 
@@ -192,6 +196,7 @@ fn accepts(keys: &RepoKeys, case: &Value) -> bool {
         "note" => wire::decode::<Note>(&bytes).is_ok(),
         "plan" => wire::decode::<Plan>(&bytes).is_ok(),
         "final" => wire::decode::<Final>(&bytes).is_ok(),
+        "probe" => wire::decode::<Probe>(&bytes).is_ok(),
         "done" => wire::decode::<Done>(&bytes).is_ok(),
         "cost" => kek_from_passphrase(&wire::decode::<SlotInfo>(&bytes).unwrap().kdf, b"passphrase").is_ok(),
         "key file" => parse_key_file(&bytes).is_ok(),

@@ -9,6 +9,7 @@ use crate::output::human::parse_size;
 Examples:
   snap check                            every name, count and reference
   snap check --read-data                every byte, too
+  snap check --probe                    whether a bucket keeps what deleting rests on
   snap check --read-data-subset 3/30    the third of thirty parts: all of it within a month of nights")]
 pub(crate) struct Check {
     /// Read, decode and verify every byte
@@ -17,6 +18,9 @@ pub(crate) struct Check {
     /// Read, decode and verify a part: 5% or 10G at random, or the third of thirty parts
     #[arg(long, value_name = "5%|3/30|10G", conflicts_with = "read_data")]
     pub(crate) read_data_subset: Option<Subset>,
+    /// Put the store itself to the test instead, and keep the result: pruning a bucket depends on it (exits with 13 if it fails)
+    #[arg(long, conflicts_with_all = ["read_data", "read_data_subset"])]
+    pub(crate) probe: bool,
 }
 
 /// Which part of the packs is read.

@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Folder of the repository [env: SNAP_REPOSITORY] [default: the nearest .snap upward]
+    /// Folder of the repository, or s3://BUCKET/PREFIX, gs://…, az://… [env: SNAP_REPOSITORY] [default: the nearest .snap upward]
     #[arg(short = 'r', long, value_name = "REPO", global = true, conflicts_with = "repository_file")]
     pub(crate) repo: Option<OsString>,
     /// File that names the repository [env: SNAP_REPOSITORY_FILE]
@@ -51,6 +51,12 @@ pub(crate) struct Global {
     /// Memory to work with [env: SNAP_MEMORY] [default: 512MiB]
     #[arg(long, value_name = "SIZE", global = true, hide_short_help = true)]
     pub(crate) memory: Option<String>,
+    /// Send no more to a bucket than this many KiB a second [env: SNAP_LIMIT_UPLOAD] [default: no limit]
+    #[arg(long, value_name = "KIB", global = true, hide_short_help = true)]
+    pub(crate) limit_upload: Option<String>,
+    /// Fetch no more from a bucket than this many KiB a second [env: SNAP_LIMIT_DOWNLOAD] [default: no limit]
+    #[arg(long, value_name = "KIB", global = true, hide_short_help = true)]
+    pub(crate) limit_download: Option<String>,
     /// Say what would be done, and do nothing
     #[arg(short = 'n', long, global = true)]
     pub(crate) dry_run: bool,

@@ -30,6 +30,16 @@ pub(crate) enum Message<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'a str>,
     },
+    Requests {
+        requests: Vec<Request>,
+    },
+    Probed {
+        rounds: usize,
+        writers: usize,
+        failures: &'a [String],
+        recorded: bool,
+        total_duration: f64,
+    },
     Initialized {
         id: String,
         repository: &'a str,
@@ -161,6 +171,14 @@ impl<'a> From<&'a monitor::Decision> for Decision<'a> {
             stored: decision.stored,
         }
     }
+}
+
+/// How often a bucket was asked something.
+#[derive(Debug, Serialize)]
+pub(crate) struct Request {
+    pub(crate) kind: &'static str,
+    pub(crate) asked: &'static str,
+    pub(crate) count: u64,
 }
 
 /// Running counts.

@@ -9,6 +9,7 @@ pub(crate) mod table;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
+use store_core::backend::RequestCount;
 use store_core::monitor::{Decision, Notice, Warning};
 
 use crate::args::Global;
@@ -82,6 +83,20 @@ impl Ui {
         } else {
             to_stderr(format_args!("{}", human::printable(decision.to_string().as_bytes())));
         }
+    }
+
+    /// Which requests a bucket was asked, and how often.
+    pub(crate) fn requests(self, requests: &[RequestCount]) {
+        if requests.is_empty() {
+            return;
+        }
+        if self.json {
+            let requests = requests.iter().map(|made| json::Request { kind: made.kind, asked: made.asked.name(), count: made.count });
+            json_to_stderr(&Message::Requests { requests: requests.collect() });
+            return;
+        }
+        let made: Vec<String> = requests.iter().map(ToString::to_string).collect();
+        to_stderr(format_args!("{} requests: {}", requests.iter().map(|made| made.count).sum::<u64>(), made.join(", ")));
     }
 
     /// The end of a program that failed.

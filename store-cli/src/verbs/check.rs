@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use store_core::ops::check::{Finding, Options, Read, Report, check};
 
-use super::Context;
+use super::{Context, probe};
 use crate::args::{Check, Subset};
 use crate::exit::{Outcome, Result};
 use crate::interrupt;
@@ -11,6 +11,9 @@ use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
 
 pub(super) fn run(context: &Context, args: &Check) -> Result {
+    if args.probe {
+        return probe::run(context);
+    }
     interrupt::listen()?;
     let read = match args.read_data_subset {
         _ if args.read_data => Read::All,

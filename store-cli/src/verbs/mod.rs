@@ -10,6 +10,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod probe;
 mod prune;
 mod push;
 mod repair;
@@ -20,7 +21,9 @@ mod tag;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
+use store_core::backend::Location;
 use store_core::ops::list::{Edge, Filter, Item, SnapPath, parse_time, resolve};
 use store_core::ops::{self, ErrorKind};
 use store_core::repo::{OpenOptions, Repo, Secrets};
@@ -90,13 +93,15 @@ impl Context {
     /// Opens the repository at this location with what `access` offers.
     fn open_at(&self, access: &Access, options: &OpenOptions) -> Result<(Opened, Secrets)> {
         // Whether there is a repository is worth knowing before a password is asked for.
-        if !Path::new(&options.location).exists() {
+        let location = Location::parse(&options.location)?;
+        if matches!(&location, Location::Folder(folder) if !folder.exists()) {
             return Err(Failure::new(ErrorKind::NoRepository, format!("there is no repository at {}", options.location)));
         }
+        let backend = location.open(&self.settings.transport)?;
         let mut attempt = 1;
         loop {
             let offered = secrets::existing(access)?;
-            match Repo::open(options, &offered.secrets) {
+            match Repo::open_on(Arc::clone(&backend), options, &offered.secrets) {
                 Ok(repo) => return Ok((Opened { repo, ui: self.ui }, offered.secrets)),
                 Err(error) if error.kind() == ErrorKind::WrongKey && offered.typed && attempt < ATTEMPTS => {
                     attempt += 1;
@@ -128,7 +133,7 @@ impl Context {
     }
 }
 
-/// An open repository. When the verb ends, well or not, it says what damage was gone on without.
+/// An open repository. When the verb ends, well or not, it says what damage was gone on without, and to whom it matters which requests it took.
 struct Opened {
     repo: Repo,
     ui: Ui,
@@ -145,6 +150,9 @@ impl std::ops::Deref for Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.repo.take_warnings().iter().for_each(|warning| self.ui.warning(warning));
+        if self.ui.verbose >= 2 {
+            self.ui.requests(&self.repo.requests());
+        }
     }
 }
 

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop anywhere")]
 
 mod bench;
+#[cfg(feature = "object")]
+mod bucket;
+#[cfg(feature = "object")]
+mod bucket_figures;
 mod codes;
 mod copy;
 mod forget;
@@ -15,6 +19,9 @@ mod output;
 mod prune;
 mod repair;
 mod restore;
+#[cfg(feature = "object")]
+#[path = "../s3/mod.rs"]
+mod s3;
 mod settings;
 mod streams;
 mod tag;

@@ -130,6 +130,10 @@ impl Backend for LocalBackend {
     fn read_range(&self, path: &ObjectPath, offset: u64, len: usize) -> Result<Vec<u8>, BackendError> {
         let fail = |source| BackendError { action: "read", object: path.to_string(), source };
         let file = File::open(self.path(path)).map_err(fail)?;
+        if offset > i64::MAX as u64 {
+            // No file is so long; the system would call the offset itself invalid.
+            return Err(fail(io::ErrorKind::UnexpectedEof.into()));
+        }
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, offset).map_err(fail)?;
         Ok(bytes)

@@ -1,16 +1,26 @@
-//! L3: the handle through which objects are read and written. Drivers: a local folder, memory.
+//! L3: the handle through which objects are read and written. Drivers: a local folder, memory, object storage.
 
 mod local;
+mod location;
 mod memory;
+#[cfg(feature = "object")]
+mod object;
 mod path;
+mod probe;
+mod requests;
 
 use std::fmt;
 use std::io;
 
 pub use local::LocalBackend;
+pub use location::{Location, Transport};
 pub use memory::MemoryBackend;
+#[cfg(feature = "object")]
+pub use object::{ObjectBackend, Place, Scheme, Variables};
 pub(crate) use path::parse_gc_name;
 pub use path::{Folder, GcStage, ObjectPath};
+pub use probe::{Effort, probe};
+pub use requests::{Asked, RequestCount, Requests};
 
 /// What a driver could not do, and to which object.
 #[derive(Debug)]
@@ -44,6 +54,27 @@ impl BackendError {
     /// Whether it is the object that cannot be read, not the backend: it is longer than any such object, or where the disk is spoilt.
     pub fn is_damage(&self) -> bool {
         self.source.kind() == io::ErrorKind::InvalidData || self.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    }
+
+    /// Whether it is not allowed to do that.
+    pub fn is_denied(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+
+    /// Whether the backend could not be reached, or failed for the time being, so that a retry makes sense.
+    pub fn is_unreachable(&self) -> bool {
+        use io::ErrorKind as Kind;
+        matches!(
+            self.source.kind(),
+            Kind::TimedOut
+                | Kind::ConnectionRefused
+                | Kind::ConnectionReset
+                | Kind::ConnectionAborted
+                | Kind::NotConnected
+                | Kind::HostUnreachable
+                | Kind::NetworkUnreachable
+                | Kind::NetworkDown
+        )
     }
 
     /// Whether no room is left.
@@ -88,6 +119,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Creates an object if none is there. When it returns `New`, the object survives a power failure.
     fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<Created, BackendError>;
 
+    /// The same with bytes that the driver may take for as long as it writes, so that one that sends them from another thread need not copy
+    /// them. They are in their place again when it returns.
+    fn create_lent(&self, path: &ObjectPath, bytes: &mut Vec<u8>) -> Result<Created, BackendError> {
+        self.create(path, bytes)
+    }
+
     /// All objects of a folder, in no order. Names that are none are left out.
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError>;
 
@@ -104,4 +141,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Deletes an object. That it is not there is no error.
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError>;
+
+    /// The name of the store, if what this trait promises rests on a promise of that store which has to be put to the test
+    /// (`spec/BUCKETS.md`, section 4). `None` where the driver sees to it itself.
+    fn store_to_probe(&self) -> Option<String> {
+        None
+    }
+
+    /// How often the driver has given up a store that could not be reached: whoever takes an object for damaged that he cannot read asks
+    /// whether it is that.
+    fn given_up(&self) -> u64 {
+        0
+    }
+
+    /// Requests that were made so far, if the driver makes any.
+    fn requests(&self) -> Vec<RequestCount> {
+        Vec::new()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::ids::{NoteId, PackId, PlanNumber, SegmentId, SessionId, SlotId};
+use crate::base::ids::{NoteId, PackId, PlanNumber, ProbeId, SegmentId, SessionId, SlotId};
 
 /// The path of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,10 @@ pub enum ObjectPath {
     Note(NoteId),
     /// A record of a prune.
     Gc(PlanNumber, GcStage),
+    /// What came of a store's trials.
+    Probe(ProbeId),
+    /// An object that means nothing, made to see what a store does with it.
+    Trial(ProbeId),
 }
 
 /// How far a prune has got.
@@ -67,10 +71,14 @@ pub enum Folder {
     Notes,
     /// `gc`
     Gc,
+    /// `probes`
+    Probes,
+    /// `trials`
+    Trials,
 }
 
 impl Folder {
-    /// All folders.
+    /// The folders that every repository may have: all but those of trials, which only buckets need.
     pub const ALL: [Self; 7] = [Self::Keys, Self::Packs, Self::Segments, Self::Sessions, Self::Outcomes, Self::Notes, Self::Gc];
 
     /// Its name.
@@ -83,7 +91,27 @@ impl Folder {
             Self::Outcomes => "snapshots",
             Self::Notes => "notes",
             Self::Gc => "gc",
+            Self::Probes => "probes",
+            Self::Trials => "trials",
         }
+    }
+}
+
+impl ObjectPath {
+    /// The folder that it is in; `None` for the config.
+    pub fn folder(&self) -> Option<Folder> {
+        Some(match self {
+            Self::Config => return None,
+            Self::Key(_) => Folder::Keys,
+            Self::Pack(_) => Folder::Packs,
+            Self::Segment(_) => Folder::Segments,
+            Self::Session(_) => Folder::Sessions,
+            Self::Outcome(_) => Folder::Outcomes,
+            Self::Note(_) => Folder::Notes,
+            Self::Gc(..) => Folder::Gc,
+            Self::Probe(_) => Folder::Probes,
+            Self::Trial(_) => Folder::Trials,
+        })
     }
 }
 
@@ -98,6 +126,8 @@ impl fmt::Display for ObjectPath {
             Self::Outcome(id) => write!(f, "snapshots/{id}"),
             Self::Note(id) => write!(f, "notes/{id}"),
             Self::Gc(number, stage) => write!(f, "gc/{number}.{}", stage.name()),
+            Self::Probe(id) => write!(f, "probes/{id}"),
+            Self::Trial(id) => write!(f, "trials/{id}"),
         }
     }
 }

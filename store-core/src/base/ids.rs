@@ -106,6 +106,10 @@ id! {
     PackId, 32, "pack id"
 }
 id! {
+    /// Names a trial object, or what came of trials: random.
+    ProbeId, 32, "probe id"
+}
+id! {
     /// Names an index segment: BLAKE3 of the finished object.
     SegmentId, 32, "index segment id"
 }

@@ -31,6 +31,8 @@ pub enum ObjectKind {
     Note = 7,
     /// What a prune deletes.
     Gc = 8,
+    /// What came of a store's trials.
+    Probe = 10,
 }
 
 /// Bytes that are no object, or not one that this version reads.

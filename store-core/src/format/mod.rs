@@ -12,6 +12,7 @@ pub mod lost;
 pub mod node;
 pub mod note;
 pub mod pack;
+pub mod probe;
 pub mod record;
 pub mod segment;
 pub mod session;

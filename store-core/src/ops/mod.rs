@@ -10,6 +10,7 @@ pub mod init;
 pub mod key;
 pub mod list;
 pub mod ls;
+pub mod probe;
 pub mod prune;
 pub mod push;
 pub mod repair;

@@ -10,6 +10,7 @@ mod mark;
 mod notes;
 mod open;
 mod packer;
+mod probes;
 mod reader;
 mod scratch;
 mod session;
@@ -28,6 +29,7 @@ pub(crate) use mark::{IndexPlaces, Marked, PackLens, Root};
 pub use notes::{LiveSnapshots, Standings};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
+pub use probes::StoreStanding;
 pub use reader::ReadError;
 pub(crate) use reader::{Decoded, chunk_of};
 pub(crate) use scratch::{Sample, Scratch, Taken, path_of};
@@ -35,7 +37,7 @@ pub(crate) use session::Committed;
 pub use session::SessionHandle;
 pub(crate) use tree::clean;
 
-use crate::backend::{Backend, ObjectPath};
+use crate::backend::{Backend, ObjectPath, RequestCount};
 use crate::base::ids::RepoId;
 use crate::base::units::MIB;
 use crate::chunking::Chunker;
@@ -103,6 +105,11 @@ impl Repo {
     /// Where it is, for people.
     pub fn location(&self) -> String {
         self.backend.location()
+    }
+
+    /// Requests that were made for it so far, if it is in a bucket.
+    pub fn requests(&self) -> Vec<RequestCount> {
+        self.backend.requests()
     }
 
     /// Its parameters.

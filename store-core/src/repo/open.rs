@@ -1,6 +1,6 @@
 //! Making and opening a repository.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use zeroize::Zeroizing;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::derived::DerivedIndex;
 use super::reader::BlobReader;
 use super::{MemoryPlan, Repo};
-use crate::backend::{Backend, BackendError, Created, Folder, LocalBackend, ObjectPath};
+use crate::backend::{Backend, BackendError, Created, Folder, Location, ObjectPath, Transport};
 use crate::base::ids::{RepoId, SlotId};
 use crate::base::limits;
 use crate::clock;
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Secrets {
 /// Where a repository is and what may be used to work with it.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
-    /// Its folder.
+    /// Its folder, or its place in a bucket: `s3://bucket/prefix`.
     pub location: String,
     /// Below which folder this host keeps its caches.
     pub cache_dir: PathBuf,
@@ -53,14 +53,7 @@ pub struct OpenOptions {
 impl Repo {
     /// Makes an empty repository with one key slot. Nothing may be there yet.
     pub fn init(options: &OpenOptions, secrets: &Secrets, label: &str) -> Result<(Self, SlotId), Error> {
-        let backend: Arc<dyn Backend> =
-            Arc::new(LocalBackend::create_at(Path::new(&options.location)).map_err(|error| match error.source.kind() {
-                std::io::ErrorKind::AlreadyExists => Error::new(
-                    ErrorKind::Refused,
-                    format!("{} is not empty: choose an empty or a new folder for the repository", options.location),
-                ),
-                _ => Error::from(error),
-            })?);
+        let backend = Location::parse(&options.location)?.create(&Transport::default())?;
         Self::init_on(backend, Config::new(clock::now()), options, secrets, label)
     }
 
@@ -87,7 +80,7 @@ impl Repo {
 
     /// Opens the repository with the first key slot that fits.
     pub fn open(options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
-        Self::open_on(Arc::new(LocalBackend::at(Path::new(&options.location))), options, secrets)
+        Self::open_on(Location::parse(&options.location)?.open(&Transport::default())?, options, secrets)
     }
 
     /// The same in any backend.
@@ -294,7 +287,11 @@ fn write_slot(backend: &dyn Backend, keys: &RepoKeys, secrets: &Secrets, label: 
 
 impl From<BackendError> for Error {
     fn from(error: BackendError) -> Self {
-        let kind = if error.is_no_space() { ErrorKind::NoSpace } else { ErrorKind::Failed };
+        let kind = match () {
+            () if error.is_no_space() => ErrorKind::NoSpace,
+            () if error.is_unreachable() => ErrorKind::Unreachable,
+            () => ErrorKind::Failed,
+        };
         let message = error.to_string();
         Self::with(kind, message, error.source)
     }

@@ -273,10 +273,10 @@ impl Background {
         }
     }
 
-    fn write(&mut self, pack: FinishedPack) -> Result<(), Error> {
+    fn write(&mut self, mut pack: FinishedPack) -> Result<(), Error> {
         // Names of packs do not recur: one that exists was written by nobody else.
         let path = ObjectPath::Pack(pack.id);
-        match self.backend.create(&path, &pack.bytes)? {
+        match self.backend.create_lent(&path, &mut pack.bytes)? {
             Created::New => {}
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }

@@ -76,6 +76,7 @@ impl ReadError {
 
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::Backend(error) if error.is_unreachable() => ErrorKind::Unreachable,
             Self::Backend(error) if !error.is_not_found() && error.source.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
             Self::Index(_) => ErrorKind::Failed,
             _ => ErrorKind::Damage,

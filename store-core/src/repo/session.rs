@@ -1,5 +1,7 @@
 //! Sessions: a push announces itself, writes, and ends with one record that makes its snapshot visible (`spec/PROTOCOL.md`, section 3).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::Repo;
 use crate::backend::{Created, ObjectPath};
 use crate::base::ids::{SessionId, SnapshotId, WriterId};
@@ -17,12 +19,19 @@ use crate::rng;
 #[derive(Debug)]
 pub struct SessionHandle {
     id: SessionId,
+    /// Whether its writer has given it an abort.
+    given_up: AtomicBool,
 }
 
 impl SessionHandle {
     /// Its name, which its snapshot will have.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Whether its abort is its writer's own, and no fence.
+    pub(crate) fn was_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 }
 
@@ -64,21 +73,31 @@ impl Repo {
             extra: process::marks(),
         };
         let _ = self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
-        Ok(SessionHandle { id })
+        Ok(SessionHandle { id, given_up: AtomicBool::new(false) })
     }
 
     /// Ends a session with its snapshot. When it returns one, that survives a power failure.
     pub(crate) fn commit(&self, session: &SessionHandle, snapshot: &Snapshot) -> Result<Committed, Error> {
         let body = wire::encode(&Outcome::Commit(snapshot.clone()));
         let created = self.create_record(&ObjectPath::Outcome(session.id), ObjectKind::Outcome, body)?;
-        self.end_session(session);
+        // A leftover announcement costs a later prune a moment; it harms nobody.
+        let _ = self.backend.delete(&ObjectPath::Session(session.id));
         Ok(if created == Created::New { Committed::Snapshot(session.id) } else { Committed::Fenced })
     }
 
-    /// Takes a session's announcement away. Its outcome says all, or it has none and wrote nothing that anybody relies on.
+    /// Gives up a session that has no outcome and for which none was asked: takes its announcement away. Where this host may not delete, it
+    /// gets an abort, so that no prune waits for it.
     pub fn end_session(&self, session: &SessionHandle) {
         // A leftover announcement costs a later prune a moment; it harms nobody.
-        let _ = self.backend.delete(&ObjectPath::Session(session.id));
+        if let Err(error) = self.backend.delete(&ObjectPath::Session(session.id))
+            && error.is_denied()
+        {
+            let host = clock::host();
+            let by = format!("{}, process {} of {host}", clock::PROGRAM, std::process::id());
+            let abort = Outcome::Abort { time: clock::now(), by, reason: "its writer gave it up".into() };
+            let created = self.create_record(&ObjectPath::Outcome(session.id), ObjectKind::Outcome, wire::encode(&abort));
+            session.given_up.store(matches!(created, Ok(Created::New)), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn create_record(&self, path: &ObjectPath, kind: ObjectKind, body: Vec<u8>) -> Result<Created, Error> {

@@ -15,6 +15,7 @@ use store_core::format::envelope::{HEADER_LEN, ObjectKind, Place, Sealed};
 use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::note::Note;
 use store_core::format::pack::{PackOpener, pack_id, read_contents};
+use store_core::format::probe::Probe;
 use store_core::format::segment::Segment;
 use store_core::format::session::Session;
 use store_core::format::snapshot::Outcome;
@@ -77,6 +78,7 @@ pub(crate) fn open_object(keys: &RepoKeys, path: &str, object: &[u8]) -> Result<
         }
         "sessions" => drop(wire::decode::<Session>(&record(ObjectKind::Session)?)?),
         "notes" => drop(wire::decode::<Note>(&record(ObjectKind::Note)?)?),
+        "probes" => drop(wire::decode::<Probe>(&record(ObjectKind::Probe)?)?),
         "gc" => {
             let body = record(ObjectKind::Gc)?;
             match path.rsplit('.').next().unwrap() {

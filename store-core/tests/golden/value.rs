@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SegmentId, SnapshotId, WriterId};
+use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, ProbeId, RepoId, SegmentId, SnapshotId, WriterId};
 use store_core::format::blob::{BlobKind, Frame, Step};
 use store_core::format::config::{Config, Identity};
 use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
@@ -12,6 +12,7 @@ use store_core::format::keyslot::{Kdf, SlotInfo};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
 use store_core::format::pack::{BlobEntry, PackContents};
+use store_core::format::probe::Probe;
 use store_core::format::record::{Extra, Time};
 use store_core::format::segment::{PackEntry, Segment};
 use store_core::format::session::{Purpose, Session};
@@ -238,6 +239,12 @@ pub(crate) fn gc_final(value: &Value) -> Final {
     let Done { time, host, program, extra } = done(value);
     let deleted = all(&value["deleted"], |id| PackId::from_bytes(array(id))).into_iter().collect();
     Final { time, host, program, deleted, dropped: all(&value["dropped"], snapshot_id).into_iter().collect(), extra }
+}
+
+pub(crate) fn probe(value: &Value) -> Probe {
+    let Done { time, host, program, extra } = done(value);
+    let seen = all(&value["seen"], |id| ProbeId::from_bytes(array(id))).into_iter().collect();
+    Probe { time, host, program, store: string(&value["store"]), seen, failures: all(&value["failures"], string), extra }
 }
 
 pub(crate) fn done(value: &Value) -> Done {

@@ -131,6 +131,7 @@ pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor
         damage: Damage::default(),
         lost: HashMap::new(),
         all_walked: true,
+        given_up: repo.backend.given_up(),
     };
     checker.records()?;
     checker.missing_notes()?;
@@ -138,6 +139,7 @@ pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor
     checker.packs(read, also)?;
     let suspects = checker.suspects();
     let seen = checker.snapshots(&outcomes)?;
+    checker.reached()?;
     checker.finish(&seen);
     let Checker { report, listed, damage, .. } = checker;
     Ok(Diagnosis { report, listed, suspects, frames: damage.frames, seen })
@@ -158,11 +160,25 @@ struct Checker<'r> {
     lost: HashMap<ChunkId, Spot>,
     /// Whether every snapshot and every node could be read: else nobody knows all that is needed.
     all_walked: bool,
+    /// How often the store had been given up before.
+    given_up: u64,
 }
 
 impl Checker<'_> {
     fn interrupted(&self) -> Result<(), Error> {
-        if self.monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "interrupted: not all was checked")) } else { Ok(()) }
+        if self.monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted: not all was checked"));
+        }
+        self.reached()
+    }
+
+    /// Fails once the store could not be reached: what cannot be fetched is not damaged, and must not be remembered as if it were.
+    fn reached(&self) -> Result<(), Error> {
+        if self.repo.backend.given_up() == self.given_up {
+            return Ok(());
+        }
+        let message = format!("{} could not be reached all the time, so that not all was checked: try again", self.repo.location());
+        Err(Error::new(ErrorKind::Unreachable, message))
     }
 
     /// Walks every snapshot.

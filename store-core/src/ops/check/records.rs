@@ -1,4 +1,4 @@
-//! Small objects: key slots, sessions, notes, prune records.
+//! Small objects: key slots, sessions, notes, prune records, results of trials.
 
 use super::Checker;
 use crate::backend::{Folder, GcStage, ObjectPath, parse_gc_name};
@@ -10,6 +10,7 @@ use crate::format::envelope::{ObjectKind, Place, Sealed};
 use crate::format::gc::{Done, Final, Plan};
 use crate::format::keyslot::SlotInfo;
 use crate::format::note::Note;
+use crate::format::probe::Probe;
 use crate::format::session::Session;
 
 impl Checker<'_> {
@@ -20,6 +21,7 @@ impl Checker<'_> {
             (Folder::Sessions, ObjectKind::Session),
             (Folder::Notes, ObjectKind::Note),
             (Folder::Gc, ObjectKind::Gc),
+            (Folder::Probes, ObjectKind::Probe),
         ] {
             for listed in self.repo.backend.list(folder)? {
                 let Some(path) = object_path(folder, &listed.name) else { continue };
@@ -75,6 +77,7 @@ impl Checker<'_> {
             ObjectPath::Gc(_, GcStage::Plan) => wire::decode::<Plan>(&body).and_then(|plan| plan.check()),
             ObjectPath::Gc(_, GcStage::Final) => wire::decode::<Final>(&body).and_then(|last| last.check()),
             ObjectPath::Gc(_, GcStage::Done) => wire::decode::<Done>(&body).map(drop),
+            ObjectPath::Probe(_) => wire::decode::<Probe>(&body).map(drop),
             _ => wire::decode::<Note>(&body).map(drop),
         };
         decoded.map_err(|error| chain(&error))
@@ -90,6 +93,7 @@ fn object_path(folder: Folder, name: &str) -> Option<ObjectPath> {
             let (number, stage) = parse_gc_name(name)?;
             ObjectPath::Gc(number, stage)
         }
-        Folder::Outcomes | Folder::Packs | Folder::Segments => return None,
+        Folder::Probes => ObjectPath::Probe(name.parse().ok()?),
+        Folder::Outcomes | Folder::Packs | Folder::Segments | Folder::Trials => return None,
     })
 }

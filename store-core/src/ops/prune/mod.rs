@@ -156,6 +156,10 @@ const ROUNDS: usize = 4;
 
 impl Run<'_> {
     fn preview(&mut self) -> Result<(), Error> {
+        if let Some(why) = self.repo.store_standing()?.objection() {
+            let message = format!("what could be freed here would not be deleted, because {why}");
+            self.monitor.warning(&Warning { item: self.repo.location(), message });
+        }
         self.report.resumed = !self.repo.gc_state()?.open.is_empty();
         let survey = self.survey()?;
         self.note(survey.decision, survey.live.len(), survey.dropped.len());
@@ -170,6 +174,7 @@ impl Run<'_> {
 
     fn execute(&mut self) -> Result<(), Error> {
         self.repo.check_writable()?;
+        self.repo.check_store("deleting")?;
         for _ in 0..ROUNDS {
             while let Some(open) = self.repo.gc_state()?.open.into_iter().next() {
                 self.report.resumed = true;

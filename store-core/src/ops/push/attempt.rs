@@ -63,7 +63,7 @@ impl Begun {
     /// Whether somebody ended the session.
     fn was_fenced(&self, repo: &Repo) -> bool {
         let is_abort = |session: &SessionHandle| matches!(repo.outcome(&session.id()), Ok(Some(Outcome::Abort { .. })));
-        self.handle.as_ref().is_some_and(is_abort)
+        self.handle.as_ref().is_some_and(|session| !session.was_given_up() && is_abort(session))
     }
 
     /// Ends the session of a push that fails.

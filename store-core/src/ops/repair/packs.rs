@@ -99,6 +99,7 @@ pub fn find_pack(repo: &Repo, text: &str) -> Result<PackId, Error> {
 pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Result<PacksReport, Error> {
     if options.execute {
         repo.check_writable()?;
+        repo.check_store("deleting")?;
         prune::finish_decided(repo, monitor)?;
     }
     let mut marked: BTreeSet<PackId> = repo.damage().0.into_keys().collect();

@@ -1,0 +1,106 @@
+//! Figures of a bucket: which requests a command takes, and how fast it is beside bare requests. Printed, not judged:
+//! `cargo test --release -p store-cli --test cli figures -- --ignored --nocapture`.
+
+#![allow(clippy::print_stdout, reason = "this is what it is for")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, PutPayload};
+
+use crate::bucket::Shop;
+use crate::harness::noise;
+use crate::s3::{BUCKET, KEY_ID, SECRET};
+
+/// How often what was asked.
+fn requests(shop: &Shop, args: &[&str]) -> BTreeMap<String, u64> {
+    let run = shop.snap(&[&["-vv", "--json"], args].concat());
+    run.ok();
+    let said = run.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let made = said.into_iter().find(|said| said["message_type"] == "requests").unwrap();
+    let one = |made: &serde_json::Value| {
+        let [kind, asked] = ["kind", "asked"].map(|key| made[key].as_str().unwrap().to_owned());
+        (format!("{kind} {asked}"), made["count"].as_u64().unwrap())
+    };
+    made["requests"].as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+#[ignore = "it prints figures"]
+fn figures_of_requests() {
+    let shop = Shop::empty();
+    for file in 0..40u64 {
+        shop.place.write(&format!("d/{file}"), noise(file, 100_000));
+    }
+    let show = |what: &str, args: &[&str]| {
+        let made = requests(&shop, args);
+        let all: Vec<String> = made.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        println!("| {what} | {} | {} |", made.values().sum::<u64>(), all.join(", "));
+    };
+    show("`init`", &["init"]);
+    show("`push`, the first, 4 MB", &["push", "d"]);
+    show("`push`, nothing changed", &["push", "d"]);
+    shop.place.write("d/1", noise(100, 100_000));
+    show("`push`, a file changed", &["push", "d"]);
+    show("`list`", &["list"]);
+    show("`restore`", &["restore", "latest", "-t", "out"]);
+    show("`restore` on another host", &["restore", "latest", "-t", "out2", "--cache-dir", "other"]);
+    show("`check`", &["check"]);
+    show("`check --read-data`", &["check", "--read-data"]);
+    shop.snap(&["forget", "latest~1", "latest~2", "--trash", "0d", "--execute"]).ok();
+    show("`prune`, a plan", &["prune"]);
+    show("`prune --execute`, two of three snapshots dropped", &["prune", "--execute"]);
+}
+
+const PIECE: usize = 51 << 20;
+const PIECES: u64 = 10;
+
+#[test]
+#[ignore = "it prints figures"]
+fn figures_of_speed() {
+    let shop = Shop::new();
+    let data: Vec<Vec<u8>> = (0..PIECES).map(|of| noise(1000 + of, PIECE)).collect();
+    data.iter().enumerate().for_each(|(of, bytes)| shop.place.write(&format!("d/{of}"), bytes));
+    let total = PIECES as f64 * PIECE as f64 / 1e6;
+    let timed = |what: &str, act: &mut dyn FnMut()| {
+        let started = Instant::now();
+        act();
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{what}: {seconds:.2} s, {:.0} MB/s", total / seconds);
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // The driver sets up TLS for the whole process, which the bare client needs, too, though it makes no use of it here.
+    drop(shop.server.backend("bare"));
+    let bare: Arc<AmazonS3> = Arc::new(
+        AmazonS3Builder::new()
+            .with_endpoint(shop.server.endpoint())
+            .with_allow_http(true)
+            .with_bucket_name(BUCKET)
+            .with_access_key_id(KEY_ID)
+            .with_secret_access_key(SECRET)
+            .with_checksum_algorithm(Checksum::SHA256)
+            .build()
+            .unwrap(),
+    );
+    let path = |of: u64| Path::from(format!("bare/{of}"));
+    timed("bare put", &mut || {
+        for (of, bytes) in data.iter().enumerate() {
+            runtime.block_on(bare.put(&path(of as u64), PutPayload::from(bytes.clone()))).unwrap();
+        }
+    });
+    timed("bare get", &mut || {
+        for (of, bytes) in data.iter().enumerate() {
+            let got = runtime.block_on(async { bare.get(&path(of as u64)).await?.bytes().await }).unwrap();
+            assert!(got == *bytes);
+        }
+    });
+    timed("push", &mut || drop(shop.push(&["d"])));
+    timed("restore", &mut || _ = shop.snap(&["restore", "latest", "-t", "out"]).ok());
+    let folder = crate::harness::Place::new();
+    data.iter().enumerate().for_each(|(of, bytes)| folder.write(&format!("d/{of}"), bytes));
+    timed("push into a folder", &mut || drop(folder.push(&["d"])));
+    timed("restore from a folder", &mut || _ = folder.snap(&["restore", "latest", "-t", "out"]).ok());
+}
