@@ -181,7 +181,7 @@ impl Job<'_> {
         let mut lost = remains.lost.clone();
         lost.losses.extend(before.losses);
         lost.losses.sort();
-        lost.more += before.more;
+        lost.more = lost.more.saturating_add(before.more);
         extra.insert(LOST.into(), lost.encode());
         let mut tags = old.tags.clone();
         tags.insert(TAG.into());
@@ -189,7 +189,7 @@ impl Job<'_> {
         let totals = Totals {
             new_bytes: 0,
             stored_bytes: written.counts.bytes,
-            unreadable: old.totals.unreadable + lost.losses.len() as u64 + lost.more,
+            unreadable: old.totals.unreadable.saturating_add(lost.losses.len() as u64).saturating_add(lost.more),
             ..left
         };
         let snapshot = Snapshot {
