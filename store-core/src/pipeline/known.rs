@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::sketches::KeptSketches;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
@@ -38,6 +39,8 @@ pub(super) struct KnownChunks {
     unsound: HashSet<PackNumber>,
     /// Blobs of which nothing is needed: what is coded against them would keep them.
     unneeded: Arc<BlobSet>,
+    /// Sketches of what stays, where the index may not name it.
+    kept: KeptSketches,
     /// Whether chunks in condemned packs are coded anew one after the other: what rests on them becomes usable by and by.
     recoding: bool,
 }
@@ -55,8 +58,13 @@ impl KnownChunks {
 
     /// What a prune may rely on when it codes chains anew because these packs are to go, and of these blobs nothing is needed: chunks there count
     /// as unknown. What is coded against such a chunk is held, and is no base until that one was coded anew.
-    pub(super) fn for_recoding(repo: &Repo, condemned: &BTreeSet<PackId>, unneeded: Arc<BlobSet>) -> Result<Self, Error> {
-        Ok(Self { recoding: true, unneeded, ..Self::listed(repo, condemned)? })
+    pub(super) fn for_recoding(
+        repo: &Repo,
+        condemned: &BTreeSet<PackId>,
+        unneeded: Arc<BlobSet>,
+        kept: KeptSketches,
+    ) -> Result<Self, Error> {
+        Ok(Self { recoding: true, unneeded, kept, ..Self::listed(repo, condemned)? })
     }
 
     fn listed(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
@@ -101,6 +109,7 @@ impl KnownChunks {
             awaited,
             unsound,
             unneeded: Arc::default(),
+            kept: KeptSketches::default(),
             recoding: false,
         })
     }
@@ -194,7 +203,10 @@ impl KnownChunks {
     /// For each sketch, the held chunks that share values with it, once for each value.
     pub(super) fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, Error> {
         let mut found = self.index.similar(sketches)?;
-        found.iter_mut().for_each(|similar| similar.retain(|location| self.is_readable(location)));
+        for (similar, sketch) in found.iter_mut().zip(sketches) {
+            self.kept.add(*sketch, similar);
+            similar.retain(|location| self.is_readable(location));
+        }
         Ok(found)
     }
 

@@ -15,8 +15,11 @@ mod known;
 mod parent;
 mod recode;
 mod relied;
+mod replay;
 mod restore;
+mod sketches;
 mod store;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -26,6 +29,7 @@ pub(crate) use cut::{detect_with, regions_of};
 pub(crate) use recode::{Recoding, recode};
 pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
 pub use store::NewCounts;
+pub(crate) use trial::{lines, trial};
 
 use assemble::Assembler;
 use base::BaseFinder;

@@ -69,6 +69,11 @@ impl MemoryPlan {
         Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
     }
 
+    /// Plain bytes that a prune codes to see what they would take; coded they are kept in place of what is read ahead, and for what a restore needs.
+    pub fn sample(&self) -> usize {
+        2 * self.read_ahead
+    }
+
     /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.
     pub fn bases(&self) -> usize {
         self.pack + self.read_ahead

@@ -5,6 +5,7 @@
 //! prune than the one that began. The decisions are pure: `plan/gc`.
 
 mod delete;
+mod excess;
 mod finish;
 #[cfg(test)]
 mod large;
@@ -230,7 +231,7 @@ impl Run<'_> {
 
     fn survey(&mut self) -> Result<Survey, Error> {
         let Options { max_unused, max_repack, .. } = *self.options;
-        let policy = Policy { max_unused, max_repack, is_somebody_active: false };
+        let policy = Policy { max_unused, max_repack, excess: 0, is_somebody_active: false };
         let mut before = self.repo.gc_names()?;
         loop {
             match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
