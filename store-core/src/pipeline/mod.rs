@@ -29,7 +29,7 @@ pub(crate) use cut::{detect_with, regions_of};
 pub(crate) use recode::{Recoding, recode};
 pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext};
 pub use store::NewCounts;
-pub(crate) use trial::{lines, trial};
+pub(crate) use trial::{file_number, lines, trial};
 
 use assemble::Assembler;
 use base::BaseFinder;

@@ -55,7 +55,7 @@ pub(crate) fn trial(
     }
     let lines = lines(kept);
     let mut sample = Sample::default();
-    for (id, Chosen { snapshot, location, frame }) in &taken.chunks {
+    for (id, Chosen { snapshot, file, location, frame }) in &taken.chunks {
         let Some(there) = target.index()?.find(&[*id])?[0] else { continue };
         let Some(then) = target.frame_at(&there) else { continue };
         let chunk = Sampled {
@@ -66,7 +66,7 @@ pub(crate) fn trial(
             rests: rests(location, frame)?,
         };
         let strand = Strand { line: lines[*snapshot], numbers: dtype_of(frame).is_some() };
-        sample.add(strand, *snapshot as u32, chunk);
+        sample.add(strand, *snapshot as u32, *file, chunk);
     }
     Ok(sample)
 }
@@ -75,6 +75,11 @@ pub(crate) fn trial(
 pub(crate) fn lines(kept: &[StoredSnapshot]) -> Vec<u32> {
     let first = |stored: &StoredSnapshot| kept.iter().position(|other| is_of_one_line(other, stored)).unwrap_or_default() as u32;
     kept.iter().map(first).collect()
+}
+
+/// A number that stands for a path.
+pub(crate) fn file_number(path: &[u8]) -> u64 {
+    u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at| blake3::hash(path).as_bytes()[at]))
 }
 
 /// The stored bytes of a chunk, by its share of the blob.
@@ -91,6 +96,7 @@ fn bases_of(frame: &Frame, location: &Location) -> Vec<ChunkId> {
 /// A chunk of the sample.
 struct Chosen {
     snapshot: usize,
+    file: u64,
     location: Location,
     frame: Frame,
 }
@@ -135,7 +141,12 @@ impl Choose for Taken<'_> {
             let Some(place) = self.index.blob(location.pack, location.ordinal)? else { continue };
             if self.takes(chunk, dtype_of(&place.frame).is_some()) {
                 *chosen = Some(None);
-                self.chunks.entry(chunk.id).or_insert(Chosen { snapshot: chunk.snapshot, location, frame: place.frame });
+                self.chunks.entry(chunk.id).or_insert_with(|| Chosen {
+                    snapshot: chunk.snapshot,
+                    file: file_number(chunk.path),
+                    location,
+                    frame: place.frame,
+                });
             }
         }
         Ok(chosen)

@@ -13,7 +13,7 @@ use crate::format::node::Node;
 use crate::index::{ChunkIndex, IndexError, Location};
 use crate::merkle::NodeSource as _;
 use crate::monitor::Monitor;
-use crate::pipeline::{lines, trial};
+use crate::pipeline::{file_number, lines, trial};
 use crate::plan::gc::{
     BlobPlaces as _, BlobSet, ChainTotals, Decision, Excess, PackUse, Policy, Rewriting, Strand, Supported, Whole, decide_with_chains, used,
 };
@@ -70,7 +70,7 @@ impl Anew<'_> {
         }
         let candidates = self.candidates(&chosen)?;
         for _ in 0..ROUNDS {
-            let strands: BTreeSet<Strand> = chosen.iter().filter_map(|excess| excess.strand).collect();
+            let strands: BTreeSet<Strand> = chosen.iter().map(|excess| excess.strand).collect();
             let mut anew = BlobSet::default();
             for (_, pack, ordinal) in candidates.iter().filter(|(strand, ..)| strands.contains(strand)) {
                 anew.insert(*pack, *ordinal);
@@ -93,12 +93,10 @@ impl Anew<'_> {
 
     /// The blobs of which snapshots ask for something that these would code anew, each with its strand.
     fn candidates(&self, chosen: &[Excess]) -> Result<Vec<(Strand, u32, u32)>, Error> {
-        let snapshots: BTreeMap<Strand, &BTreeSet<u32>> =
-            chosen.iter().filter_map(|excess| Some((excess.strand?, &excess.snapshots))).collect();
-        let mut brought = Brought { anew: self, met: BlobSet::default(), seen: HashSet::new(), found: Vec::new() };
+        let of: BTreeMap<Strand, &Excess> = chosen.iter().map(|excess| (excess.strand, excess)).collect();
+        let mut brought = Brought { anew: self, chosen: &of, met: BlobSet::default(), seen: HashSet::new(), found: Vec::new() };
         for ((number, stored), line) in (0u32..).zip(self.kept).zip(lines(self.kept)) {
-            let is_chosen = |numbers| snapshots.get(&Strand { line, numbers }).is_some_and(|snapshots| snapshots.contains(&number));
-            brought.of(stored.snapshot.root, line, [is_chosen(false), is_chosen(true)])?;
+            brought.of(stored, number, line)?;
         }
         Ok(brought.found)
     }
@@ -145,33 +143,50 @@ impl Anew<'_> {
 /// Finds the blobs that each snapshot brought.
 struct Brought<'b> {
     anew: &'b Anew<'b>,
+    chosen: &'b BTreeMap<Strand, &'b Excess>,
     /// Blobs that this snapshot or one before it brought.
     met: BlobSet,
     seen: HashSet<NodeId>,
     found: Vec<(Strand, u32, u32)>,
 }
 
+/// A file of a snapshot.
+#[derive(Clone, Copy)]
+struct Place {
+    line: u32,
+    snapshot: u32,
+    file: u64,
+}
+
 impl Brought<'_> {
-    /// Takes those of plain bytes, of numbers, or of both.
-    fn of(&mut self, root: NodeId, line: u32, takes: [bool; 2]) -> Result<(), Error> {
-        let mut open = vec![root];
-        while let Some(id) = open.pop() {
+    fn of(&mut self, stored: &StoredSnapshot, snapshot: u32, line: u32) -> Result<(), Error> {
+        let repo = self.anew.repo;
+        let Kind::Directory { entries } = repo.find(stored, b"")?.kind else { return Ok(()) };
+        // Nodes of lists of entries with the path to them, and of lists of extents with that of the file.
+        let mut open: Vec<(NodeId, Vec<u8>)> = entries.into_iter().map(|node| (node, Vec::new())).collect();
+        while let Some((id, path)) = open.pop() {
             if !self.seen.insert(id) {
                 continue;
             }
             if self.anew.monitor.interrupted() {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
             }
-            match self.anew.repo.node(&id)? {
-                Node::EntriesInner { children, .. } => open.extend(children.into_iter().map(|child| child.id)),
-                Node::ExtentsInner { children, .. } => open.extend(children.into_iter().map(|child| child.id)),
-                Node::Extents(extents) => self.extents(&extents, line, takes)?,
+            let place = |path: &[u8]| Place { line, snapshot, file: file_number(path) };
+            match repo.node(&id)? {
+                Node::EntriesInner { children, .. } => open.extend(children.into_iter().map(|child| (child.id, path.clone()))),
+                Node::ExtentsInner { children, .. } => open.extend(children.into_iter().map(|child| (child.id, path.clone()))),
+                Node::Extents(extents) => self.extents(&extents, place(&path))?,
                 Node::Entries(entries) => {
                     for entry in entries {
+                        let mut path = path.clone();
+                        path.extend_from_slice(&entry.name);
                         match entry.kind {
-                            Kind::Directory { entries: Some(root) } => open.push(root),
-                            Kind::File { content: Content::List(root), .. } => open.push(root),
-                            Kind::File { content: Content::Inline(extents), .. } => self.extents(&extents, line, takes)?,
+                            Kind::Directory { entries: Some(root) } => {
+                                path.push(b'/');
+                                open.push((root, path));
+                            }
+                            Kind::File { content: Content::List(root), .. } => open.push((root, path)),
+                            Kind::File { content: Content::Inline(extents), .. } => self.extents(&extents, place(&path))?,
                             _ => {}
                         }
                     }
@@ -181,7 +196,7 @@ impl Brought<'_> {
         Ok(())
     }
 
-    fn extents(&mut self, extents: &[Extent], line: u32, takes: [bool; 2]) -> Result<(), Error> {
+    fn extents(&mut self, extents: &[Extent], Place { line, snapshot, file }: Place) -> Result<(), Error> {
         let Marked { marks, index } = self.anew.marked;
         let ids: Vec<ChunkId> = extents
             .iter()
@@ -203,9 +218,10 @@ impl Brought<'_> {
                 continue;
             }
             let Some(frame) = index.blob(pack, ordinal)?.map(|place| place.frame) else { continue };
-            let numbers = dtype_of(&frame).is_some();
-            if frame.kind == BlobKind::Data && takes[usize::from(numbers)] {
-                self.found.push((Strand { line, numbers }, pack, ordinal));
+            let strand = Strand { line, numbers: dtype_of(&frame).is_some() };
+            let takes = self.chosen.get(&strand).is_some_and(|excess| excess.takes(snapshot, file));
+            if frame.kind == BlobKind::Data && takes {
+                self.found.push((strand, pack, ordinal));
             }
         }
         Ok(())
