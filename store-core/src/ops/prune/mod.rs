@@ -98,7 +98,7 @@ pub struct Report {
     pub recoded_chunks: u64,
     /// Their plain bytes.
     pub recoded_bytes: u64,
-    /// Bytes that were read of packs that were rewritten, and to code chains anew.
+    /// Bytes that were read to try what is kept alone, of packs that were rewritten, and to code chains anew.
     pub read_bytes: u64,
     /// Condemned packs that turned out to be needed.
     pub rescued_packs: u64,
@@ -236,6 +236,7 @@ impl Run<'_> {
         loop {
             match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
                 Ok(survey) => {
+                    self.report.read_bytes += survey.tried_bytes;
                     self.report.mark_memory = survey.marked.marks.memory() as u64;
                     return Ok(survey);
                 }

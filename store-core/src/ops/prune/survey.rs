@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) live: Vec<StoredSnapshot>,
     /// Those that do not.
     pub(super) dropped: BTreeSet<SnapshotId>,
+    /// Sealed bytes that were read to try what they would take alone.
+    pub(super) tried_bytes: u64,
 }
 
 /// Sessions that have an outcome, and those that have none.
@@ -91,13 +93,15 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     packs.retain(|pack| pack.is_named || before.contains_key(&pack.id));
     let Live { kept, dropped } = live;
     let rests = wholes.iter().any(|whole| whole.supports > 0);
+    let before = repo.reader.read_bytes();
     let found = if dropped.is_empty() && !rests { Vec::new() } else { excess(repo, &marked, &kept, wholes, monitor)? };
+    let tried_bytes = repo.reader.read_bytes() - before;
     // What chains take beyond what they would alone counts as unused.
     let policy = Policy { is_somebody_active, excess: found.iter().map(|excess| excess.gain).sum(), ..policy };
     let anew = Anew { repo, marked: &marked, kept: &kept, monitor };
     let anew = if is_tolerated(&packs, &policy) { None } else { anew.decide(&packs, found, &policy)? };
     let (decision, rewriting) = anew.unwrap_or_else(|| (decide(packs, &policy), Rewriting::default()));
-    Ok(Survey { marked, decision, rewriting, live: kept, dropped })
+    Ok(Survey { marked, decision, rewriting, live: kept, dropped, tried_bytes })
 }
 
 /// Fails while an index segment cannot be read: packs that it names look as if nobody named them.
