@@ -9,6 +9,7 @@ use store_core::format::config::{CONFIG_PATH, Config, Identity};
 use store_core::format::envelope::{Header, ObjectKind, Place, Sealed, seal_object};
 use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
+use store_core::format::lost::Lost;
 use store_core::format::note::Note;
 use store_core::format::session::Session;
 use store_core::format::snapshot::Outcome;
@@ -47,7 +48,7 @@ fn envelope(bytes: &[u8]) {
 
 fuzz_target!(|data: &[u8]| {
     let Some((&form, data)) = data.split_first() else { return };
-    match form % 11 {
+    match form % 12 {
         0 => drop(record::<Identity>(data)),
         1 => drop(record::<Config>(data)),
         2 => drop(record::<SlotInfo>(data)),
@@ -58,9 +59,14 @@ fuzz_target!(|data: &[u8]| {
         7 => drop(record::<Plan>(data).map(|plan| plan.check())),
         8 => drop(record::<Final>(data).map(|last| last.check())),
         9 => drop(record::<Done>(data)),
-        _ => envelope(data),
+        10 => envelope(data),
+        _ => {
+            if let Ok(lost) = Lost::decode(data) {
+                assert!(lost.encode() == data);
+            }
+        }
     }
-    if form % 11 == 1 {
+    if form % 12 == 1 {
         // A config that opens has sizes that a chunker can work with.
         with_keys(|keys| {
             let key = keys.object(ObjectKind::Config as u8, 0, &SALT);

@@ -22,6 +22,8 @@ from vectors import (
     KDF,
     KEY_FILE,
     LISTED,
+    LOST,
+    LOST_FILE,
     NODES,
     NOTE,
     PACK,
@@ -193,6 +195,34 @@ def reject_contents() -> list[tuple[str, bytes]]:
         ("an id is missing", b"\0\1" + frame + b(1)),
         ("sketches are neither there nor not", b"\0\1" + frame + b(1) + b(2) + b"\2"),
         ("a sketch is missing", b"\0\1" + frame + b(1) + b(2) + b"\1" + bytes(32)),
+    ]
+
+
+def reject_lost() -> list[tuple[str, bytes]]:
+    good = w.lost(LOST[1])
+
+    def file(**changes: Any) -> bytes:
+        return w.lost({"losses": [LOST_FILE | changes], "more": 0})
+
+    return [
+        ("nothing", b""),
+        ("the last byte is missing", good[:-1]),
+        ("a byte behind it", good + b"\0"),
+        ("more losses than there are", b"\2" + good[1:][:-4]),
+        ("16,385 losses", varint(16_385) + w.loss({"tag": 2, "path": b"", "entries": 0}) * 16_385 + b"\0"),
+        ("2**64 - 1 losses", varint(2**64 - 1)),
+        ("a loss of tag 0", good[:1] + b"\0" + good[2:]),
+        ("a loss of tag 3", b"\1\3\0\0\0"),
+        ("a path of 65,537 bytes", file(path=b"x" * 65_537)),
+        ("a path of 2**63 bytes", b"\1\1" + varint(2**63)),
+        ("65 ranges", file(ranges=[[2 * n, 1] for n in range(65)])),
+        ("an empty range", file(ranges=[[5, 0]])),
+        ("a range beyond the file", file(ranges=[[299, 2]])),
+        ("a range that ends beyond 2**64", file(size=2**64 - 1, ranges=[[2**64 - 1, 2]])),
+        ("ranges that touch", file(ranges=[[0, 10], [10, 10]])),
+        ("ranges that overlap", file(ranges=[[0, 10], [9, 10]])),
+        ("ranges out of order", file(ranges=[[200, 10], [0, 10]])),
+        ("a length that is longer than it must be", file().replace(varint(300), stretched(300))),
     ]
 
 
@@ -465,6 +495,7 @@ def reject() -> list[dict]:
         "contents": reject_contents(),
         "cost": reject_costs(),
         "key file": reject_key_files(),
+        "lost": reject_lost(),
     }
     cases = [{"what": what, "why": why, "bytes": data} for what, all in simple.items() for why, data in all]
     cases += [{"what": what, "why": why, "bytes": data} for what, why, data in reject_records()]

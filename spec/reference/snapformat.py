@@ -430,6 +430,26 @@ def read_node(data: bytes) -> tuple[int, int, list]:
     return leaf, level, items
 
 
+# What a repaired snapshot lacks (section 10)
+
+
+def read_loss(r: Reader) -> tuple:
+    tag, path = r.u8(), r.string(64 << 10)
+    need(tag in (1, 2), f"a loss of unknown tag {tag}")
+    if tag == 2:
+        return tag, path, r.varint()
+    size, end = r.varint(), -1
+    ranges = [(r.varint(), r.varint()) for _ in range(r.varint(64))]
+    for start, length in ranges:
+        need(length > 0 and start > end and start + length <= size, "ranges that do not ascend, apart, in their file")
+        end = start + length
+    return tag, path, size, ranges, r.varint()
+
+
+def read_lost(r: Reader) -> tuple[list, int]:
+    return [read_loss(r) for _ in range(r.varint(16_384))], r.varint()
+
+
 # Objects (sections 3 and 4)
 
 

@@ -100,6 +100,18 @@ def frame(f: dict) -> bytes:
     return out + varint(len(f["bases"])) + b"".join(f["bases"])
 
 
+def loss(l: dict) -> bytes:
+    out = bytes([l["tag"]]) + string(l["path"])
+    if l["tag"] == 1:
+        out += varint(l["size"]) + varint(len(l["ranges"])) + b"".join(map(varint, sum(l["ranges"], [])))
+        return out + varint(l["more"])
+    return out + varint(l["entries"])
+
+
+def lost(l: dict) -> bytes:
+    return varint(len(l["losses"])) + b"".join(map(loss, l["losses"])) + varint(l["more"])
+
+
 def contents(c: dict) -> bytes:
     out = varint(c["padding"]) + varint(len(c["blobs"]))
     for blob in c["blobs"]:

@@ -84,6 +84,20 @@ CONTENTS: list[dict[str, Any]] = [
         ],
     },
 ]
+LOST_FILE: dict[str, Any] = {"tag": 1, "path": b"a/b", "size": 300, "ranges": [[0, 10], [200, 100]], "more": 0}
+LOST: list[dict[str, Any]] = [
+    {"losses": [], "more": 0},
+    {"losses": [LOST_FILE, {"tag": 2, "path": b"", "entries": 7}], "more": 2},
+    {
+        "losses": [
+            LOST_FILE | {"path": b"a/\xff", "size": 2**64 - 1, "ranges": [[1, 2**63], [2**64 - 3, 2]], "more": 2**40},
+            LOST_FILE | {"path": b"b", "size": 0, "ranges": []},
+            LOST_FILE | {"path": b"c", "ranges": [[2 * n, 1] for n in range(64)]},
+            {"tag": 2, "path": b"d" * (64 << 10), "entries": 0},
+        ],
+        "more": 2**64 - 1,
+    },
+]
 VARINTS = [0, 1, 127, 128, 300, 16_383, 16_384, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
 
 IDENTITY = {"repository": REPOSITORY, "compatible": 2**63, "read_only": 5, "incompatible": 0}
@@ -283,6 +297,7 @@ def fields() -> dict:
         "nodes": [{"value": n, "bytes": w.node(n)} for n in NODES],
         "frames": [{"value": f, "bytes": w.frame(f)} for f in FRAMES],
         "contents": [{"value": c, "bytes": w.contents(c)} for c in CONTENTS],
+        "lost": [{"value": l, "bytes": w.lost(l)} for l in LOST],
     }
 
 

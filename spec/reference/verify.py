@@ -73,6 +73,8 @@ def refused(case: dict, repository: Repository) -> bool:
                 whole(data, fmt.read_frame)
             case "contents":
                 whole(data, lambda r: fmt.read_pack_contents(r, b""))
+            case "lost":
+                whole(data, fmt.read_lost)
             case "cost":
                 repository.key_encryption_key(fmt.record(fmt.SLOT_CLEAR, data)["kdf"], b"passphrase", None)
             case "key file":
@@ -123,6 +125,7 @@ def verify(vectors: Path) -> list[str]:
         "nodes": lambda r: fmt.read_node(r.take(len(r.data))),
         "frames": fmt.read_frame,
         "contents": lambda r: fmt.read_pack_contents(r, b""),
+        "lost": fmt.read_lost,
         "varints": Reader.varint,
     }
     for name, read in reads.items():

@@ -16,6 +16,7 @@ use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestam
 use store_core::format::envelope::{ObjectKind, Place, seal_object};
 use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
+use store_core::format::lost::{Loss, Lost};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
 use store_core::format::pack::{BlobEntry, PackBuilder, PackContents};
@@ -119,6 +120,8 @@ fn records(seeds: &mut Seeds) {
     let last = Final { time: TIME, host: host.clone(), program: program.clone(), deleted: packs, dropped, extra: extra.clone() };
     let done = Done { time: TIME, host, program, extra };
     let object = config.seal(&identity, &keys, SALT);
+    let left_out = Loss::file(b"a/b".to_vec(), 300, [(0, 10), (200, 100)]);
+    let lost = Lost { losses: vec![left_out, Loss::Entries { path: Vec::new(), entries: 7 }], more: 2 };
     let bodies = [
         encode(&identity),
         encode(&config),
@@ -131,6 +134,7 @@ fn records(seeds: &mut Seeds) {
         encode(&last),
         encode(&done),
         object,
+        lost.encode(),
     ];
     for (form, body) in bodies.iter().enumerate() {
         seeds.put("records", with_form(form as u8, body));

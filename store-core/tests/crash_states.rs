@@ -224,7 +224,12 @@ fn every_disk_that_a_crash_leaves_holds_all_that_was_reported() {
     assert!(sweep.failures.is_empty(), "{:#?}", sweep.failures);
     assert!(sweep.looked >= wanted);
     // Most histories code nothing anew; a sweep of hundreds does so often enough that none at all would be a fault of this test.
-    assert!(sweep.recoded >= sweep.histories, "too few chains are coded anew");
+    assert!(
+        sweep.recoded * 4 >= sweep.histories,
+        "too few chains are coded anew: {} chunks in {} histories",
+        sweep.recoded,
+        sweep.histories
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod golden;
 
 use golden::value::{
-    abort, config, contents, done, frame, gc_final, gc_plan, identity, node, note, probe, segment, session, slot, snapshot,
+    abort, config, contents, done, frame, gc_final, gc_plan, identity, lost, node, note, probe, segment, session, slot, snapshot,
 };
 use golden::{array, hex, keys, list, load, number, object_id, read_blobs, text};
 use serde_json::Value;
@@ -18,6 +18,7 @@ use store_core::format::config::{Config, Identity};
 use store_core::format::envelope::{ObjectKind, Place, seal_object};
 use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
+use store_core::format::lost::Lost;
 use store_core::format::node::Node;
 use store_core::format::note::Note;
 use store_core::format::pack::{PackContents, read_contents};
@@ -96,6 +97,11 @@ fn fields_have_the_bytes_written() {
         assert_eq!(out, bytes);
         assert_eq!(PackContents::decode(&mut Reader::new(&bytes)), Ok(value));
     }
+    for case in list(&fields["lost"]) {
+        let (value, bytes) = (lost(&case["value"]), hex(&case["bytes"]));
+        assert_eq!(value.encode(), bytes);
+        assert_eq!(Lost::decode(&bytes), Ok(value));
+    }
 }
 
 #[test]
@@ -173,7 +179,7 @@ fn packs_and_index_segments_hold_what_is_written() {
 fn what_is_spoilt_is_refused() {
     let keys = keys(&load("crypto"));
     let cases = load("reject");
-    assert!(list(&cases).len() >= 269);
+    assert!(list(&cases).len() >= 287);
     let taken: Vec<_> =
         list(&cases).iter().filter(|case| accepts(&keys, case)).map(|case| (text(&case["what"]), text(&case["why"]))).collect();
     assert!(taken.is_empty(), "not refused: {taken:#?}");
@@ -188,6 +194,7 @@ fn accepts(keys: &RepoKeys, case: &Value) -> bool {
         "node" => Node::decode(&bytes).is_ok(),
         "frame" => Frame::decode(&mut reader).is_ok() && reader.finish().is_ok(),
         "contents" => PackContents::decode(&mut reader).is_ok() && reader.finish().is_ok(),
+        "lost" => Lost::decode(&bytes).is_ok(),
         "identity" => wire::decode::<Identity>(&bytes).is_ok(),
         "config" => wire::decode::<Config>(&bytes).is_ok(),
         "slot" => wire::decode::<SlotInfo>(&bytes).is_ok(),

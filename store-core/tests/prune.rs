@@ -141,7 +141,7 @@ fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
     let mut versions = Versions::new(8);
     let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
     let planned = prune(&versions.repo, &Options { execute: false, ..prune_options(&forgotten) }, &Silent).unwrap();
-    assert!(planned.decision.chains.lineages > 0 && planned.freed_bytes() > 0, "{:?}", planned.decision.chains);
+    assert!(planned.decision.chains.blobs > 0 && planned.freed_bytes() > 0, "{:?}", planned.decision.chains);
     let report = prune_all(&versions.repo, &forgotten).unwrap();
     assert_eq!(report.decision.chains, planned.decision.chains);
     assert!(report.recoded_chunks > 0 && report.rescued_packs == 0, "{report:?}");
@@ -149,7 +149,7 @@ fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
     // Nothing is left to do, for another host neither.
     for repo in [&versions.repo, &open(&versions.disk, &versions.folders.cache.join("other")).unwrap()] {
         let again = prune_all(repo, &forgotten).unwrap();
-        assert_eq!((again.recoded_chunks, again.decision.chains.lineages), (0, 0), "{again:?}");
+        assert_eq!((again.recoded_chunks, again.decision.chains.blobs), (0, 0), "{again:?}");
     }
     // What is pushed next is coded against what was coded anew.
     versions.push();
@@ -166,7 +166,7 @@ fn a_prune_that_may_rewrite_little_leaves_chains_alone() {
     for options in [Options { max_repack: Some(0), ..prune_options(&forgotten) }, Options { max_unused: 1.0, ..prune_options(&forgotten) }]
     {
         let report = prune(&versions.repo, &options, &Silent).unwrap();
-        assert_eq!((report.recoded_chunks, report.decision.chains.lineages), (0, 0), "{report:?}");
+        assert_eq!((report.recoded_chunks, report.decision.chains.blobs), (0, 0), "{report:?}");
         versions.assert_kept(&forgotten);
     }
 }

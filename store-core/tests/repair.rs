@@ -280,6 +280,36 @@ fn snapshots_of_what_is_left_stand_for_broken_ones() {
 }
 
 #[test]
+fn what_is_left_of_a_snapshot_does_not_need_a_pack_that_was_cut_short() {
+    // Packs of which the start can be read, and something of it is needed that is nowhere else.
+    let (mut needed, mut seed) = (0, 40);
+    while needed < 4 {
+        let whole = Whole::new(seed, 3);
+        seed += 1;
+        for pack in whole.packs() {
+            let len = whole.objects[&pack].len() as i64;
+            for at in [len / 3, len / 2, len - len / 4] {
+                let disk = whole.spoilt(&[(pack, Harm::Cut(at))]);
+                let (_folder, repo) = fresh(&disk);
+                let before = whole.restorable(&repo);
+                let without = whole.restorable(&fresh(&whole.spoilt(&[(pack, Harm::Gone)])).1);
+                let report = repair_snapshots(&repo, true);
+                let mut objects = disk.objects();
+                objects.remove(&pack);
+                let (_cache, other) = fresh(&Disk::that(disk::Forgets::Nothing, objects));
+                for line in report.broken.iter().filter(|line| line.fate != SnapshotFate::Unreadable) {
+                    let (_, tree) = whole.made.iter().find(|(id, _)| *id == line.id).unwrap();
+                    let stored = rig::find(&other, line.repaired.unwrap()).unwrap();
+                    let after = restorable(&other, &stored, tree);
+                    assert!(before[&line.id].is_subset(&after), "{:?}", before[&line.id].difference(&after));
+                    needed += usize::from(without[&line.id] != before[&line.id]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_pinned_snapshot_stays_beside_what_is_left_of_it() {
     let whole = Whole::new(10, 2);
     let folders = Folders::new();

@@ -103,9 +103,9 @@ fn text(report: &Report, execute: bool) -> String {
         rows.push(row("stay", stays, format!("{} of them are unused", size(stays.bytes - stays.needed))));
     }
     let chains = &decision.chains;
-    if chains.lineages > 0 {
+    if chains.blobs > 0 {
         let note = format!("estimated: {} go, {} come", size(chains.goes), size(chains.comes));
-        rows.push(vec!["chains coded anew".into(), chains.lineages.to_string(), size(chains.goes.saturating_sub(chains.comes)), note]);
+        rows.push(vec!["blobs coded anew".into(), chains.blobs.to_string(), size(chains.goes.saturating_sub(chains.comes)), note]);
     }
     let columns = [Column::Left(""), Column::Right("Packs"), Column::Right("Size"), Column::Left("")];
     let mut text = if rows.is_empty() { String::new() } else { layout(&columns, rows) };
@@ -159,7 +159,7 @@ fn summary(report: &Report, execute: bool) -> json::Pruned {
         packs_repacked: report.repacked_packs,
         bytes_written: report.written_bytes,
         bytes_read: report.read_bytes,
-        chains_to_recode: decision.chains.lineages,
+        chains_to_recode: decision.chains.blobs,
         chains_bytes_going_estimate: decision.chains.goes,
         chains_bytes_coming_estimate: decision.chains.comes,
         chunks_recoded: report.recoded_chunks,

@@ -133,7 +133,7 @@ impl Lost {
         let mut out = Vec::new();
         put_varint(&mut out, listed);
         out.append(&mut bytes);
-        put_varint(&mut out, self.more + (self.losses.len() as u64 - listed));
+        put_varint(&mut out, self.more.saturating_add(self.losses.len() as u64 - listed));
         out
     }
 

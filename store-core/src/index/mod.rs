@@ -33,6 +33,18 @@ pub struct Location {
     pub depth: u8,
 }
 
+impl Location {
+    /// Which chunk of its blob it is.
+    pub fn index_in(&self, frame: &Frame) -> Option<usize> {
+        let mut start = 0;
+        frame.chunk_lens.iter().position(|len| {
+            let here = start == self.start && *len == self.len;
+            start += len;
+            here
+        })
+    }
+}
+
 /// All that is needed to read a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobPlace {
@@ -124,7 +136,7 @@ fn locations(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = (Chun
 }
 
 /// The features of a pack's chunks with their locations.
-fn features(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = ([u8; 5], Location)> {
+pub(crate) fn features(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = ([u8; 5], Location)> {
     let sketches = pack.contents.blobs.iter().flat_map(|blob| {
         let none = blob.sketches.is_empty();
         blob.ids.iter().enumerate().map(move |(i, _)| if none { [0; 8] } else { blob.sketches[i] })
@@ -135,7 +147,7 @@ fn features(number: PackNumber, pack: &PackEntry) -> impl Iterator<Item = ([u8; 
 }
 
 /// The keys of a sketch's features: position, then value.
-fn feature_keys(sketch: Sketch) -> [[u8; 5]; 8] {
+pub(crate) fn feature_keys(sketch: Sketch) -> [[u8; 5]; 8] {
     std::array::from_fn(|i| {
         let value = sketch[i].to_be_bytes();
         [i as u8, value[0], value[1], value[2], value[3]]

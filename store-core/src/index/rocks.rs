@@ -7,8 +7,8 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    Direction, ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, Direction, ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
 };
 
 use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, in_order, locations};
@@ -142,6 +142,14 @@ fn family_options(name: &str, cache: &Cache, memory: usize) -> Options {
     // Most look-ups are for chunks that are not there: a filter answers them.
     if matches!(name, CHUNKS | NUMBERS | SKETCHES) {
         table.set_hybrid_ribbon_filter(10.0, 1);
+    }
+    // Eight keys a chunk: filters of so many would be most of what a process takes, so they are read and dropped in parts, as all else is.
+    if name == SKETCHES {
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(4096);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_top_level_index_and_filter(true);
     }
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);

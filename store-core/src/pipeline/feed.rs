@@ -24,6 +24,8 @@ pub(super) const WHOLE: u64 = 8 * MIB as u64;
 /// Small files that one job takes, and their bytes.
 pub(super) const BATCH_FILES: usize = 128;
 pub(super) const BATCH_BYTES: u64 = 2 * MIB as u64;
+/// Files that look unchanged and are looked up at a time.
+const LOOK_UP: usize = 1024;
 /// How often a file that changes while it is read is tried.
 pub(super) const TRIES: usize = 3;
 
@@ -107,6 +109,15 @@ struct Batch {
     bytes: u64,
 }
 
+/// A file that looks unchanged, until it is known whether all that the parent has of it is held.
+struct Unchanged {
+    found: Found,
+    size: u64,
+    old: Entry,
+    /// What the snapshot has that bases are taken from.
+    base: Option<Entry>,
+}
+
 /// What older snapshots have in place of a file.
 pub(super) struct Older {
     /// The snapshot that bases are taken from.
@@ -135,7 +146,8 @@ fn entries_of(directory: Option<Entry>) -> Option<NodeId> {
 pub(super) fn feed_tree(feed: &Feed<'_, '_>, walk: Walk, parent: Option<NodeId>, base: Option<NodeId>) {
     let batch = Batch { files: Vec::new(), bytes: 0 };
     // A closed channel ends the walk: the assembler has failed and says why.
-    let _ = TreeFeeder { feed, parents: Vec::new(), bases: Vec::new(), batch, roots: (parent, base) }.run(walk);
+    let unchanged = Vec::new();
+    let _ = TreeFeeder { feed, parents: Vec::new(), bases: Vec::new(), batch, unchanged, roots: (parent, base) }.run(walk);
 }
 
 struct TreeFeeder<'f, 'g, 'scope> {
@@ -144,7 +156,9 @@ struct TreeFeeder<'f, 'g, 'scope> {
     parents: Vec<Parent<'scope>>,
     /// The same for the snapshot that bases are taken from.
     bases: Vec<Parent<'scope>>,
+    /// Files that are to be read. Of these and the unchanged ones there are never both: they go on in the order in which they came.
     batch: Batch,
+    unchanged: Vec<Unchanged>,
     roots: (Option<NodeId>, Option<NodeId>),
 }
 
@@ -218,11 +232,16 @@ impl TreeFeeder<'_, '_, '_> {
         let old = self.in_parent(&found.name)?;
         let kind = match found.what {
             What::File { size, .. } => {
-                if let Some(old) = old.as_ref().filter(|old| self.is_taken_over(old, &found.meta, size)) {
-                    let entry = Entry { name: found.name, kind: old.kind.clone(), meta: found.meta };
-                    return self.ready(entry, true);
-                }
-                return self.file(found, size, old);
+                let base = self.in_base(&found.name);
+                return match old {
+                    Some(old) if !self.feed.force && is_unchanged(&old, &found.meta, size) => {
+                        self.unchanged(Unchanged { found, size, old, base })
+                    }
+                    replaced => {
+                        self.settle()?;
+                        self.file(found, size, Older { base, replaced })
+                    }
+                };
             }
             What::Directory => return Ok(()),
             What::Other(kind) => kind,
@@ -232,10 +251,30 @@ impl TreeFeeder<'_, '_, '_> {
         self.ready(entry, same)
     }
 
-    /// Whether a file needs no reading: nothing says that it changed, and all that the parent has of it is held.
-    fn is_taken_over(&self, old: &Entry, meta: &Metadata, size: u64) -> bool {
-        let known = &self.feed.context.known;
-        !self.feed.force && is_unchanged(old, meta, size) && known.has_file(self.feed.repo, old)
+    /// A file needs no reading if nothing says that it changed, and all that the parent has of it is held.
+    fn unchanged(&mut self, file: Unchanged) -> Result<(), Gone> {
+        self.flush_batch()?;
+        self.unchanged.push(file);
+        if self.feed.context.known.holds_all() || self.unchanged.len() >= LOOK_UP { self.settle() } else { Ok(()) }
+    }
+
+    /// Takes over what is held of files that look unchanged, and reads the others.
+    fn settle(&mut self) -> Result<(), Gone> {
+        let files = std::mem::take(&mut self.unchanged);
+        if files.is_empty() {
+            return Ok(());
+        }
+        let held = self.feed.context.known.has_files(self.feed.repo, files.iter().map(|file| &file.old));
+        for (Unchanged { found, size, old, base }, held) in files.into_iter().zip(held) {
+            if held {
+                self.flush_batch()?;
+                let entry = Entry { name: found.name, kind: old.kind, meta: found.meta };
+                self.send(Item::Ready(Box::new(entry), true))?;
+            } else {
+                self.file(found, size, Older { base, replaced: Some(old) })?;
+            }
+        }
+        Ok(())
     }
 
     fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Gone> {
@@ -243,17 +282,16 @@ impl TreeFeeder<'_, '_, '_> {
         self.send(Item::Ready(Box::new(entry), same))
     }
 
-    fn file(&mut self, found: Found, size: u64, old: Option<Entry>) -> Result<(), Gone> {
+    fn file(&mut self, found: Found, size: u64, older: Older) -> Result<(), Gone> {
         if size <= WHOLE {
             if self.batch.files.len() >= BATCH_FILES || self.batch.bytes + size > BATCH_BYTES {
-                self.flush()?;
+                self.flush_batch()?;
             }
-            let older = self.older(&found.name, old);
             self.batch.files.push((found, older));
             self.batch.bytes += size;
             return Ok(());
         }
-        self.flush()?;
+        self.flush_batch()?;
         let file = match found.open() {
             Ok(file) => Arc::new(file),
             Err(error) => return self.send(Item::Problem(problem(&error))),
@@ -263,7 +301,6 @@ impl TreeFeeder<'_, '_, '_> {
             self.send(Item::Problem(problem(&error)))?;
         }
         let path = found.path.to_string_lossy().into_owned();
-        let older = self.older(&found.name, old);
         let large = LargeFile { name: found.name, path, replaces: older.replaced.is_some(), meta, file: Some(Arc::clone(&file)) };
         self.send(Item::Begin(Box::new(large)))?;
         let tensors = || older.tensors(self.feed.repo, self.feed.delta);
@@ -280,11 +317,13 @@ impl TreeFeeder<'_, '_, '_> {
         self.send(Item::End)
     }
 
-    fn older(&mut self, name: &[u8], replaced: Option<Entry>) -> Older {
-        Older { base: self.in_base(name), replaced }
+    /// Sends all that waits.
+    fn flush(&mut self) -> Result<(), Gone> {
+        self.settle()?;
+        self.flush_batch()
     }
 
-    fn flush(&mut self) -> Result<(), Gone> {
+    fn flush_batch(&mut self) -> Result<(), Gone> {
         if self.batch.files.is_empty() {
             return Ok(());
         }

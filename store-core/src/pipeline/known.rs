@@ -1,12 +1,14 @@
 //! Which chunks the repository holds already, as far as this session may rely on it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::sketches::KeptSketches;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
-use crate::format::entry::{Entry, Extent};
+use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::pack::Sketch;
 use crate::index::{ChunkIndex, Location, PackNumber};
 use crate::plan::gc::BlobSet;
@@ -38,6 +40,8 @@ pub(super) struct KnownChunks {
     unsound: HashSet<PackNumber>,
     /// Blobs of which nothing is needed: what is coded against them would keep them.
     unneeded: Arc<BlobSet>,
+    /// Sketches of what stays, where the index may not name it.
+    kept: KeptSketches,
     /// Whether chunks in condemned packs are coded anew one after the other: what rests on them becomes usable by and by.
     recoding: bool,
 }
@@ -55,8 +59,13 @@ impl KnownChunks {
 
     /// What a prune may rely on when it codes chains anew because these packs are to go, and of these blobs nothing is needed: chunks there count
     /// as unknown. What is coded against such a chunk is held, and is no base until that one was coded anew.
-    pub(super) fn for_recoding(repo: &Repo, condemned: &BTreeSet<PackId>, unneeded: Arc<BlobSet>) -> Result<Self, Error> {
-        Ok(Self { recoding: true, unneeded, ..Self::listed(repo, condemned)? })
+    pub(super) fn for_recoding(
+        repo: &Repo,
+        condemned: &BTreeSet<PackId>,
+        unneeded: Arc<BlobSet>,
+        kept: KeptSketches,
+    ) -> Result<Self, Error> {
+        Ok(Self { recoding: true, unneeded, kept, ..Self::listed(repo, condemned)? })
     }
 
     fn listed(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
@@ -101,6 +110,7 @@ impl KnownChunks {
             awaited,
             unsound,
             unneeded: Arc::default(),
+            kept: KeptSketches::default(),
             recoding: false,
         })
     }
@@ -148,16 +158,37 @@ impl KnownChunks {
         Ok(self.awaited.contains(&id) || self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
     }
 
-    /// Whether all that snapshots lead to can be relied on without a look: nothing is missing or damaged, and nothing was ever deleted.
+    /// Whether all can be relied on that snapshots have, without a look.
     pub(super) fn holds_all(&self) -> bool {
+        // Snapshots are whole when they are made. What was lost since, and given up by a repair, is nowhere any more, and leaves no trace but
+        // that the repair deleted a pack.
         !self.is_damaged() && !self.has_pruned
     }
 
-    /// Whether all of a stored file can be relied on: its chunks, and the nodes that list them.
-    pub(super) fn has_file(&self, repo: &Repo, entry: &Entry) -> bool {
-        // Snapshots are whole when they are made. What was lost since, and given up by a repair, is nowhere any more, and leaves no trace but
-        // that the repair deleted a pack. What cannot be read is not held.
-        self.holds_all() || self.has_extents(repo, entry).unwrap_or(false)
+    /// For each stored file, whether all of it can be relied on: its chunks, and the nodes that list them. What cannot be read is not held.
+    pub(super) fn has_files<'e>(&self, repo: &Repo, entries: impl Iterator<Item = &'e Entry> + Clone) -> Vec<bool> {
+        if self.holds_all() {
+            return entries.map(|_| true).collect();
+        }
+        // Short lists are looked up together: one by one, small files would take most of a push.
+        let (mut ids, mut short) = (Vec::new(), Vec::new());
+        for entry in entries.clone() {
+            let first = ids.len();
+            short.push(match &entry.kind {
+                Kind::File { content: Content::List(_), .. } => None,
+                Kind::File { content: Content::Inline(extents), .. } => {
+                    ids.extend(extents.iter().filter_map(chunk_of));
+                    Some(first..ids.len())
+                }
+                _ => Some(first..first),
+            });
+        }
+        let held = self.has(&ids).unwrap_or_else(|_| vec![false; ids.len()]);
+        let is_held = |(short, entry): (Option<Range<usize>>, &Entry)| match short {
+            Some(short) => held[short].iter().all(|held| *held),
+            None => self.has_extents(repo, entry).unwrap_or(false),
+        };
+        short.into_iter().zip(entries).map(is_held).collect()
     }
 
     fn has_extents(&self, repo: &Repo, entry: &Entry) -> Result<bool, Error> {
@@ -169,9 +200,7 @@ impl KnownChunks {
         let mut extents = file.extents(0)?;
         let mut ids = Vec::new();
         while let Some(placed) = extents.next()? {
-            if let Extent::Chunk { id, .. } = placed.extent {
-                ids.push(id);
-            }
+            ids.extend(chunk_of(&placed.extent));
             if ids.len() >= LOOK_UP && !all(&std::mem::take(&mut ids))? {
                 return Ok(false);
             }
@@ -198,7 +227,10 @@ impl KnownChunks {
     /// For each sketch, the held chunks that share values with it, once for each value.
     pub(super) fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, Error> {
         let mut found = self.index.similar(sketches)?;
-        found.iter_mut().for_each(|similar| similar.retain(|location| self.is_readable(location)));
+        for (similar, sketch) in found.iter_mut().zip(sketches) {
+            self.kept.add(*sketch, similar);
+            similar.retain(|location| self.is_readable(location));
+        }
         Ok(found)
     }
 
@@ -207,5 +239,12 @@ impl KnownChunks {
             && !self.condemned.contains(&location.pack)
             && !self.broken.contains(&(location.pack, location.ordinal))
             && !self.unneeded.contains(location.pack, location.ordinal)
+    }
+}
+
+fn chunk_of(extent: &Extent) -> Option<ChunkId> {
+    match extent {
+        Extent::Chunk { id, .. } => Some(*id),
+        Extent::Hole { .. } => None,
     }
 }

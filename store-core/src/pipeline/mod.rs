@@ -16,9 +16,12 @@ mod known;
 mod parent;
 mod recode;
 mod relied;
+mod replay;
 mod restore;
+mod sketches;
 mod store;
 mod stored;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -30,6 +33,7 @@ pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, Restor
 pub use store::NewCounts;
 pub use stored::StoredTree;
 pub(crate) use stored::data_ranges;
+pub(crate) use trial::{file_number, lines, trial};
 
 use assemble::Assembler;
 use base::BaseFinder;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chains::Chains;
 use super::known::KnownChunks;
+use super::sketches::KeptSketches;
 use super::store::Limit;
 use crate::base::limits;
 use crate::error::Error;
@@ -31,7 +32,7 @@ pub(super) struct ReliedOn {
 impl ReliedOn {
     /// Finds them: `anew` is coded anew, and what `stays` stays as it is. Takes memory for each blob that is relied on.
     pub(super) fn find(repo: &Repo, anew: &BlobSet, stays: &dyn Fn(PackNumber, u32) -> bool) -> Result<Self, Error> {
-        let before = KnownChunks::for_recoding(repo, &BTreeSet::new(), Arc::default())?;
+        let before = KnownChunks::for_recoding(repo, &BTreeSet::new(), Arc::default(), KeptSketches::default())?;
         let mut found = Self { before, chains: Chains::default(), room: HashMap::new() };
         let mut looked = Ok(());
         repo.index()?.for_each_blob(&mut |pack, ordinal, place| {

@@ -229,7 +229,9 @@ impl<'scope> StoredFeeder<'_, '_, 'scope> {
         let known = &self.feed.context.known;
         let held = match (&entry.kind, &parent.kind) {
             (Kind::Directory { entries: Some(_) }, Kind::Directory { entries: Some(_) }) => known.holds_all(),
-            (Kind::File { size, .. }, Kind::File { size: copied, .. }) => size == copied && known.has_file(self.feed.repo, parent),
+            (Kind::File { size, .. }, Kind::File { size: copied, .. }) => {
+                size == copied && known.has_files(self.feed.repo, std::iter::once(parent))[0]
+            }
             _ => false,
         };
         held.then(|| parent.kind.clone())

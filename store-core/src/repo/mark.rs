@@ -1,6 +1,6 @@
 //! Following snapshots to all that they need (`plan/gc/mark`). What cannot be read or has no place ends it: nobody may delete, then.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::{Damaged, Repo};
@@ -36,6 +36,20 @@ pub(crate) struct Root {
     pub(crate) node: NodeId,
 }
 
+/// Nodes and chunks that have no place.
+#[derive(Debug, Default)]
+pub(crate) struct Unplaced {
+    pub(crate) nodes: BTreeSet<NodeId>,
+    pub(crate) chunks: BTreeSet<ChunkId>,
+}
+
+impl Unplaced {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.chunks.is_empty()
+    }
+}
+
 /// The packs of a listing, with their lengths in bytes.
 pub(crate) type PackLens = HashMap<PackId, u64>;
 
@@ -60,11 +74,25 @@ impl Repo {
     ) -> Result<Marked, Error> {
         let (marks, places) = self.marks(packs, standing)?;
         let index = Arc::clone(&places.index);
-        let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0 };
+        let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0, unplaced: None };
         for root in roots {
             walk.run(root)?;
         }
         Ok(Marked { marks: walk.marks, index })
+    }
+
+    /// What a root leads to and has no place by [`mark`](Self::mark), though it may well be readable.
+    pub(crate) fn unplaced(
+        &self,
+        root: &Root,
+        packs: &PackLens,
+        standing: impl Fn(&PackId) -> Standing,
+        monitor: &dyn Monitor,
+    ) -> Result<Unplaced, Error> {
+        let (marks, places) = self.marks(packs, standing)?;
+        let mut walk = MarkWalk { repo: self, marks, places, monitor, nodes: 0, unplaced: Some(Unplaced::default()) };
+        walk.run(root)?;
+        Ok(walk.unplaced.unwrap_or_default())
     }
 
     /// Whether each of these chunks or nodes has a place of less than the depth that stands beside it, with all its bases, in packs that stay.
@@ -117,6 +145,8 @@ struct MarkWalk<'w> {
     places: IndexPlaces,
     monitor: &'w dyn Monitor,
     nodes: u64,
+    /// Takes what has no place, where that does not end the walk.
+    unplaced: Option<Unplaced>,
 }
 
 impl MarkWalk<'_> {
@@ -130,7 +160,14 @@ impl MarkWalk<'_> {
             match self.marks.need(&mut self.places, &as_chunk, u8::MAX) {
                 Ok(Needed::Again) => continue,
                 Ok(Needed::First) => {}
-                Err(error) => return Err(stop(&root.of, error)),
+                Err(error) => match (&mut self.unplaced, error) {
+                    (Some(unplaced), MarkError::Missing(_)) => {
+                        if !unplaced.nodes.insert(id) {
+                            continue;
+                        }
+                    }
+                    (_, error) => return Err(stop(&root.of, error)),
+                },
             }
             self.nodes += 1;
             self.monitor.progress(&Progress { files_done: self.nodes, ..Progress::default() });
@@ -172,7 +209,11 @@ impl MarkWalk<'_> {
         for ((id, len), location) in ids.iter().zip(lens).zip(found) {
             // A chunk of another length is another chunk: what is wanted is nowhere.
             let first = location.filter(|location| location.len == len).as_ref().map(place);
-            self.marks.need_at(&mut self.places, id, u8::MAX, first).map_err(|error| stop(of, error))?;
+            match (self.marks.need_at(&mut self.places, id, u8::MAX, first), &mut self.unplaced) {
+                (Ok(_), _) => {}
+                (Err(MarkError::Missing(_)), Some(unplaced)) => _ = unplaced.chunks.insert(*id),
+                (Err(error), _) => return Err(stop(of, error)),
+            }
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
 pub(crate) use gc::OpenPlan;
-pub(crate) use mark::{IndexPlaces, Marked, PackLens, Root};
+pub(crate) use mark::{IndexPlaces, Marked, PackLens, Root, Unplaced};
 pub use notes::{LiveSnapshots, Standings};
 pub use open::{OpenOptions, Secrets};
 pub use packer::{NewBlob, PackWriter, Written, WrittenCounts};
@@ -69,6 +69,11 @@ impl MemoryPlan {
     pub fn new(total: usize) -> Self {
         let total = total.max(64 * MIB);
         Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
+    }
+
+    /// Plain bytes that a prune codes to see what they would take; coded they are kept in place of what is read ahead, and for what a restore needs.
+    pub fn sample(&self) -> usize {
+        2 * self.read_ahead
     }
 
     /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::derived::DerivedIndex;
 use super::reader::BlobReader;
 use super::{MemoryPlan, Repo};
-use crate::backend::{Backend, BackendError, Created, Folder, Location, ObjectPath, Transport};
+use crate::backend::{Backend, BackendError, Created, Folder, Location, MemoryBackend, ObjectPath, Transport};
 use crate::base::ids::{RepoId, SlotId};
 use crate::base::limits;
 use crate::clock;
@@ -128,6 +128,24 @@ impl Repo {
             scratch: None,
             warnings: Mutex::default(),
         })
+    }
+
+    /// An empty repository in memory with the same keys and parameters, which is gone when it is dropped.
+    pub(crate) fn in_memory(&self) -> Self {
+        Self {
+            backend: Arc::new(MemoryBackend::default()),
+            keys: self.keys.clone(),
+            config: self.config.clone(),
+            index: DerivedIndex::in_memory(),
+            reader: BlobReader::new(self.memory.blobs / 2),
+            pool: Arc::clone(&self.pool),
+            compression: self.compression,
+            memory: self.memory,
+            cache_dir: self.cache_dir.clone(),
+            unknown_to_writers: self.unknown_to_writers,
+            scratch: None,
+            warnings: Mutex::default(),
+        }
     }
 
     /// Keeps the chunk index in memory instead of on disk: for tests, and for repositories that are looked at once.

@@ -9,6 +9,7 @@ use store_core::format::config::{Config, Identity};
 use store_core::format::entry::{Content, Entry, Extent, Kind, Metadata, Timestamp};
 use store_core::format::gc::{Done, Final, Plan};
 use store_core::format::keyslot::{Kdf, SlotInfo};
+use store_core::format::lost::{Loss, Lost};
 use store_core::format::node::{EntriesChild, ExtentsChild, Node};
 use store_core::format::note::{Note, Statement};
 use store_core::format::pack::{BlobEntry, PackContents};
@@ -52,6 +53,24 @@ fn extra(value: &Value) -> Extra {
 
 fn snapshot_id(value: &Value) -> SnapshotId {
     SnapshotId::from_bytes(array(value))
+}
+
+/// What a repaired snapshot lacks.
+pub(crate) fn lost(value: &Value) -> Lost {
+    let loss = |value: &Value| {
+        let path = hex(&value["path"]);
+        match number(&value["tag"]) {
+            1 => Loss::File {
+                path,
+                size: number(&value["size"]),
+                ranges: all(&value["ranges"], |range| (number(&range[0]), number(&range[1]))),
+                more_bytes: number(&value["more"]),
+            },
+            2 => Loss::Entries { path, entries: number(&value["entries"]) },
+            unknown => panic!("a loss of tag {unknown}"),
+        }
+    };
+    Lost { losses: all(&value["losses"], loss), more: number(&value["more"]) }
 }
 
 fn extent(value: &Value) -> Extent {

@@ -73,9 +73,6 @@ fn fate(line: &SnapshotLine, execute: bool) -> String {
         (SnapshotFate::Replaced, false) => "would go to the trash, and what is left of it have a snapshot without".to_owned(),
         (SnapshotFate::Pinned, true) => format!("stays, for it is pinned; what is left of it has a snapshot{new}"),
         (SnapshotFate::Pinned, false) => "would stay, for it is pinned, and what is left of it have a snapshot without".to_owned(),
-        (SnapshotFate::Waiting, _) => {
-            "what is left of it rests on what is damaged: it stays as it is until the same data is pushed again".to_owned()
-        }
         (SnapshotFate::Unreadable, _) => "not even its root can be read: it stays as it is; forget it if there is no copy".to_owned(),
     }
 }
@@ -107,7 +104,6 @@ fn object(line: &SnapshotLine) -> json::BrokenSnapshot<'_> {
             SnapshotFate::Replaced => "replaced",
             SnapshotFate::Pinned => "pinned",
             SnapshotFate::Unreadable => "unreadable",
-            SnapshotFate::Waiting => "waiting",
         },
         repaired_id: line.repaired.map(|id| id.to_string()),
         lost: lost.collect(),

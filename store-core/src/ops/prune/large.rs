@@ -242,6 +242,6 @@ fn a_prune_of_many_chunks_holds_its_memory() {
         all.needed >> 30,
         report.decision.chains,
     );
-    assert!(report.decision.chains.lineages > 0 && all.needed < all.bytes);
+    assert!(all.needed < all.bytes);
     assert!(peak <= 600, "{peak} MiB");
 }

@@ -5,6 +5,7 @@
 //! prune than the one that began. The decisions are pure: `plan/gc`.
 
 mod delete;
+mod excess;
 mod finish;
 #[cfg(test)]
 mod large;
@@ -97,7 +98,7 @@ pub struct Report {
     pub recoded_chunks: u64,
     /// Their plain bytes.
     pub recoded_bytes: u64,
-    /// Bytes that were read of packs that were rewritten, and to code chains anew.
+    /// Bytes that were read to try what is kept alone, of packs that were rewritten, and to code chains anew.
     pub read_bytes: u64,
     /// Condemned packs that turned out to be needed.
     pub rescued_packs: u64,
@@ -235,11 +236,12 @@ impl Run<'_> {
 
     fn survey(&mut self) -> Result<Survey, Error> {
         let Options { max_unused, max_repack, .. } = *self.options;
-        let policy = Policy { max_unused, max_repack, is_somebody_active: false };
+        let policy = Policy { max_unused, max_repack, excess: 0, is_somebody_active: false };
         let mut before = self.repo.gc_names()?;
         loop {
             match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
                 Ok(survey) => {
+                    self.report.read_bytes += survey.tried_bytes;
                     self.report.mark_memory = survey.marked.marks.memory() as u64;
                     return Ok(survey);
                 }

@@ -3,19 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::Run;
+use super::excess::{Anew, excess};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{SessionId, SnapshotId};
 use crate::blob;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::format::blob::Frame;
-use crate::index::{ChunkIndex, IndexError};
+use crate::format::blob::BlobKind;
 use crate::monitor::Monitor;
-use crate::plan::gc::{Decision, Fate, LineageFinder, Lineages, PackUse, Policy, Rewriting, Standing, decide_with_chains};
-use crate::repo::{IndexPlaces, LiveSnapshots, Marked, PackLens, Repo, Root, StoredSnapshot};
-
-/// Bytes of memory for a blob of a chain that might be coded anew: for so many of them there is room that decoded blobs take later.
-const MEMBER: usize = 128;
+use crate::plan::gc::{Decision, PackUse, Policy, Rewriting, Standing, Whole, decide, is_tolerated};
+use crate::repo::{LiveSnapshots, Marked, PackLens, Repo, Root, StoredSnapshot};
 
 /// What was found.
 pub(super) struct Survey {
@@ -27,6 +24,8 @@ pub(super) struct Survey {
     pub(super) live: Vec<StoredSnapshot>,
     /// Those that do not.
     pub(super) dropped: BTreeSet<SnapshotId>,
+    /// Sealed bytes that were read to try what they would take alone.
+    pub(super) tried_bytes: u64,
 }
 
 /// Sessions that have an outcome, and those that have none.
@@ -90,59 +89,19 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     let packs = repo.listed_packs()?;
     let marked = repo.mark(&live.roots(), &packs, |_| Standing::Stays, monitor)?;
     whole_index(repo)?;
-    let mut uses = uses(&marked, &packs)?;
-    uses.retain(|pack| pack.is_named || before.contains_key(&pack.id));
-    let lineages = lineages(&marked, repo.memory.blobs / MEMBER)?;
-    let (decision, chosen) = decide_with_chains(&uses, &lineages, &Policy { is_somebody_active, ..policy });
-    let rewriting = with_what_rests(&marked, &decision, lineages.rewriting(&chosen))?;
+    let Uses { mut packs, wholes } = uses(&marked, &packs)?;
+    packs.retain(|pack| pack.is_named || before.contains_key(&pack.id));
     let Live { kept, dropped } = live;
-    Ok(Survey { marked, decision, rewriting, live: kept, dropped })
-}
-
-/// Finds what is needed only since something else is coded against it.
-fn lineages(marked: &Marked, most: usize) -> Result<Lineages, Error> {
-    let Marked { marks, index } = marked;
-    let mut finder = LineageFinder::new(most);
-    let is_numbers = |frame: &Frame| blob::dtype_of(frame).is_some();
-    index.for_each_blob(&mut |pack, ordinal, place| finder.show(marks, pack, ordinal, &place.frame, is_numbers(&place.frame)))?;
-    if finder.is_empty() {
-        return Ok(Lineages::default());
-    }
-    let mut places = IndexPlaces::new(std::sync::Arc::clone(index));
-    for_each_blob(index.as_ref(), &mut |key, frame| finder.show_again(marks, &mut places, key, frame, is_numbers(frame)))?;
-    Ok(finder.finish())
-}
-
-/// Adds what rests on what is coded anew, in packs that are rewritten.
-fn with_what_rests(marked: &Marked, decision: &Decision, mut rewriting: Rewriting) -> Result<Rewriting, Error> {
-    if rewriting.is_empty() {
-        return Ok(rewriting);
-    }
-    let is_rewritten: BTreeSet<u32> =
-        decision.packs.iter().filter(|(_, fate)| *fate == Fate::Repacked).filter_map(|(pack, _)| pack.number).collect();
-    let mut coded = Vec::new();
-    marked.index.for_each_blob(&mut |pack, ordinal, place| {
-        if place.frame.depth > 0 && is_rewritten.contains(&pack) && rewriting.leaves(&marked.marks, pack, ordinal) {
-            coded.push((place.frame.depth, pack, ordinal));
-        }
-    })?;
-    coded.sort_unstable();
-    rewriting.extend(&marked.marks, &mut IndexPlaces::new(std::sync::Arc::clone(&marked.index)), &coded)?;
-    Ok(rewriting)
-}
-
-/// What is done with a blob, by its pack and ordinal.
-type Look<'l> = dyn FnMut((u32, u32), &Frame) -> Result<(), IndexError> + 'l;
-
-/// Looks at each blob, until that fails.
-fn for_each_blob(index: &dyn ChunkIndex, look: &mut Look<'_>) -> Result<(), Error> {
-    let mut looked = Ok(());
-    index.for_each_blob(&mut |pack, ordinal, place| {
-        if looked.is_ok() {
-            looked = look((pack, ordinal), &place.frame);
-        }
-    })?;
-    Ok(looked?)
+    let rests = wholes.iter().any(|whole| whole.supports > 0);
+    let before = repo.reader.read_bytes();
+    let found = if dropped.is_empty() && !rests { Vec::new() } else { excess(repo, &marked, &kept, wholes, monitor)? };
+    let tried_bytes = repo.reader.read_bytes() - before;
+    // What chains take beyond what they would alone counts as unused.
+    let policy = Policy { is_somebody_active, excess: found.iter().map(|excess| excess.gain).sum(), ..policy };
+    let anew = Anew { repo, marked: &marked, kept: &kept, monitor };
+    let anew = if is_tolerated(&packs, &policy) { None } else { anew.decide(&packs, found, &policy)? };
+    let (decision, rewriting) = anew.unwrap_or_else(|| (decide(packs, &policy), Rewriting::default()));
+    Ok(Survey { marked, decision, rewriting, live: kept, dropped, tried_bytes })
 }
 
 /// Fails while an index segment cannot be read: packs that it names look as if nobody named them.
@@ -156,21 +115,33 @@ pub(super) fn whole_index(repo: &Repo) -> Result<(), Error> {
     Ok(())
 }
 
-/// How much of each pack is needed.
-fn uses(marked: &Marked, packs: &PackLens) -> Result<Vec<PackUse>, Error> {
+/// How much is needed.
+struct Uses {
+    /// Of each pack.
+    packs: Vec<PackUse>,
+    /// Of plain bytes, and of numbers.
+    wholes: [Whole; 2],
+}
+
+fn uses(marked: &Marked, packs: &PackLens) -> Result<Uses, Error> {
     let Marked { marks, index } = marked;
-    let mut unused: Vec<u64> = Vec::new();
+    let (mut unused, mut wholes): (Vec<u64>, _) = (Vec::new(), [Whole::default(); 2]);
     index.for_each_blob(&mut |pack, ordinal, place| {
-        let pack = pack as usize;
-        if unused.len() <= pack {
-            unused.resize(pack + 1, 0);
+        let frame = &place.frame;
+        let plain = |which: Vec<bool>| -> u64 {
+            which.iter().zip(&frame.chunk_lens).filter(|(is_one, _)| **is_one).map(|(_, len)| u64::from(*len)).sum()
+        };
+        let (of, sealed) = (frame.plain_len().max(1) as u64, u64::from(frame.sealed_len));
+        if frame.kind == BlobKind::Data {
+            let whole = &mut wholes[usize::from(blob::dtype_of(frame).is_some())];
+            whole.plain += plain(marks.asked(pack, ordinal));
+            whole.supports += sealed * plain(marks.supports(pack, ordinal)) / of;
         }
-        let chunks = marks.chunks(pack as u32, ordinal);
-        let plain: u64 =
-            chunks.iter().zip(&place.frame.chunk_lens).filter(|(is_needed, _)| **is_needed).map(|(_, len)| u64::from(*len)).sum();
-        let of = place.frame.plain_len().max(1) as u64;
-        let sealed = u64::from(place.frame.sealed_len);
-        unused[pack] += sealed - (sealed * plain).div_ceil(of);
+        let number = pack as usize;
+        if unused.len() <= number {
+            unused.resize(number + 1, 0);
+        }
+        unused[number] += sealed - (sealed * plain(marks.chunks(pack, ordinal))).div_ceil(of);
     })?;
     let mut uses = Vec::with_capacity(packs.len());
     for (id, len) in packs {
@@ -187,7 +158,7 @@ fn uses(marked: &Marked, packs: &PackLens) -> Result<Vec<PackUse>, Error> {
             freed: 0,
         });
     }
-    Ok(uses)
+    Ok(Uses { packs: uses, wholes })
 }
 
 impl Run<'_> {

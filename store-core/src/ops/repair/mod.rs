@@ -10,6 +10,7 @@ mod packs;
 mod remains;
 mod salvage;
 mod snapshots;
+mod whole;
 
 pub use index::{Report, index};
 pub use notes::{LostNotes, notes};

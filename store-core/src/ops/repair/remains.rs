@@ -1,18 +1,17 @@
 //! The tree of a snapshot without what is lost of it. Only directories on the way to a loss are made again; a tree of which nothing is lost
 //! stays what it is.
 
+use super::whole::WholeWriter;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits;
-use crate::blob::{Plain, encode, group_is_full};
 use crate::error::{Error, ErrorKind};
-use crate::format::blob::BlobKind;
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::lost::{Loss, Lost};
 use crate::format::node::Node;
 use crate::merkle::{EntriesBuilder, NodeSource as _};
 use crate::monitor::Monitor;
 use crate::ops::check::Seen;
-use crate::repo::{NewBlob, PackWriter, Repo};
+use crate::repo::{PackWriter, Repo};
 
 /// What is left of a snapshot.
 pub(super) struct Remains {
@@ -93,22 +92,10 @@ impl Remains {
 
     /// Writes the nodes that are new.
     pub(super) fn write(&self, repo: &Repo, writer: &PackWriter) -> Result<(), Error> {
-        let (mut bytes, mut lens, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, node) in &self.nodes {
-            if group_is_full(repo.config.blob_len as usize, bytes.len(), lens.len(), node.len()) {
-                add(repo, writer, std::mem::take(&mut bytes), std::mem::take(&mut lens), std::mem::take(&mut ids))?;
-            }
-            bytes.extend_from_slice(node);
-            lens.push(node.len() as u32);
-            ids.push(ChunkId::from_bytes(*id.as_bytes()));
-        }
-        if ids.is_empty() { Ok(()) } else { add(repo, writer, bytes, lens, ids) }
+        let mut whole = WholeWriter::new(repo, writer);
+        self.nodes.iter().try_for_each(|(id, node)| whole.node(ChunkId::from_bytes(*id.as_bytes()), node))?;
+        whole.finish()
     }
-}
-
-fn add(repo: &Repo, writer: &PackWriter, bytes: Vec<u8>, lens: Vec<u32>, ids: Vec<ChunkId>) -> Result<(), Error> {
-    let plain = Plain { kind: BlobKind::Nodes, bytes: &bytes, dtype: None };
-    writer.add(NewBlob { coded: encode(plain, lens, None, repo.compression), ids, sketches: Vec::new() })
 }
 
 impl Walk<'_> {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::remains::Remains;
-use crate::base::ids::{NodeId, PackId, SnapshotId};
+use super::whole::WholeWriter;
+use crate::base::ids::{ChunkId, NodeId, PackId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::copied::COPIED;
@@ -18,7 +19,7 @@ use crate::monitor::Monitor;
 use crate::notes::{DEFAULT_TRASH, forget_reason};
 use crate::ops::check::{Read, Seen, diagnose};
 use crate::plan::gc::Standing;
-use crate::repo::{Committed, PackWriter, Repo, Root, SessionHandle, Standings, StoredSnapshot};
+use crate::repo::{Committed, PackWriter, Repo, Root, SessionHandle, Standings, StoredSnapshot, Unplaced};
 
 /// The tag of snapshots that lack something.
 const TAG: &str = "repaired";
@@ -45,8 +46,6 @@ pub enum SnapshotFate {
     Pinned,
     /// Not even its root can be read: it stays as it is.
     Unreadable,
-    /// Something of it can be read and is coded against what a prune would not count on: it stays as it is until the same data is pushed again.
-    Waiting,
 }
 
 /// A broken snapshot.
@@ -126,10 +125,9 @@ impl Job<'_> {
             return Ok(Some(line));
         }
         let made = match self.made_before(root) {
-            Some(id) => Some(id),
+            Some(id) => id,
             None => self.make(root, &remains)?,
         };
-        let Some(made) = made else { return Ok(Some(SnapshotLine { fate: SnapshotFate::Waiting, ..line })) };
         line.repaired = Some(made);
         if !is_pinned {
             let trash = self.options.trash.unwrap_or(DEFAULT_TRASH);
@@ -147,30 +145,34 @@ impl Job<'_> {
         self.standings.snapshots.iter().find(is_it).map(|stored| stored.id)
     }
 
-    /// Commits what is left. `None` when not all of it has a place that a prune would find.
-    fn make(&self, root: NodeId, remains: &Remains) -> Result<Option<SnapshotId>, Error> {
+    /// Commits what is left.
+    fn make(&self, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
         let session = self.repo.begin_session(Purpose::Repair)?;
         let made = self.make_within(&session, root, remains);
-        if !matches!(made, Ok(Some(_))) {
+        if made.is_err() {
             self.repo.end_session(&session);
         }
         made
     }
 
-    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<Option<SnapshotId>, Error> {
+    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
         let Self { repo, stored, .. } = self;
         let condemned = repo.condemned()?;
         repo.refresh()?;
         let writer = PackWriter::new(repo, false)?;
         remains.write(repo, &writer)?;
-        let written = writer.finish()?;
+        let mut written = writer.finish()?.counts.bytes;
         let busy = || Error::new(ErrorKind::Busy, "a prune came in between: try again once it has ended");
-        let packs = repo.listed_packs()?;
         let standing = |pack: &PackId| if condemned.contains(pack) { Standing::Gone } else { Standing::Stays };
-        match repo.mark(&[Root { of: format!("what is left of {}", stored.id.short()), node: root }], &packs, standing, self.monitor) {
+        let root_of = Root { of: format!("what is left of {}", stored.id.short()), node: root };
+        // What can be read may have no place that a prune counts on: in a pack of another length than it should have, say.
+        let unplaced = repo.unplaced(&root_of, &repo.listed_packs()?, standing, self.monitor)?;
+        if !unplaced.is_empty() {
+            written += self.store_whole(&unplaced)?;
+        }
+        match repo.mark(&[root_of], &repo.listed_packs()?, standing, self.monitor) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Damage && !condemned.is_empty() => return Err(busy()),
-            Err(error) if error.kind() == ErrorKind::Damage => return Ok(None),
             Err(error) => return Err(error),
         }
         let old = &stored.snapshot;
@@ -184,15 +186,15 @@ impl Job<'_> {
         let mut lost = remains.lost.clone();
         lost.losses.extend(before.losses);
         lost.losses.sort();
-        lost.more += before.more;
+        lost.more = lost.more.saturating_add(before.more);
         extra.insert(LOST.into(), lost.encode());
         let mut tags = old.tags.clone();
         tags.insert(TAG.into());
         let left = self.totals(root)?;
         let totals = Totals {
             new_bytes: 0,
-            stored_bytes: written.counts.bytes,
-            unreadable: old.totals.unreadable + lost.losses.len() as u64 + lost.more,
+            stored_bytes: written,
+            unreadable: old.totals.unreadable.saturating_add(lost.losses.len() as u64).saturating_add(lost.more),
             ..left
         };
         let snapshot = Snapshot {
@@ -207,9 +209,24 @@ impl Job<'_> {
             ..old.clone()
         };
         match repo.commit(session, &snapshot)? {
-            Committed::Snapshot(id) => Ok(Some(id)),
+            Committed::Snapshot(id) => Ok(id),
             Committed::Fenced => Err(busy()),
         }
+    }
+
+    /// Stores what can be read once more, coded against nothing. Says how many bytes that took.
+    fn store_whole(&self, unplaced: &Unplaced) -> Result<u64, Error> {
+        let repo = self.repo;
+        let writer = PackWriter::new(repo, false)?;
+        let mut whole = WholeWriter::new(repo, &writer);
+        for id in &unplaced.nodes {
+            whole.node(ChunkId::from_bytes(*id.as_bytes()), &repo.node_bytes(id)?)?;
+        }
+        for id in &unplaced.chunks {
+            whole.chunk(*id, &repo.chunk(id)?)?;
+        }
+        whole.finish()?;
+        Ok(writer.finish()?.counts.bytes)
     }
 
     /// Counts what is left.

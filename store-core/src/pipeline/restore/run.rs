@@ -75,6 +75,11 @@ impl<'b> BlobRunner<'b> {
         Err(Error::new(ErrorKind::Interrupted, "interrupted: some files are not restored, restore again to go on"))
     }
 
+    /// Whether packs have the numbers that they were planned by: an index that was built anew, since a prune has deleted some, gives them others.
+    fn is_current(&self) -> bool {
+        self.context.repo.index().is_ok_and(|now| std::ptr::addr_eq(Arc::as_ptr(&now), self.index))
+    }
+
     fn place(&self, key: BlobKey) -> Result<Option<BlobPlace>, Error> {
         Ok(self.index.blob(key.0, key.1)?)
     }
@@ -96,7 +101,8 @@ impl<'b> BlobRunner<'b> {
         counts.decoded.fetch_add(1, Ordering::Relaxed);
         // Several chunks of one base blob mostly follow one another.
         let mut last: Option<(u32, Decoded)> = None;
-        let mut base = |location: &Location| match (self.plan.number((location.pack, location.ordinal)), &last) {
+        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(|_| self.is_current());
+        let mut base = |location: &Location| match (planned(location), &last) {
             // A copy that is read since the one that was planned is damaged.
             (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
             (Some(number), Some((held, bytes))) if *held == number => Ok(Decoded::clone(bytes)),
@@ -140,7 +146,10 @@ impl<'b> BlobRunner<'b> {
             let failed = Location { pack: blob.key.0, ordinal: blob.key.1, start: wants[0].start, len: wants[0].len, depth: 0 };
             // By its name alone, when a prune has moved it since this was planned.
             let gone = |error: &ReadError| error.is_gone().then(|| context.repo.chunk(id).ok()).flatten();
-            let copy = context.repo.other_copy(id, &failed).or_else(|| read.err().and_then(gone));
+            let copy = match self.is_current() {
+                true => context.repo.other_copy(id, &failed).or_else(|| read.err().and_then(gone)),
+                false => context.repo.chunk(id).ok(),
+            };
             for want in wants {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),

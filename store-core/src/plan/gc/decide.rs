@@ -1,9 +1,9 @@
 //! Which packs go, which are rewritten first, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::lineage::{Chosen, Lineages, WORTH};
+use super::trial::WORTH;
 use crate::base::ids::PackId;
 use crate::base::limits;
 
@@ -29,8 +29,6 @@ pub struct PackUse {
 
 /// Of a pack little is unused when it is at most a part in so many.
 const REACHED: u64 = 16;
-/// How often chains are left out whose packs stay, before none is coded anew.
-const ROUNDS: usize = 32;
 
 /// What is thought to be worth it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +37,8 @@ pub struct Policy {
     pub max_unused: f64,
     /// Bytes of packs that are rewritten, at the most; `None` for any.
     pub max_repack: Option<u64>,
+    /// Bytes that are used and need not be: they count as unused.
+    pub excess: u64,
     /// Whether a session has no outcome: packs that no segment names may be its.
     pub is_somebody_active: bool,
 }
@@ -95,8 +95,8 @@ pub struct Decision {
 /// Chains that are coded anew since what they rest on is needed for nothing else.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChainTotals {
-    /// How many lineages.
-    pub lineages: u64,
+    /// How many blobs.
+    pub blobs: u64,
     /// Stored bytes that go.
     pub goes: u64,
     /// Stored bytes that come in their place, as estimated.
@@ -153,7 +153,8 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
     }
     let unused = |pack: &PackUse| pack.len.saturating_sub(pack.needed);
     let mut partly: Vec<usize> = (0..decided.len()).filter(|i| decided[*i].1 == Fate::Stays).collect();
-    let (bytes, mut waste) = partly.iter().fold((0, 0), |(bytes, waste), i| (bytes + decided[*i].0.len, waste + unused(&decided[*i].0)));
+    let (bytes, mut waste) =
+        partly.iter().fold((0, policy.excess), |(bytes, waste), i| (bytes + decided[*i].0.len, waste + unused(&decided[*i].0)));
     let tolerated = |bytes: u64| (bytes as f64 * policy.max_unused) as u64;
     // By the share that is unused, compared without rounding.
     partly.sort_by(|a, b| {
@@ -183,39 +184,24 @@ pub fn decide(mut packs: Vec<PackUse>, policy: &Policy) -> Decision {
     Decision { packs: decided, chains: ChainTotals::default() }
 }
 
-/// Decides with chains that can be coded anew. What that frees counts as unused: while little enough is unused in all, nothing is done. Of those that
-/// pay, all are taken whose packs all go, so that nothing is left of their old codings. Packs of which little is unused go for them only if
-/// the chains give back enough for what is written then.
-pub fn decide_with_chains(packs: &[PackUse], lineages: &Lineages, policy: &Policy) -> (Decision, Chosen) {
-    let mut chosen = lineages.that_pay();
-    for round in 0..=ROUNDS {
-        let freed = lineages.freed(&chosen);
-        let of = |pack: &PackUse| pack.number.and_then(|number| freed.get(&number)).map_or(0, |freed| *freed.min(&pack.needed));
-        let used: Vec<_> = packs.iter().map(|pack| PackUse { needed: pack.needed - of(pack), freed: of(pack), ..*pack }).collect();
-        if round == 0 && is_tolerated(&used, policy) {
-            break;
-        }
-        let decision = decide(used, policy);
-        let (count, sum) = lineages.totals(&chosen);
-        let reached = || decision.packs.iter().filter(|(pack, _)| pack.freed > 0);
-        let is_dear = |pack: &PackUse| pack.len.saturating_sub(pack.needed) <= pack.len / REACHED;
-        let written: u64 = sum.comes + reached().filter(|(pack, _)| is_dear(pack)).map(|(pack, _)| pack.needed).sum::<u64>();
-        let is_worth = sum.goes.saturating_sub(sum.comes).saturating_mul(WORTH) >= written;
-        let stay = reached().filter(|(pack, fate)| !fate.goes() || !is_worth && is_dear(pack));
-        let stay: BTreeSet<u32> = stay.filter_map(|(pack, _)| pack.number).collect();
-        if stay.is_empty() {
-            let chains = ChainTotals { lineages: count, goes: sum.goes, comes: sum.comes };
-            return (Decision { chains, ..decision }, chosen);
-        }
-        lineages.leave_out(&mut chosen, &stay);
-    }
-    (decide(packs.to_vec(), policy), Chosen::default())
+/// Decides where so many bytes of packs are `freed` by coding chains anew, which writes `chains.comes`. `None` unless all packs go that this reaches
+/// into, so that nothing is left of the old codings, and it gives back enough for what is written, the rest of packs of which little is unused included.
+pub fn decide_with_chains(packs: &[PackUse], freed: &BTreeMap<u32, u64>, chains: ChainTotals, policy: &Policy) -> Option<Decision> {
+    let of = |pack: &PackUse| pack.number.and_then(|number| freed.get(&number)).map_or(0, |freed| *freed.min(&pack.needed));
+    let used = packs.iter().map(|pack| PackUse { needed: pack.needed - of(pack), freed: of(pack), ..*pack }).collect();
+    let decision = decide(used, policy);
+    let reached = || decision.packs.iter().filter(|(pack, _)| pack.freed > 0);
+    let is_dear = |pack: &PackUse| pack.len.saturating_sub(pack.needed) <= pack.len / REACHED;
+    let written = chains.comes + reached().filter(|(pack, _)| is_dear(pack)).map(|(pack, _)| pack.needed).sum::<u64>();
+    let is_worth = chains.goes.saturating_sub(chains.comes).saturating_mul(WORTH) >= written;
+    let all_go = reached().all(|(_, fate)| fate.goes());
+    (is_worth && all_go).then_some(Decision { chains, ..decision })
 }
 
 /// Whether what is unused of needed packs is little enough.
-fn is_tolerated(packs: &[PackUse], policy: &Policy) -> bool {
+pub fn is_tolerated(packs: &[PackUse], policy: &Policy) -> bool {
     let sum = |of: &dyn Fn(&PackUse) -> u64| packs.iter().filter(|pack| pack.is_needed).map(of).sum::<u64>();
-    sum(&|pack| pack.len.saturating_sub(pack.needed)) <= (sum(&|pack| pack.len) as f64 * policy.max_unused) as u64
+    sum(&|pack| pack.len.saturating_sub(pack.needed)) + policy.excess <= (sum(&|pack| pack.len) as f64 * policy.max_unused) as u64
 }
 
 /// What a final deletes: what the plan condemned and nothing was needed of.
@@ -227,7 +213,7 @@ pub fn deleted<P: Copy, S: FromIterator<P>>(condemned: impl IntoIterator<Item = 
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { max_unused: 0.05, max_repack: None, is_somebody_active: false };
+    const POLICY: Policy = Policy { max_unused: 0.05, max_repack: None, excess: 0, is_somebody_active: false };
 
     fn pack(name: u8, len: u64, needed: u64) -> PackUse {
         PackUse {
@@ -274,6 +260,30 @@ mod tests {
     #[test]
     fn a_pack_that_is_needed_whole_is_not_rewritten() {
         assert_eq!(fates(&[pack(1, 1000, 1000), pack(2, 1000, 999)], &Policy { max_unused: 0.0, ..POLICY }), [Fate::Stays, Fate::Repacked]);
+    }
+
+    #[test]
+    fn chains_are_coded_anew_only_with_all_packs_that_they_reach_into() {
+        let packs = [pack(1, 1000, 1000), pack(2, 1000, 1000), pack(3, 1000, 1000)];
+        let freed = BTreeMap::from([(1, 700), (2, 300)]);
+        let chains = ChainTotals { blobs: 2, goes: 1000, comes: 600 };
+        let decision = decide_with_chains(&packs, &freed, chains, &POLICY).unwrap();
+        assert_eq!(decision.packs.iter().map(|(_, fate)| *fate).collect::<Vec<_>>(), [Fate::Repacked, Fate::Repacked, Fate::Stays]);
+        assert_eq!(decision.chains, chains);
+        assert_eq!(decide_with_chains(&packs, &freed, chains, &Policy { max_repack: Some(1500), ..POLICY }), None);
+        // A pack that is reached into for little has to be written as well.
+        let freed = BTreeMap::from([(1, 50)]);
+        let with = |goes, comes| decide_with_chains(&packs, &freed, ChainTotals { blobs: 1, goes, comes }, &POLICY);
+        assert!(with(50, 10).is_none() && with(60, 2).is_some());
+    }
+
+    #[test]
+    fn what_is_used_for_no_good_reason_counts_as_unused() {
+        let packs = [pack(1, 1000, 980), pack(2, 1000, 0)];
+        let with = |excess| Policy { excess, ..POLICY };
+        assert!(is_tolerated(&packs, &with(30)) && !is_tolerated(&packs, &with(31)));
+        assert_eq!(fates(&packs, &with(30)), [Fate::Stays, Fate::Unused]);
+        assert_eq!(fates(&packs, &with(31)), [Fate::Repacked, Fate::Unused]);
     }
 
     #[test]
