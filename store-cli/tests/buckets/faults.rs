@@ -1,7 +1,8 @@
 //! A network that fails between the driver and its store, under each verb: what a verb reports is so, what was reported before is still there and
 //! whole, and the verb works when it is called again.
 //!
-//! A usual run takes some of all faults. All of them: `SNAP_BUCKET_FAULTS=all cargo test --release -p store-cli --test buckets on_the_way`.
+//! A usual run hits every 17th request. Every third, which is more than a thousand faults: `SNAP_BUCKET_FAULTS=3 cargo test --release -p store-cli
+//! --test buckets on_the_way`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -181,8 +182,7 @@ impl World {
 
 #[test]
 fn what_fails_on_the_way_is_survived() {
-    let all = std::env::var("SNAP_BUCKET_FAULTS").is_ok_and(|all| all == "all");
-    let step = if all { 1 } else { 17 };
+    let step: usize = std::env::var("SNAP_BUCKET_FAULTS").map_or(17, |step| step.parse().unwrap());
     let mut ways = Vec::new();
     for verb in VERBS {
         ways.extend(Fault::ALL.into_iter().flat_map(|fault| [(verb, fault, true), (verb, fault, false)]));
@@ -209,7 +209,7 @@ fn what_fails_on_the_way_is_survived() {
     });
     let (tried, met) = (tried.into_inner(), met.into_inner());
     eprintln!("{tried} faults: {met} times the verb did all that it should, otherwise it said that it had not");
-    assert!(tried >= if all { 1000 } else { 60 }, "{tried}");
+    assert!(tried >= if step <= 3 { 1000 } else { 60 }, "{tried}");
 }
 
 /// A creation whose success nobody reported is settled by what is there.
