@@ -82,6 +82,14 @@ impl Filling {
     }
 }
 
+/// Where a blob goes.
+struct Berth {
+    pack: Arc<Mutex<Filling>>,
+    reserved: Reserved,
+    /// The pack that had no room for it any more, if nothing is missing there.
+    before: Option<PackBuilder>,
+}
+
 /// Takes blobs from many threads and writes packs and index segments. In a trial run it only counts.
 #[derive(Debug)]
 pub struct PackWriter {
@@ -138,7 +146,7 @@ impl PackWriter {
             return Ok(());
         }
         let (entry, mut bytes) = (BlobEntry { frame: blob.coded.frame, ids: blob.ids, sketches: blob.sketches }, blob.coded.bytes);
-        let (pack, reserved, before) = self.reserve(entry, bytes.len())?;
+        let Berth { pack, reserved, before } = self.reserve(entry, bytes.len())?;
         // Outside of all locks: this takes longest.
         reserved.seal(&mut bytes);
         let whole = {
@@ -151,8 +159,8 @@ impl PackWriter {
         before.into_iter().chain(whole).try_for_each(|pack| self.hand_over(pack))
     }
 
-    /// Finds a place for a blob, and the pack that had no room for it any more, if nothing is missing there.
-    fn reserve(&self, entry: BlobEntry, coded_len: usize) -> Result<(Arc<Mutex<Filling>>, Reserved, Option<PackBuilder>), Error> {
+    /// Finds a place for a blob.
+    fn reserve(&self, entry: BlobEntry, coded_len: usize) -> Result<Berth, Error> {
         let mut open = lock(&self.open);
         let mut before = None;
         loop {
@@ -172,7 +180,7 @@ impl PackWriter {
                         *open = None;
                     }
                     drop(filling);
-                    return Ok((pack, reserved, before));
+                    return Ok(Berth { pack, reserved, before });
                 }
                 _ => {
                     filling.is_full = true;
