@@ -22,6 +22,8 @@ const BATCH_OPEN_FILES: usize = 400;
 /// What is planned next.
 #[derive(Default)]
 pub(crate) struct RestoreBatch {
+    /// By which the wants name packs; `None` as long as there are none.
+    index: Option<Arc<dyn ChunkIndex>>,
     files: Vec<Arc<FileSlot>>,
     wants: Vec<Want>,
     /// Which chunk each want is for.
@@ -41,6 +43,12 @@ impl RestoreBatch {
 
     /// Adds runs of the file that was begun last. Holes are made at once.
     pub(crate) fn add(&mut self, context: &RestoreContext<'_>, runs: &[Placed]) -> Result<(), Error> {
+        // The numbers of packs in the wants are those of one index. Where a prune had it built anew, what is wanted by the old one comes first.
+        let now = context.repo.index()?;
+        if self.index.as_ref().is_some_and(|index| !Arc::ptr_eq(index, &now)) {
+            self.run(context)?;
+        }
+        let index = Arc::clone(self.index.get_or_insert(now));
         let number = self.files.len() as u32 - 1;
         let slot = Arc::clone(self.files.last().expect("a file was begun"));
         let mut chunks = Vec::with_capacity(runs.len());
@@ -54,7 +62,7 @@ impl RestoreBatch {
             }
         }
         let ids: Vec<_> = chunks.iter().map(|(_, id, _)| *id).collect();
-        let found = context.repo.index()?.find(&ids)?;
+        let found = index.find(&ids)?;
         for ((offset, id, len), location) in chunks.into_iter().zip(found) {
             match location.filter(|location| location.len == len) {
                 Some(at) => {
@@ -104,7 +112,7 @@ impl RestoreBatch {
         let places = batch.wants.iter().map(|want| (want.pack, want.ordinal, want.start));
         let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
         let mut wants = batch.wants;
-        let index = context.repo.index()?;
+        let Some(index) = batch.index else { return Ok(()) };
         let plan = Plan::new(&mut wants, &mut |key| bases_of(&*index, key))?;
         BlobRunner::new(context, &*index, &batch.files, &ids, &plan).run()
     }
