@@ -101,7 +101,10 @@ impl<'b> BlobRunner<'b> {
         counts.decoded.fetch_add(1, Ordering::Relaxed);
         // Several chunks of one base blob mostly follow one another.
         let mut last: Option<(u32, Decoded)> = None;
-        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(|_| self.is_current());
+        // Only along the edges of the plan, which lead to no cycle: an index that a prune has changed meanwhile may name other bases, and a worker
+        // could wait for a blob that it is decoding itself.
+        let is_planned = |number: &u32| self.is_current() && blob.bases.binary_search(number).is_ok();
+        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(is_planned);
         let mut base = |location: &Location| match (planned(location), &last) {
             // A copy that is read since the one that was planned is damaged.
             (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
