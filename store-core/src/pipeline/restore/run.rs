@@ -110,7 +110,7 @@ impl<'b> BlobRunner<'b> {
             (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
             (Some(number), Some((held, bytes))) if *held == number => Ok(Decoded::clone(bytes)),
             (Some(number), _) => {
-                let bytes = self.base(target, number)?;
+                let Some(bytes) = self.base(target, number).transpose()? else { return repo.blob_bytes(location).map(|(bytes, _)| bytes) };
                 last = Some((number, Decoded::clone(&bytes)));
                 Ok(bytes)
             }
@@ -119,9 +119,10 @@ impl<'b> BlobRunner<'b> {
     }
 
     /// A base: kept, or decoded now, and then what is wanted of it is written, too.
-    fn base(&self, target: &Target, number: u32) -> Result<Decoded, ReadError> {
+    fn base(&self, target: &Target, number: u32) -> Option<Result<Decoded, ReadError>> {
         let turn = match self.kept.claim(number) {
-            Claim::Kept(bytes) => return Ok(bytes),
+            Claim::Kept(bytes) => return Some(Ok(bytes)),
+            Claim::Own => return None,
             Claim::Turn(turn) => turn,
         };
         let blob = &self.plan.blobs[number as usize];
@@ -133,7 +134,7 @@ impl<'b> BlobRunner<'b> {
         if is_first {
             self.write(target, blob, read.as_ref());
         }
-        read
+        Some(read)
     }
 
     /// Writes what is wanted of a blob; from other copies, chunk by chunk, what cannot be had from it.
