@@ -90,7 +90,9 @@ impl Versions {
         let (result, began) = (Arc::clone(&done), AtomicBool::new(false));
         self.disk.set_hook(move |number, _, _| {
             if number == first + at && !began.swap(true, Ordering::Relaxed) {
-                let came = act(open(&disk, &cache).unwrap());
+                // In a thread of its own, as another process would be: this one may be of a pool, and would take up further work of that while
+                // it waits for the pool of the other.
+                let came = std::thread::scope(|threads| threads.spawn(|| act(open(&disk, &cache).unwrap())).join().unwrap());
                 *result.lock().unwrap() = Some(came);
             }
             Ok(())

@@ -121,13 +121,7 @@ impl RestoreBatch {
 /// The blobs that a blob is coded against, as far as they lie less deep: others are refused when it is decoded.
 fn bases_of(index: &dyn ChunkIndex, key: BlobKey) -> Result<Vec<BlobKey>, IndexError> {
     let Some(place) = index.blob(key.0, key.1)? else { return Ok(Vec::new()) };
-    let mut below = Vec::new();
-    for location in index.find(&place.frame.bases)?.into_iter().flatten() {
-        // By the depth of the blob itself, so that the plan has no cycle whatever the index says of the chunk.
-        let base = index.blob(location.pack, location.ordinal)?;
-        if base.is_some_and(|base| base.frame.depth < place.frame.depth) {
-            below.push((location.pack, location.ordinal));
-        }
-    }
-    Ok(below)
+    let found = index.find(&place.frame.bases)?;
+    let below = found.into_iter().flatten().filter(|location| location.depth < place.frame.depth);
+    Ok(below.map(|location| (location.pack, location.ordinal)).collect())
 }

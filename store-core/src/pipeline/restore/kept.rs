@@ -34,14 +34,12 @@ struct Slot {
 enum Now {
     Absent,
     /// Somebody decodes it.
-    Coming(std::thread::ThreadId),
+    Coming,
     Kept(Decoded, u64),
 }
 
 /// What one who needs a blob gets.
 pub(super) enum Claim<'k> {
-    /// This very thread is decoding it.
-    Own,
     /// Its bytes.
     Kept(Decoded),
     /// The duty to decode it.
@@ -82,13 +80,11 @@ impl KeptBlobs {
                     return Claim::Kept(Decoded::clone(bytes));
                 }
                 Now::Absent => {
-                    slot.now = Now::Coming(std::thread::current().id());
+                    slot.now = Now::Coming;
                     let is_first = !std::mem::replace(&mut slot.begun, true);
                     return Claim::Turn(Turn { kept: self, blob, is_first });
                 }
-                // It would wait for itself.
-                Now::Coming(who) if *who == std::thread::current().id() => return Claim::Own,
-                Now::Coming(_) => {}
+                Now::Coming => {}
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -143,7 +139,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let now = &mut self.kept.state().blobs[self.blob as usize].now;
-        if matches!(now, Now::Coming(_)) {
+        if matches!(now, Now::Coming) {
             *now = Now::Absent;
         }
         self.kept.changed.notify_all();
@@ -157,7 +153,7 @@ mod tests {
     fn turn(kept: &KeptBlobs, blob: u32) -> Turn<'_> {
         match kept.claim(blob) {
             Claim::Turn(turn) => turn,
-            Claim::Kept(_) | Claim::Own => panic!("blob {blob} is kept"),
+            Claim::Kept(_) => panic!("blob {blob} is kept"),
         }
     }
 

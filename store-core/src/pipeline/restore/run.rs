@@ -101,16 +101,13 @@ impl<'b> BlobRunner<'b> {
         counts.decoded.fetch_add(1, Ordering::Relaxed);
         // Several chunks of one base blob mostly follow one another.
         let mut last: Option<(u32, Decoded)> = None;
-        // Only along the edges of the plan, which lead to no cycle: an index that a prune has changed meanwhile may name other bases, and a worker
-        // could wait for a blob that it is decoding itself.
-        let is_planned = |number: &u32| self.is_current() && blob.bases.binary_search(number).is_ok();
-        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(is_planned);
+        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(|_| self.is_current());
         let mut base = |location: &Location| match (planned(location), &last) {
             // A copy that is read since the one that was planned is damaged.
             (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
             (Some(number), Some((held, bytes))) if *held == number => Ok(Decoded::clone(bytes)),
             (Some(number), _) => {
-                let Some(bytes) = self.base(target, number).transpose()? else { return repo.blob_bytes(location).map(|(bytes, _)| bytes) };
+                let bytes = self.base(target, number)?;
                 last = Some((number, Decoded::clone(&bytes)));
                 Ok(bytes)
             }
@@ -119,10 +116,9 @@ impl<'b> BlobRunner<'b> {
     }
 
     /// A base: kept, or decoded now, and then what is wanted of it is written, too.
-    fn base(&self, target: &Target, number: u32) -> Option<Result<Decoded, ReadError>> {
+    fn base(&self, target: &Target, number: u32) -> Result<Decoded, ReadError> {
         let turn = match self.kept.claim(number) {
-            Claim::Kept(bytes) => return Some(Ok(bytes)),
-            Claim::Own => return None,
+            Claim::Kept(bytes) => return Ok(bytes),
             Claim::Turn(turn) => turn,
         };
         let blob = &self.plan.blobs[number as usize];
@@ -134,7 +130,7 @@ impl<'b> BlobRunner<'b> {
         if is_first {
             self.write(target, blob, read.as_ref());
         }
-        Some(read)
+        read
     }
 
     /// Writes what is wanted of a blob; from other copies, chunk by chunk, what cannot be had from it.
