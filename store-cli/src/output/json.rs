@@ -1,10 +1,16 @@
 //! What `--json` prints, one object a line: the running counts and the result on standard output, warnings and the error that ends the
 //! program on standard error. Names are restic's where it has the thing. Fields are only ever added.
 
+mod prune;
+mod repair;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use store_core::monitor;
+
+pub(crate) use prune::{Forgotten, PackFate, Pruned, Retention};
+pub(crate) use repair::{BrokenSnapshot, DamagedPack, Lost, PacksRepaired, Repaired, SnapshotsRepaired};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -258,31 +264,6 @@ pub(crate) struct RefMove<'a> {
     pub(crate) author: &'a str,
 }
 
-/// What becomes of one snapshot.
-#[derive(Debug, Serialize)]
-pub(crate) struct Retention<'a> {
-    pub(crate) id: String,
-    pub(crate) short_id: String,
-    pub(crate) time: String,
-    pub(crate) action: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rule: Option<&'a str>,
-    pub(crate) reasons: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) gives_back: Option<u64>,
-}
-
-/// The result of `forget`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Forgotten {
-    pub(crate) keep: u64,
-    pub(crate) remove: u64,
-    pub(crate) executed: bool,
-    pub(crate) trash_seconds: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) gives_back: Option<u64>,
-}
-
 /// What was counted when a snapshot was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct SnapshotSummary {
@@ -493,121 +474,6 @@ pub(crate) struct Own {
     pub(crate) data_added: u64,
     pub(crate) exclusive_size: u64,
     pub(crate) exclusive_stored: u64,
-}
-
-/// The result of `repair index`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Repaired {
-    pub(crate) packs: u64,
-    pub(crate) packs_added: u64,
-    pub(crate) chunks_added: u64,
-    pub(crate) segments_written: u64,
-    pub(crate) segments_damaged: u64,
-    pub(crate) packs_unreadable: u64,
-    pub(crate) dry_run: bool,
-}
-
-/// What was found of a damaged pack, and what becomes of it.
-#[derive(Debug, Serialize)]
-pub(crate) struct DamagedPack<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) size: u64,
-    pub(crate) goes: bool,
-    pub(crate) reason: &'a str,
-    pub(crate) blobs_copied: u64,
-    pub(crate) blobs_held: u64,
-    pub(crate) blobs_waiting: u64,
-    pub(crate) blobs_lost: u64,
-    pub(crate) bytes_lost: u64,
-    pub(crate) blobs_withheld: u64,
-}
-
-/// A snapshot of which something is lost.
-#[derive(Debug, Serialize)]
-pub(crate) struct BrokenSnapshot<'a> {
-    pub(crate) snapshot_id: String,
-    pub(crate) fate: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) repaired_id: Option<String>,
-    pub(crate) lost: Vec<Lost>,
-    pub(crate) more_lost: u64,
-}
-
-/// Something that is lost of a snapshot: a file with byte ranges, as starts and lengths, or entries of a directory.
-#[derive(Debug, Serialize)]
-pub(crate) struct Lost {
-    pub(crate) path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) ranges: Vec<(u64, u64)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) entries: Option<u64>,
-}
-
-/// What `repair packs` did, or would.
-#[derive(Debug, Serialize)]
-pub(crate) struct PacksRepaired {
-    pub(crate) packs: u64,
-    pub(crate) packs_removed: u64,
-    pub(crate) blobs_copied: u64,
-    pub(crate) blobs_lost: u64,
-    pub(crate) bytes_written: u64,
-    pub(crate) dry_run: bool,
-}
-
-/// What `repair snapshots` did, or would.
-#[derive(Debug, Serialize)]
-pub(crate) struct SnapshotsRepaired {
-    pub(crate) snapshots_whole: u64,
-    pub(crate) snapshots_broken: u64,
-    pub(crate) snapshots_repaired: u64,
-    pub(crate) dry_run: bool,
-}
-
-/// What becomes of one pack.
-#[derive(Debug, Serialize)]
-pub(crate) struct PackFate<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) size: u64,
-    pub(crate) needed: u64,
-    pub(crate) goes: bool,
-    pub(crate) reason: &'a str,
-}
-
-/// The result of `prune`: what was decided, then what was done.
-#[derive(Debug, Serialize)]
-pub(crate) struct Pruned {
-    pub(crate) packs: u64,
-    pub(crate) bytes: u64,
-    pub(crate) packs_unused: u64,
-    pub(crate) packs_unnamed: u64,
-    pub(crate) packs_to_repack: u64,
-    pub(crate) packs_kept: u64,
-    pub(crate) bytes_unused_kept: u64,
-    pub(crate) bytes_to_free: u64,
-    pub(crate) snapshots: u64,
-    pub(crate) snapshots_dropped: u64,
-    pub(crate) packs_deleted: u64,
-    pub(crate) bytes_deleted: u64,
-    pub(crate) packs_repacked: u64,
-    pub(crate) bytes_written: u64,
-    pub(crate) bytes_read: u64,
-    pub(crate) chains_to_recode: u64,
-    pub(crate) chains_bytes_going_estimate: u64,
-    pub(crate) chains_bytes_coming_estimate: u64,
-    pub(crate) chunks_recoded: u64,
-    pub(crate) bytes_recoded: u64,
-    pub(crate) packs_rescued: u64,
-    pub(crate) segments_written: u64,
-    pub(crate) segments_deleted: u64,
-    pub(crate) sessions_fenced: u64,
-    pub(crate) mark_memory: u64,
-    pub(crate) resumed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) stopped: Option<&'static str>,
-    pub(crate) total_duration: f64,
-    pub(crate) dry_run: bool,
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ fn summary(report: &Report, execute: bool) -> json::Pruned {
         packs_repacked: report.repacked_packs,
         bytes_written: report.written_bytes,
         bytes_read: report.read_bytes,
-        chains_to_recode: decision.chains.blobs,
+        blobs_to_recode: decision.chains.blobs,
         chains_bytes_going_estimate: decision.chains.goes,
         chains_bytes_coming_estimate: decision.chains.comes,
         chunks_recoded: report.recoded_chunks,
