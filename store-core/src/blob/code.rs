@@ -315,6 +315,12 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
     if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Truncated.into()) }
 }
 
+/// The chunks that the chunk at `start` of the plain bytes, `len` long, is coded against: its own base, where each has one, else all of the blob.
+pub fn bases_at(frame: &Frame, start: u32, len: u32) -> Vec<ChunkId> {
+    let own = frame.chunk_at(start, len).and_then(|index| base_of(frame, index));
+    own.map_or_else(|| frame.bases.clone(), |base| vec![base])
+}
+
 /// The chunk that chunk `index` of a blob is coded against, where chunks and bases correspond one to one.
 pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
     let of_each = match frame.steps.first()?.code {

@@ -53,6 +53,16 @@ impl Frame {
         self.chunk_lens.iter().map(|len| *len as usize).sum()
     }
 
+    /// Which of its chunks starts at `start` of the plain bytes and has `len` of them.
+    pub fn chunk_at(&self, start: u32, len: u32) -> Option<usize> {
+        let mut at = 0u32;
+        self.chunk_lens.iter().position(|own| {
+            let here = (at, *own) == (start, len);
+            at = at.saturating_add(*own);
+            here
+        })
+    }
+
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(match self.kind {

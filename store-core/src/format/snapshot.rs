@@ -68,6 +68,35 @@ pub struct Snapshot {
     pub extra: Extra,
 }
 
+/// What versions that follow one another have in common: their series, or, without one, host and paths. A push compares with the last one of its
+/// line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Line<'s> {
+    /// By its name.
+    Series(&'s str),
+    /// The same files of the same host.
+    Source {
+        /// Which host.
+        host: &'s str,
+        /// Which paths, byte for byte.
+        paths: &'s [Vec<u8>],
+    },
+}
+
+impl<'s> Line<'s> {
+    /// The line of a snapshot with these.
+    pub fn of(series: Option<&'s str>, host: &'s str, paths: &'s [Vec<u8>]) -> Self {
+        series.map_or(Self::Source { host, paths }, Self::Series)
+    }
+}
+
+impl Snapshot {
+    /// The line of versions that it belongs to.
+    pub fn line(&self) -> Line<'_> {
+        Line::of(self.series.as_deref(), &self.host, &self.paths)
+    }
+}
+
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[expect(clippy::large_enum_variant, reason = "nearly every outcome is a commit")]

@@ -33,18 +33,6 @@ pub struct Location {
     pub depth: u8,
 }
 
-impl Location {
-    /// Which chunk of its blob it is.
-    pub fn index_in(&self, frame: &Frame) -> Option<usize> {
-        let mut start = 0;
-        frame.chunk_lens.iter().position(|len| {
-            let here = start == self.start && *len == self.len;
-            start += len;
-            here
-        })
-    }
-}
-
 /// All that is needed to read a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobPlace {

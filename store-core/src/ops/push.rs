@@ -18,7 +18,7 @@ use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Kind;
 use crate::format::record::Time;
-use crate::format::snapshot::{Snapshot, Totals};
+use crate::format::snapshot::{Line, Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
 use crate::pipeline::{self, Assembled, How, Input};
@@ -301,13 +301,10 @@ fn choose_parent<'s>(
 ) -> Result<Option<&'s StoredSnapshot>, Error> {
     match options.parent {
         Parent::Is(id) => named(snapshots, id).map(Some),
-        Parent::Auto | Parent::None => Ok(snapshots.iter().rev().find(|stored| {
-            let snapshot = &stored.snapshot;
-            match &options.series {
-                Some(series) => snapshot.series.as_ref() == Some(series),
-                None => snapshot.series.is_none() && snapshot.host == host && snapshot.paths == paths,
-            }
-        })),
+        Parent::Auto | Parent::None => {
+            let line = Line::of(options.series.as_deref(), host, paths);
+            Ok(snapshots.iter().rev().find(|stored| stored.snapshot.line() == line))
+        }
     }
 }
 

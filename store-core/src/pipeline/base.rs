@@ -11,7 +11,7 @@ use crate::base::limits;
 use crate::base::units::MIB;
 use crate::blob::{self, Bases, Chain, Plain, base_of};
 use crate::error::Error;
-use crate::format::blob::{BlobKind, Frame};
+use crate::format::blob::BlobKind;
 use crate::format::pack::Sketch;
 use crate::index::Location;
 use crate::monitor::BaseWays;
@@ -244,7 +244,7 @@ impl<'r> BaseFinder<'r> {
     /// What a segment that serves as base was itself coded against. To read it costs nothing more: the base cannot be read without it.
     fn before(&self, known: &KnownChunks, group: &Group, base: &Found) -> Option<(ChunkId, Vec<u8>)> {
         let frame = self.repo.frame_at(&base.location)?;
-        let id = base_of(&frame, index_of(&frame, base.location.start)?)?;
+        let id = base_of(&frame, frame.chunk_at(base.location.start, base.location.len)?)?;
         let location = known.locate(&[id]).ok()?[0].filter(|older| older.len == base.location.len && older.depth <= base.depth)?;
         let (found, bytes) = self.repo.chunk_at(&location).ok()?;
         (found == id && !group.ids.contains(&id)).then_some((id, bytes))
@@ -258,7 +258,7 @@ impl<'r> BaseFinder<'r> {
                 return Some(at);
             }
             let frame = self.repo.frame_at(&at)?;
-            let index = index_of(&frame, at.start)?;
+            let index = frame.chunk_at(at.start, at.len)?;
             // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
             let near = || frame.bases.get(index * frame.bases.len() / frame.chunk_lens.len()).copied();
             at = known.locate(&[base_of(&frame, index).or_else(near)?]).ok()?[0]?;
@@ -270,14 +270,4 @@ impl<'r> BaseFinder<'r> {
 /// The longest chain that a group may become part of.
 fn longest(group: &Group, usual: u8) -> u8 {
     group.limit.map_or(usual, |limit| limit.depth.min(usual))
-}
-
-/// Which chunk of a blob starts at `start`.
-fn index_of(frame: &Frame, start: u32) -> Option<usize> {
-    let mut at = 0;
-    frame.chunk_lens.iter().position(|len| {
-        let here = at == start;
-        at += len;
-        here
-    })
 }

@@ -82,7 +82,7 @@ impl<'r> Replay<'r> {
     pub(super) fn snapshot(&mut self, number: usize, choose: &mut dyn Choose) -> Result<(NewCounts, WrittenCounts), Error> {
         let Self { source, target, kept, monitor, .. } = *self;
         let stored = &kept[number];
-        let previous = kept[..number].iter().rev().find(|other| is_of_one_line(other, stored));
+        let previous = kept[..number].iter().rev().find(|other| other.snapshot.line() == stored.snapshot.line());
         let coding = Arc::new(CodingShared {
             bases: Some(BaseFinder::new(target)),
             writer: PackWriter::new(target, false)?,
@@ -104,12 +104,6 @@ impl<'r> Replay<'r> {
         let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
         Ok((counts, coding.writer.finish()?.counts))
     }
-}
-
-/// Whether a push would have taken one for the parent of the other.
-pub(super) fn is_of_one_line(a: &StoredSnapshot, b: &StoredSnapshot) -> bool {
-    let (a, b) = (&a.snapshot, &b.snapshot);
-    a.series == b.series && (a.series.is_some() || (&a.host, &a.paths) == (&b.host, &b.paths))
 }
 
 /// Goes through one snapshot, but for nodes that another one had before.

@@ -7,11 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::known::KnownChunks;
-use super::replay::{Choose, PlacedChunk, Replay, is_of_one_line};
+use super::replay::{Choose, PlacedChunk, Replay};
 use super::store::Limit;
 use crate::base::ids::ChunkId;
 use crate::base::units::MIB;
-use crate::blob::{base_of, dtype_of};
+use crate::blob::{bases_at, dtype_of};
 use crate::error::Error;
 use crate::format::blob::Frame;
 use crate::index::{ChunkIndex, Location};
@@ -62,7 +62,8 @@ pub(crate) fn trial(
             plain: location.len.into(),
             now: stored(frame, location),
             alone: stored(&then, &there),
-            is_changed: (frame.depth, bases_of(frame, location)) != (then.depth, bases_of(&then, &there)),
+            is_changed: (frame.depth, bases_at(frame, location.start, location.len))
+                != (then.depth, bases_at(&then, there.start, there.len)),
             rests: rests(location, frame)?,
         };
         let strand = Strand { line: lines[*snapshot], numbers: dtype_of(frame).is_some() };
@@ -73,8 +74,8 @@ pub(crate) fn trial(
 
 /// For each snapshot, the number of the first one of its line.
 pub(crate) fn lines(kept: &[StoredSnapshot]) -> Vec<u32> {
-    let first = |stored: &StoredSnapshot| kept.iter().position(|other| is_of_one_line(other, stored)).unwrap_or_default() as u32;
-    kept.iter().map(first).collect()
+    let mut first = HashMap::new();
+    (0..).zip(kept).map(|(number, stored)| *first.entry(stored.snapshot.line()).or_insert(number)).collect()
 }
 
 /// A number that stands for a path.
@@ -85,12 +86,6 @@ pub(crate) fn file_number(path: &[u8]) -> u64 {
 /// The stored bytes of a chunk, by its share of the blob.
 fn stored(frame: &Frame, location: &Location) -> u64 {
     (u128::from(frame.sealed_len) * u128::from(location.len) / frame.plain_len().max(1) as u128) as u64
-}
-
-/// What a chunk is coded against.
-fn bases_of(frame: &Frame, location: &Location) -> Vec<ChunkId> {
-    let own = location.index_in(frame).and_then(|index| base_of(frame, index));
-    own.map_or_else(|| frame.bases.clone(), |base| vec![base])
 }
 
 /// A chunk of the sample.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::{Line, Snapshot};
 
 /// What snapshots of one group have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,12 @@ impl GroupBy {
     /// The name of a snapshot's group, for people; two groups have two names.
     pub fn of(self, snapshot: &Snapshot) -> String {
         let paths = || snapshot.paths.iter().map(|path| format!("{:?}", String::from_utf8_lossy(path))).collect::<Vec<_>>().join(" ");
-        match (self, &snapshot.series) {
-            (Self::Line, Some(series)) => format!("series {series:?}"),
-            (Self::Line, None) => format!("host {:?} paths {}", snapshot.host, paths()),
-            (Self::These { host, paths: by_paths, tags, series: by_series }, series) => {
+        match self {
+            Self::Line => match snapshot.line() {
+                Line::Series(series) => format!("series {series:?}"),
+                Line::Source { host, .. } => format!("host {host:?} paths {}", paths()),
+            },
+            Self::These { host, paths: by_paths, tags, series: by_series } => {
                 let mut parts = Vec::new();
                 if host {
                     parts.push(format!("host {:?}", snapshot.host));
@@ -46,7 +48,7 @@ impl GroupBy {
                     parts.push(format!("tags {:?}", snapshot.tags));
                 }
                 if by_series {
-                    parts.push(series.as_ref().map_or_else(|| "no series".to_owned(), |series| format!("series {series:?}")));
+                    parts.push(snapshot.series.as_ref().map_or_else(|| "no series".to_owned(), |series| format!("series {series:?}")));
                 }
                 parts.join(" ")
             }

@@ -57,7 +57,7 @@ impl Known {
         let there = &self.standings.snapshots;
         let parent = source.snapshot.parent.and_then(|parent| self.sources.iter().find(|stored| stored.id == parent));
         let copied = parent.and_then(|parent| self.copy_of(parent)).filter(|copy| there.iter().any(|stored| stored.id == copy.id));
-        let line = || there.iter().filter(|stored| is_same_line(stored, source));
+        let line = || there.iter().filter(|stored| stored.snapshot.line() == source.snapshot.line());
         let is_before = |stored: &&StoredSnapshot| stored.snapshot.time <= source.snapshot.time;
         copied
             .or_else(|| line().filter(is_before).max_by_key(|stored| (stored.snapshot.time, stored.id)))
@@ -79,10 +79,4 @@ impl Known {
         self.copies.extend(origins(self.to, &copy).into_iter().map(|origin| (origin, copy.id)));
         self.standings.snapshots.push(copy);
     }
-}
-
-/// Whether a push of the one would be compared with the other.
-pub(in crate::ops) fn is_same_line(one: &StoredSnapshot, other: &StoredSnapshot) -> bool {
-    let (one, other) = (&one.snapshot, &other.snapshot);
-    one.series == other.series && (one.series.is_some() || one.host == other.host && one.paths == other.paths)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::base::ids::{ChunkId, NodeId};
-use crate::blob::dtype_of;
+use crate::blob::{bases_at, dtype_of};
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::entry::{Content, Extent, Kind};
@@ -37,14 +37,11 @@ pub(super) fn excess(
     let share = repo.memory.sample() as f64 / plain.max(1) as f64;
     let mut places = IndexPlaces::new(Arc::clone(index));
     let mut rests = |location: &Location, frame: &Frame| {
-        // Segments have a base each; of plain chunks any will do.
-        let own = location.index_in(frame).and_then(|index| crate::blob::base_of(frame, index));
-        let bases = own.map_or_else(|| frame.bases.clone(), |base| vec![base]);
-        for base in &bases {
-            let Some(place) = used(marks, &mut places, base, frame.depth)? else { continue };
+        for base in bases_at(frame, location.start, location.len) {
+            let Some(place) = used(marks, &mut places, &base, frame.depth)? else { continue };
             let Some(below) = places.frame(place.pack, place.ordinal)? else { continue };
             let supports = marks.supports(place.pack, place.ordinal);
-            if place.index_in(&below).and_then(|index| supports.get(index).copied()).unwrap_or(false) {
+            if below.chunk_at(place.start, place.len).and_then(|index| supports.get(index).copied()).unwrap_or(false) {
                 return Ok(true);
             }
         }

@@ -3,7 +3,7 @@
 use super::Options;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, Kind};
-use crate::ops::copy::known::{is_same_line, origins};
+use crate::ops::copy::known::origins;
 use crate::pipeline::Spare;
 use crate::repo::{Repo, StoredSnapshot, clean};
 
@@ -27,7 +27,7 @@ pub(super) fn of<'r>(
     let own = origins(repo.id(), stored);
     let mut candidates = second.snapshots()?;
     let is_same = |other: &StoredSnapshot| origins(second.id(), other).iter().any(|origin| own.contains(origin));
-    candidates.retain(|other| is_same(other) || is_same_line(other, stored));
+    candidates.retain(|other| is_same(other) || other.snapshot.line() == stored.snapshot.line());
     let apart = |other: &StoredSnapshot| other.snapshot.time.seconds.abs_diff(stored.snapshot.time.seconds);
     candidates.sort_by_key(|other| (!is_same(other), apart(other)));
     candidates.truncate(CANDIDATES);

@@ -26,18 +26,6 @@ pub struct Place {
     pub depth: u8,
 }
 
-impl Place {
-    /// Which chunk of its blob it is.
-    pub fn index_in(&self, frame: &Frame) -> Option<usize> {
-        let mut start = 0;
-        frame.chunk_lens.iter().position(|len| {
-            let here = start == self.start && *len == self.len;
-            start += len;
-            here
-        })
-    }
-}
-
 /// Where chunks are.
 pub trait BlobPlaces {
     /// Why it cannot be told.
@@ -170,7 +158,7 @@ impl Marks {
     ) -> Result<Needed, MarkError<P::Error>> {
         let (_, place) = self.choose(places, id, below, first)?.ok_or(MarkError::Missing(*id))?;
         let frame = places.frame(place.pack, place.ordinal)?.ok_or(MarkError::Missing(*id))?;
-        let index = place.index_in(&frame).ok_or(MarkError::Missing(*id))?;
+        let index = frame.chunk_at(place.start, place.len).ok_or(MarkError::Missing(*id))?;
         let Some((pack, first)) = self.packs.get_mut(place.pack as usize).and_then(|pack| {
             let first = *pack.firsts.get(place.ordinal as usize)?;
             Some((pack, first))

@@ -78,7 +78,7 @@ impl Supported {
                 let Some(place) = used(marks, places, base, depth)? else { continue };
                 let Some(frame) = places.frame(place.pack, place.ordinal)? else { continue };
                 let supports = marks.supports(place.pack, place.ordinal);
-                if place.index_in(&frame).and_then(|index| supports.get(index).copied()).unwrap_or(false) {
+                if frame.chunk_at(place.start, place.len).and_then(|index| supports.get(index).copied()).unwrap_or(false) {
                     self.found.insert(place.pack, place.ordinal);
                 }
                 if stays(place.pack, place.ordinal) && self.seen.insert(place.pack, place.ordinal) {
