@@ -23,7 +23,7 @@ use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, Stopped, prune};
 use store_core::ops::push::{self, Source, push};
 use store_core::repo::Repo;
-use tiny::{Folders, init, open, prune_all, prune_options, write_version};
+use tiny::{Folders, init, open, prune_all, prune_options, write_numbers, write_version};
 
 /// A repository with some versions of the same data.
 struct Versions {
@@ -31,21 +31,30 @@ struct Versions {
     disk: Arc<Disk>,
     repo: Repo,
     noise: Noise,
+    weights: usize,
     made: Vec<(SnapshotId, Tree)>,
 }
 
 impl Versions {
     fn new(count: u64) -> Self {
+        Self::with_weights(count, 0)
+    }
+
+    /// The same, with so many numbers besides: a tensor, of which long chains are made whatever the keys are.
+    fn with_weights(count: u64, weights: usize) -> Self {
         let folders = Folders::new();
         let disk = Disk::new();
         let repo = init(&disk, &folders.cache);
-        let mut versions = Self { folders, disk, repo, noise: Noise::new(1), made: Vec::new() };
+        let mut versions = Self { folders, disk, repo, noise: Noise::new(1), weights, made: Vec::new() };
         (0..count).for_each(|_| versions.push());
         versions
     }
 
     fn change(&mut self) -> Tree {
         write_version(&self.folders.data, &mut self.noise, self.made.len() as u64);
+        if self.weights > 0 {
+            write_numbers(&self.folders.data.join("weights.npy"), self.weights, &mut self.noise);
+        }
         tree_at(&self.folders.data)
     }
 
@@ -140,7 +149,7 @@ fn little_is_left_unused_after_repacking() {
 
 #[test]
 fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
-    let mut versions = Versions::new(8);
+    let mut versions = Versions::with_weights(8, 6000);
     let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
     let planned = prune(&versions.repo, &Options { execute: false, ..prune_options(&forgotten) }, &Silent).unwrap();
     assert!(planned.decision.chains.blobs > 0 && planned.freed_bytes() > 0, "{:?}", planned.decision.chains);
@@ -163,7 +172,7 @@ fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
 
 #[test]
 fn a_prune_that_may_rewrite_little_leaves_chains_alone() {
-    let versions = Versions::new(8);
+    let versions = Versions::with_weights(8, 6000);
     let forgotten = versions.ids([0, 1, 2, 3, 5, 6]);
     for options in [Options { max_repack: Some(0), ..prune_options(&forgotten) }, Options { max_unused: 1.0, ..prune_options(&forgotten) }]
     {

@@ -50,23 +50,28 @@ pub fn write_version(data: &Path, noise: &mut Noise, version: u64) {
         lines[at] = format!("{at}: {:x} in version {version}", noise.next());
     }
     std::fs::write(text, lines.join("\n")).unwrap();
-    let numbers = data.join("numbers.npy");
-    let mut bytes = std::fs::read(&numbers).unwrap_or_else(|_| npy(noise));
-    for number in bytes[128..].chunks_exact_mut(4) {
-        number[0] ^= (noise.next() & 0x7f) as u8;
-    }
-    std::fs::write(numbers, bytes).unwrap();
+    write_numbers(&data.join("numbers.npy"), 1500, noise);
     let len = 500 + noise.below(3000) as usize;
     std::fs::write(data.join(format!("sub/{version}")), noise.bytes(len)).unwrap();
     let _ = std::fs::remove_file(data.join(format!("sub/{}", version.wrapping_sub(2))));
 }
 
-/// A file of 1,500 numbers as NumPy writes it.
-fn npy(noise: &mut Noise) -> Vec<u8> {
-    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1500,), }".to_vec();
+/// Writes the next version of a file of so many numbers, of which each moves a little. Below 2,048 of them they are plain bytes to a push.
+pub fn write_numbers(path: &Path, count: usize, noise: &mut Noise) {
+    let mut bytes = std::fs::read(path).unwrap_or_else(|_| npy(count, noise));
+    for number in bytes[128..].chunks_exact_mut(4) {
+        number[0] ^= (noise.next() & 0x7f) as u8;
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A file of numbers as NumPy writes it.
+fn npy(count: usize, noise: &mut Noise) -> Vec<u8> {
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend_from_slice(format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}").as_bytes());
     bytes.resize(127, b' ');
     bytes.push(b'\n');
-    for _ in 0..1500 {
+    for _ in 0..count {
         let number = (noise.below(2000) as f32 - 1000.0) / 777.0;
         bytes.extend_from_slice(&number.to_le_bytes());
     }
