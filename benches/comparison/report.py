@@ -56,30 +56,33 @@ def family_table(family, raw, results):
     return "\n".join(lines + ["", "Seconds of wall time, in brackets of CPU time.", ""])
 
 
+def ratio_row(title, raw, ours, peers):
+    cells = []
+
+    def compare(value, of):
+        known = {name: found for name, rounds in peers.items() if (found := of(rounds)) is not None}
+        if value is None or not known:
+            cells.append("")
+        else:
+            best = min(known, key=known.get)
+            cells.append(f"{known[best] / value:.2f} ({best})")
+
+    for which in (0, 1):
+        compare(shares(raw, ours)[which], lambda rounds: shares(raw, rounds)[which])
+    for verb in VERBS:
+        compare(median(ours, verb), lambda rounds: median(rounds, verb))
+    return f"| {title} | " + " | ".join(cells) + " |"
+
+
 def ratio_table(families):
     """How many times smaller and faster snap is than the best peer at each, as Markdown."""
     lines = ["### snap beside the best peer", "", "Times smaller, and times faster by wall time, than the peer that is best at it, which is named; below 1, the peer is ahead.", "",
              "| family | first version | next versions | " + " | ".join(VERBS) + " |", "|" + "---|" * (len(VERBS) + 3)]
     for family, (raw, results) in families.items():
-        ours = results.get("snap")
         peers = {name: rounds for name, rounds in results.items() if name in PEER_STORES}
-        if not ours or not peers:
-            continue
-        cells = []
-
-        def compare(value, of):
-            known = {name: found for name, rounds in peers.items() if (found := of(rounds)) is not None}
-            if value is None or not known:
-                cells.append("")
-            else:
-                best = min(known, key=known.get)
-                cells.append(f"{known[best] / value:.2f} ({best})")
-
-        for which in (0, 1):
-            compare(shares(raw, ours)[which], lambda rounds, which=which: shares(raw, rounds)[which])
-        for verb in VERBS:
-            compare(median(ours, verb), lambda rounds, verb=verb: median(rounds, verb))
-        lines.append(f"| `{family}` | " + " | ".join(cells) + " |")
+        for name, note in (("snap", ""), ("snap-key", ", key file")):
+            if name in results and peers:
+                lines.append(ratio_row(f"`{family}`{note}", raw, results[name], peers))
     return "\n".join(lines + [""])
 
 

@@ -32,17 +32,18 @@ def shell(script):
     return ["bash", "-o", "pipefail", "-c", script]
 
 
-SNAP_ENV = {"SNAP_REPOSITORY": "REPO", "SNAP_CACHE_DIR": "REPO.cache", "SNAP_PASSWORD": PASSWORD}
-
-
-def snap(*more):
+def snap(*more, opens_with={"SNAP_PASSWORD": PASSWORD}):
     return Tool(
-        SNAP, [SNAP, "--version"], [[SNAP, "init", "-q"]], [SNAP, "push", ".", "-q", *more, "--series", "s", "--tag", "LABEL"],
-        [SNAP, "restore", "-q", "--tag", "LABEL", "latest", "-t", "OUT"], [SNAP, "check", "-q", "--read-data"], SNAP_ENV)
+        SNAP, [SNAP, "--version"], [["mkdir", "-p", "REPO.cache"], [SNAP, "init", "-q"]],
+        [SNAP, "push", ".", "-q", *more, "--series", "s", "--tag", "LABEL"],
+        [SNAP, "restore", "-q", "--tag", "LABEL", "latest", "-t", "OUT"], [SNAP, "check", "-q", "--read-data"],
+        {"SNAP_REPOSITORY": "REPO", "SNAP_CACHE_DIR": "REPO.cache", **opens_with})
 
 
 TOOLS = {
     "snap": snap(),
+    # As bupstash is opened: no password has to be turned into a key.
+    "snap-key": snap(opens_with={"SNAP_KEY_FILE": "REPO.cache/key"}),
     "snap-nodelta": snap("--no-delta"),
     "restic": Tool(
         "restic", ["restic", "version"], [["restic", "init", "-q", "--repository-version", "2"]],
@@ -75,7 +76,7 @@ TOOLS = {
 
 # A yardstick rather than a store: only sizes.
 XOR_NAME = "xor"
-USUAL = ["snap", "restic", "rustic", "borg", "bupstash", "zstd", XOR_NAME, "cp", "b3sum"]
+USUAL = ["snap", "snap-key", "restic", "rustic", "borg", "bupstash", "zstd", XOR_NAME, "cp", "b3sum"]
 # Whom snap is compared with where the best peer is named.
 PEER_STORES = ["restic", "rustic", "borg", "bupstash"]
 
