@@ -1,8 +1,8 @@
-//! Float difference and trend: any bytes are decoded or refused against any bases, and what was encoded comes back.
+//! Float difference, trend and converted numbers: any bytes are decoded or refused against any bases, and what was encoded comes back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use store_core::codec::{Element, float_diff};
+use store_core::codec::{Element, convert, converted_from_len, float_diff};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&code, data)) = data.split_first() else { return };
@@ -25,4 +25,13 @@ fuzz_target!(|data: &[u8]| {
     let coded = float_diff::encode_trend(element, plain, base, older);
     assert!(coded.len() <= plain.len() + 1);
     assert_eq!(float_diff::decode_trend(element, &coded, bases, plain.len()).as_deref(), Ok(plain));
+
+    // Of any numbers, any other kind: as many bytes as were asked for, or a refusal.
+    for from in [Element::F32, Element::F16, Element::Bf16] {
+        let len = data.len() / from.size() * element.size();
+        match converted_from_len(from, element, len) {
+            Some(base) if base <= data.len() => assert_eq!(convert(from, element, &data[..base], len).map(|numbers| numbers.len()), Ok(len)),
+            _ => assert!(convert(from, element, data, len).is_err()),
+        }
+    }
 });

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import zstandard
 
+import snapconvert
 import snapnumbers
 from snapnumbers import Undecodable
 
@@ -29,7 +30,10 @@ def planes(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
 
 
 def difference(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
-    """Step 4: differences of numbers from those of the bases."""
+    """Step 4: differences of numbers from those of the bases, which may be of another kind."""
+    if len(parameters) == 2:
+        bases = snapconvert.convert(parameters[1], parameters[0], bases, length)
+        parameters = parameters[:1]
     return snapnumbers.decode_difference(element(parameters), data, length, bases)
 
 

@@ -89,15 +89,15 @@ def refused(case: dict, repository: Repository) -> bool:
 
 
 def verify_codecs(lines: Path) -> list[str]:
-    """Lines of `planes`, `difference` or `trend`, an element code, the bases (none, one or two), the plain and the coded bytes."""
+    """Lines of the codec, the element code (if converted, that of the base behind it), none, one or two bases, the plain and the coded bytes."""
     wrong = []
     for line in lines.read_text().splitlines():
         if line.startswith("#"):
             continue
         name, code, *rest = line.split(" ")
         *bases, plain, coded = [bytes.fromhex(text.strip("-")) for text in rest]
-        step = {"planes": 3, "difference": 4, "trend": 5}[name]
-        if DECODERS[step](coded, len(plain), bytes([int(code)]), b"".join(bases)) != plain:
+        step = {"planes": 3, "difference": 4, "converted": 4, "trend": 5}[name]
+        if DECODERS[step](coded, len(plain), bytes(map(int, code.split(","))), b"".join(bases)) != plain:
             wrong.append(f"{name} of elements {code} decode to something else")
     return wrong
 

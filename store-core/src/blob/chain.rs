@@ -34,6 +34,11 @@ impl Chain {
         if self.plain > plain { self.share(plain) } else { self }
     }
 
+    /// That of bases of another kind, as it counts for the `plain` bytes which are coded against all of them.
+    pub fn of_another_kind(self, plain: u64) -> Self {
+        Self { plain, whole: scaled(self.whole, plain, self.plain), ..self }
+    }
+
     /// The share of `plain` of its plain bytes.
     pub fn share(self, plain: u64) -> Self {
         let of = |bytes| scaled(bytes, plain, self.plain);

@@ -7,8 +7,8 @@ use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::codec::estimate::{self, Estimate};
 use crate::codec::{
-    CodecError, Compression, Element, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix, zstd_encode,
-    zstd_encode_with_prefix,
+    CodecError, Compression, Element, convert, converted_from_len, float_diff, looks_incompressible, planes, zstd_decode,
+    zstd_decode_with_prefix, zstd_encode, zstd_encode_with_prefix,
 };
 use crate::crypto::TAG_LEN;
 use crate::format::blob::{BlobKind, Frame, Step};
@@ -45,6 +45,8 @@ pub struct Bases {
     pub depth: u8,
     /// Whether base and plain bytes correspond place by place, element by element.
     pub aligned: bool,
+    /// What the numbers of aligned bases are, where they are others than those that are coded.
+    pub kind: Option<Dtype>,
     /// What each of the chunks was before: as many, each as long, or none. Only of aligned bases.
     pub older: Vec<ChunkId>,
     /// Their bytes, one after the other.
@@ -67,8 +69,15 @@ impl Bases {
         self.most_reads.is_none_or(|most| self.chain.at_most(plain).reads + stored <= most)
     }
 
-    fn is_aligned_with(&self, plain: &[u8]) -> bool {
-        self.aligned && self.bytes.len() == plain.len()
+    /// The bytes of aligned bases, as numbers of the kind that is coded.
+    fn numbers(&self, element: Element, plain: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if !self.aligned {
+            return None;
+        }
+        match self.kind {
+            None => Some(Cow::Borrowed(&self.bytes[..])).filter(|bytes| bytes.len() == plain.len()),
+            Some(kind) => convert(element_of(kind)?, element, &self.bytes, plain.len()).ok().map(Cow::Owned),
+        }
     }
 
     fn older_of(&self, plain: &[u8]) -> Option<&[u8]> {
@@ -240,32 +249,32 @@ fn worth(coded: usize, bases: &Bases) -> usize {
 }
 
 fn estimate_against(element: Element, plain: &[u8], bases: &Bases) -> Estimate {
-    estimate::estimate(element, plain, Some(&bases.bytes), bases.older_of(plain))
+    estimate::estimate(element, plain, bases.numbers(element, plain).as_deref(), bases.older_of(plain))
 }
 
 fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
-    let aligned = bases.filter(|bases| bases.is_aligned_with(plain));
-    let older = aligned.and_then(|bases| bases.older_of(plain));
-    let estimate = match aligned {
-        Some(bases) => estimate_against(element, plain, bases),
-        None => estimate::estimate(element, plain, None, None),
-    };
+    let numbers = bases.and_then(|bases| bases.numbers(element, plain));
+    let aligned = bases.zip(numbers.as_deref());
+    let older = aligned.and_then(|(bases, _)| bases.older_of(plain));
+    let estimate = estimate::estimate(element, plain, numbers.as_deref(), older);
+    let kind = bases.and_then(|bases| element_of(bases.kind?));
     weighed.push(Weighed::guess(codes::PLANES, estimate.planes / 8));
-    weighed.extend(estimate.difference.map(|bits| Weighed::guess(codes::DIFFERENCE, bits / 8)));
+    weighed.extend(estimate.difference.map(|bits| Weighed { codec: name_of_difference(kind.is_some()), bytes: bits / 8, estimated: true }));
     weighed.extend(estimate.trend.map(|bits| Weighed::guess(codes::TREND, bits / 8)));
     let parameters = vec![element.code()];
     let bytes_of = |bits: u64| (bits / 8) as usize;
-    if let (Some(bases), Some(older), Some(trend)) = (aligned, older, estimate.trend)
+    if let (Some((bases, base)), Some(older), Some(trend)) = (aligned, older, estimate.trend)
         && estimate.goes_on()
         && bases.carry(plain.len(), bytes_of(trend), bytes_of(estimate.planes))
     {
-        let bytes = float_diff::encode_trend(element, plain, &bases.bytes, older);
+        let bytes = float_diff::encode_trend(element, plain, base, older);
         return Some(Coding { step: Some((codes::TREND, parameters)), bytes, uses: Uses::OlderToo });
     }
-    if let (Some(bases), Some(difference)) = (aligned, estimate.difference)
+    if let (Some((bases, base)), Some(difference)) = (aligned, estimate.difference)
         && bases.carry(plain.len(), bytes_of(difference), bytes_of(estimate.planes))
     {
-        let bytes = float_diff::encode(element, plain, &bases.bytes);
+        let bytes = float_diff::encode(element, plain, base);
+        let parameters = parameters.into_iter().chain(kind.map(Element::code)).collect();
         return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
@@ -296,8 +305,9 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
     let mut bytes = coded;
     for step in frame.steps.iter().rev() {
         let len = step.input_len as usize;
+        let known = |code| Element::from_code(code).ok_or(CodecError::Malformed("unknown kind of element"));
         let element = || match step.parameters[..] {
-            [code] => Element::from_code(code).ok_or(CodecError::Malformed("unknown kind of element")),
+            [code] => known(code),
             _ => Err(CodecError::Malformed("the parameters of a codec step")),
         };
         bytes = match step.code {
@@ -307,7 +317,10 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             codes::ZSTD => zstd_decode(&bytes, len)?,
             codes::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
             codes::PLANES => planes::decode(element()?, &bytes, len)?,
-            codes::DIFFERENCE => float_diff::decode(element()?, &bytes, bases, len)?,
+            codes::DIFFERENCE => match step.parameters[..] {
+                [code, of_bases] => float_diff::decode(known(code)?, &bytes, &convert(known(of_bases)?, known(code)?, bases, len)?, len)?,
+                _ => float_diff::decode(element()?, &bytes, bases, len)?,
+            },
             codes::TREND => float_diff::decode_trend(element()?, &bytes, bases, len)?,
             unknown => return Err(CodecError::Unknown(unknown).into()),
         };
@@ -334,11 +347,35 @@ pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
 /// A type of tensor whose numbers are coded as those of this blob are; `None` where bytes are all that is known.
 pub fn dtype_of(frame: &Frame) -> Option<Dtype> {
     let step = frame.steps.first().filter(|step| matches!(step.code, codes::PLANES | codes::DIFFERENCE | codes::TREND))?;
-    let element = Element::from_code(*step.parameters.first()?)?;
+    dtype_like(*step.parameters.first()?)
+}
+
+/// What the numbers of a blob's bases are, where they are others than its own.
+pub fn kind_of_bases(frame: &Frame) -> Option<Dtype> {
+    match frame.steps.first().filter(|step| step.code == codes::DIFFERENCE)?.parameters[..] {
+        [_, of_bases] => dtype_like(of_bases),
+        _ => None,
+    }
+}
+
+/// A type of tensor whose elements are coded as those with this code.
+fn dtype_like(code: u8) -> Option<Dtype> {
+    let element = Element::from_code(code)?;
     let plain =
         [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16, Dtype::F8E4M3, Dtype::F8E5M2, Dtype::I64, Dtype::I32, Dtype::I16, Dtype::I8];
     let mut all = plain.into_iter().chain(GgufType::ALL.iter().map(|kind| Dtype::GgufBlock(*kind)));
     all.find(|dtype| element_of(*dtype) == Some(element))
+}
+
+/// Whether the numbers of two types are coded as the same kind of element.
+pub fn is_coded_alike(one: Dtype, other: Dtype) -> bool {
+    element_of(one) == element_of(other)
+}
+
+/// Bytes of numbers of the type `from` that `len` bytes of the type `to` can be coded against; `None` if these are no bases of those.
+pub fn base_len(from: Dtype, to: Dtype, len: u32) -> Option<u32> {
+    let (from, to) = (element_of(from)?, element_of(to)?);
+    if from == to { Some(len) } else { converted_from_len(from, to, len as usize)?.try_into().ok() }
 }
 
 /// The chunks that a blob is coded against, without those that its bases are themselves coded against.
@@ -349,7 +386,14 @@ pub fn bases_below(frame: &Frame) -> &[ChunkId] {
 
 /// What people call the coding of a blob.
 pub fn codec_name(frame: &Frame) -> &'static str {
-    name_of(frame.steps.first().map(|step| step.code))
+    match frame.steps.first() {
+        Some(step) if step.code == codes::DIFFERENCE => name_of_difference(step.parameters.len() > 1),
+        step => name_of(step.map(|step| step.code)),
+    }
+}
+
+fn name_of_difference(is_converted: bool) -> &'static str {
+    if is_converted { "converted" } else { name_of(Some(codes::DIFFERENCE)) }
 }
 
 fn name_of(code: Option<u8>) -> &'static str {

@@ -34,9 +34,6 @@ pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>, older: Opti
     if plain.len() <= PIECE * PIECES * 2 {
         return of_sample(element, plain, base, older, |bytes| bytes as u64 * 8);
     }
-    if base == Some(plain) {
-        return Estimate { planes: plain.len() as u64 * 8, difference: Some(8), trend: None };
-    }
     let sample = gather(element, plain);
     let scale = |bytes: usize| bytes as u64 * 8 * plain.len() as u64 / sample.len().max(1) as u64;
     let [base, older] = [base, older].map(|base| base.map(|base| gather(element, base)));

@@ -2,7 +2,7 @@
 //!
 //! [`planes`] codes numbers by themselves, [`float_diff`] codes numbers given older numbers of the same shape, and
 //! [`estimate`] predicts from a sample what either would cost. All arithmetic is on integers: any bit pattern comes back
-//! exactly, NaN payloads and −0 among them. The bytes are in `spec/CODECS.md`.
+//! exactly, NaN payloads and −0 among them. The bytes are in `spec/CODECS.md`. Only [`convert`], which guesses, divides and multiplies in binary32.
 //!
 //! A decoder takes the plain length from its caller, allocates no more than that and some tables, refuses what no encoder
 //! writes with a [`CodecError`], and never panics.
@@ -10,6 +10,7 @@
 mod bits;
 mod blocks;
 mod compression;
+mod convert;
 mod element;
 mod entropy;
 mod error;
@@ -25,6 +26,8 @@ mod vectors;
 mod zstd_frame;
 
 pub use compression::Compression;
+pub(crate) use convert::widened;
+pub use convert::{convert, converted_from_len};
 pub use element::{BlockKind, Element};
 pub use error::CodecError;
 pub use incompressible::looks_incompressible;

@@ -1,13 +1,14 @@
 //! Coded bytes that were made once and must be readable for ever: `vectors.txt`, which only ever grows.
 //!
-//! A line is `planes`, `difference` or `trend`, element code, then none, one or two bases, plain, coded; bytes in hexadecimal.
+//! A line is `planes`, `difference`, `converted` or `trend`, element code (of what is converted, a comma and that of its base), then none, one or two
+//! bases, plain, coded; bytes in hexadecimal.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
 use super::testing::{Noise, odd_floats, run, weights};
-use super::{BlockKind, Element, float_diff, planes};
+use super::{BlockKind, Element, convert, converted_from_len, float_diff, planes};
 
 const VECTORS: &str = include_str!("vectors.txt");
 
@@ -23,13 +24,19 @@ fn every_vector_is_decoded() {
     let mut forms = BTreeSet::new();
     for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split(' ').collect();
-        let element = Element::from_code(fields[1].parse().unwrap()).unwrap();
+        let codes = fields[1].split(',').map(|code| Element::from_code(code.parse().unwrap()).unwrap());
+        let (element, of_base) = codes.fold((None, None), |(element, _), next| (element.or(Some(next)), Some(next)));
+        let (element, of_base) = (element.unwrap(), of_base.unwrap());
         let rest: Vec<_> = fields[2..].iter().map(|hex| bytes(hex)).collect();
         forms.insert((fields[0], rest.last().unwrap()[0]));
         match (fields[0], &rest[..]) {
             ("planes", [plain, coded]) => assert_eq!(planes::decode(element, coded, plain.len()).as_ref(), Ok(plain)),
             ("difference", [base, plain, coded]) => {
                 assert_eq!(float_diff::decode(element, coded, base, plain.len()).as_ref(), Ok(plain));
+            }
+            ("converted", [base, plain, coded]) => {
+                let base = convert(of_base, element, base, plain.len()).unwrap();
+                assert_eq!(float_diff::decode(element, coded, &base, plain.len()).as_ref(), Ok(plain));
             }
             ("trend", [base, older, plain, coded]) => {
                 let bases = [&base[..], older].concat();
@@ -39,7 +46,9 @@ fn every_vector_is_decoded() {
         }
     }
     let forms_of = |name, count: u8| (0..count).map(move |form| (name, form));
-    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(forms_of("trend", 6).filter(|f| f.1 != 4)));
+    let trends = forms_of("trend", 6).filter(|form| form.1 != 4);
+    let converted = [("converted", 1), ("converted", 3), ("converted", 4)];
+    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted));
     assert_eq!(forms, all);
 }
 
@@ -102,6 +111,27 @@ fn print_vectors() {
         ends.iter_mut().chain([&mut plain]).for_each(|bytes| bytes.push(noise.next() as u8));
         let [base, older] = ends;
         runs.push((element, plain, base, older));
+    }
+    let q8_0 = Element::Block(BlockKind::Q8_0);
+    for (from, to) in [
+        (Element::F32, q8_0),
+        (Element::Bf16, q8_0),
+        (Element::F32, Element::F16),
+        (Element::F16, Element::Bf16),
+        (Element::Bf16, Element::F32),
+    ] {
+        let base = [weights(Element::F32, 128, 8).0, odd_floats().repeat(4)[..128 * 4].to_vec()].concat();
+        let base = if from == Element::F32 { base } else { convert(Element::F32, from, &base, 512).unwrap() };
+        let numbers = base.len() / from.size();
+        let len = if to == q8_0 { numbers / 32 * 34 } else { numbers * to.size() };
+        assert_eq!(converted_from_len(from, to, len), Some(base.len()));
+        let guess = convert(from, to, &base, len).unwrap();
+        // A program that rounds otherwise here and there, and one that does not.
+        let plain: Vec<u8> = guess.iter().enumerate().map(|(i, byte)| byte.wrapping_add(u8::from(i % 37 == 2))).collect();
+        for plain in [&plain, &guess] {
+            let coded = float_diff::encode(to, plain, &guess);
+            println!("converted {},{} {} {} {}", to.code(), from.code(), hex(&base), hex(plain), hex(&coded));
+        }
     }
     for (element, plain, base, older) in runs {
         let coded = float_diff::encode_trend(element, &plain, &base, &older);

@@ -17,6 +17,7 @@ use crate::index::Location;
 use crate::monitor::BaseWays;
 use crate::repo::Repo;
 use crate::sketch::Sketcher;
+use crate::tensor::Dtype;
 
 /// Bytes of bases of one blob of plain chunks.
 const MOST_BASES: usize = 10 * MIB;
@@ -42,6 +43,22 @@ struct Found {
     chain: Chain,
 }
 
+/// The older segments that a new one could be coded against.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Continued {
+    /// The one of the same type that it continues or resembles most.
+    pub(super) same: Option<Location>,
+    /// The same numbers in another type, and which.
+    pub(super) other: Option<(Location, Dtype)>,
+}
+
+impl Continued {
+    /// Segments that may go together into a blob have the same sort of bases.
+    pub(super) fn sort(&self) -> (bool, Option<Dtype>) {
+        (self.same.is_some(), self.other.map(|(_, kind)| kind))
+    }
+}
+
 /// How far back a group may go whose chains can carry no more.
 #[derive(Clone, Copy)]
 struct Jump {
@@ -63,7 +80,7 @@ impl<'r> BaseFinder<'r> {
         let sketches: Vec<_> = group
             .chunks()
             .map(|chunk| match group.dtype {
-                Some(dtype) => self.sketcher.segment(chunk, dtype.block_bytes() as usize),
+                Some(dtype) => self.sketcher.segment(chunk, dtype),
                 None => self.sketcher.plain(chunk),
             })
             .collect();
@@ -73,15 +90,14 @@ impl<'r> BaseFinder<'r> {
         sketches.into_iter().map(|sketch| sketch.unwrap_or([0; 8])).collect()
     }
 
-    /// For each segment of a group of one tensor type, where the older segment of the same length is that it continues, if there is one.
-    /// Counts in `ways` how they were found.
+    /// For each segment of a group of one tensor type, the older segments that it could be coded against. Counts in `ways` how they were found.
     pub(super) fn continued(
         &self,
         known: &KnownChunks,
         group: &Group,
         sketches: &[Sketch],
         ways: &mut BaseWays,
-    ) -> Result<Vec<Option<Location>>, Error> {
+    ) -> Result<Vec<Continued>, Error> {
         let hints: Vec<ChunkId> = group.hints.iter().flatten().copied().collect();
         let mut located = known.locate(&hints)?.into_iter();
         let similar = if sketches.is_empty() { vec![Vec::new(); group.ids.len()] } else { known.similar(sketches)? };
@@ -89,15 +105,41 @@ impl<'r> BaseFinder<'r> {
         for (i, similar) in similar.iter().enumerate() {
             let len = group.lens[i];
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
-            let location = hint.or_else(|| best_base(similar, None, |location| location.len == len && self.may_be_base(known, location)));
-            *match (location, hint) {
+            let may_be = |location: &Location| self.may_be_base(known, location);
+            let is_same = |location: &Location| location.len == len && may_be(location) && self.other_kind(group.dtype, location).is_none();
+            let same = hint.or_else(|| best_base(similar, None, is_same));
+            let lens = lens_of_bases(group.dtype, len);
+            let is_other = |location: &Location| {
+                let fits = Some(*location) != same && lens.contains(&location.len) && may_be(location);
+                let kind = if fits { self.other_kind(group.dtype, location) } else { None };
+                kind.is_some_and(|kind| blob::base_len(kind, group.dtype.unwrap_or(kind), len) == Some(location.len))
+            };
+            let other = best_base(similar, None, is_other).and_then(|location| Some((location, self.other_kind(group.dtype, &location)?)));
+            let continued = Continued { same, other };
+            *match (continued.sort(), hint) {
                 (_, Some(_)) => &mut ways.parent,
-                (Some(_), None) => &mut ways.votes,
-                (None, None) => &mut ways.none,
+                ((false, None), None) => &mut ways.none,
+                (_, None) => &mut ways.votes,
             } += 1;
-            found.push(location);
+            found.push(continued);
         }
         Ok(found)
+    }
+
+    /// The type of the numbers at `location`, if it is known and not `dtype`. Of numbers that are stored as bytes it is not known.
+    fn other_kind(&self, dtype: Option<Dtype>, location: &Location) -> Option<Dtype> {
+        let kind = self.repo.frame_at(location).and_then(|frame| blob::dtype_of(&frame))?;
+        dtype.filter(|dtype| !blob::is_coded_alike(kind, *dtype)).map(|_| kind)
+    }
+
+    /// Of two ways to code a group, the one that is estimated to take less.
+    pub(super) fn cheaper(&self, group: &Group, one: Option<Bases>, other: Option<Bases>) -> Option<Bases> {
+        let plain = Plain { kind: BlobKind::Data, bytes: &group.plain, dtype: group.dtype };
+        let takes = |bases: &Bases| blob::coded_len(plain, bases, self.repo.compression);
+        match (one, other) {
+            (Some(one), Some(other)) => Some(if takes(&other) < takes(&one) { other } else { one }),
+            (one, other) => one.or(other),
+        }
     }
 
     /// What the segments of a group are coded against, which continue those at `locations`: these, or where their chains can carry no more,
@@ -159,13 +201,24 @@ impl<'r> BaseFinder<'r> {
         locations.iter().try_fold(Chain::default(), |sum, location| Some(sum.and(self.chains.of(self.repo, known, location)?)))
     }
 
+    /// What the segments of a group are coded against, which are the numbers at `locations` in another type, `kind`. `None` where a base cannot be read.
+    pub(super) fn converted(&self, known: &KnownChunks, group: &Group, locations: &[Location], kind: Dtype) -> Option<Bases> {
+        let mut joined = Bases { aligned: true, kind: Some(kind), most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
+        for location in locations.iter().filter(|location| location.depth < longest(group, LONGEST_OF_NUMBERS)) {
+            let Found { id, bytes, depth, chain, .. } = self.read(known, group, *location)?;
+            joined.join(Bases { ids: vec![id], bytes, depth, chain, ..Bases::default() });
+        }
+        joined.chain = joined.chain.of_another_kind(group.plain.len() as u64);
+        (joined.ids.len() == locations.len()).then_some(joined)
+    }
+
     fn segments(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
         let mut joined = Bases { aligned: true, most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
         for location in locations {
             let base = self.read(known, group, *location)?;
             let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
             let Found { id, bytes, depth, chain, .. } = base;
-            joined.join(Bases { ids: vec![id], bytes, depth, aligned: true, older, older_bytes, chain, most_reads: None });
+            joined.join(Bases { ids: vec![id], bytes, depth, older, older_bytes, chain, ..Bases::default() });
         }
         Some(joined)
     }
@@ -243,7 +296,7 @@ impl<'r> BaseFinder<'r> {
 
     /// What a segment that serves as base was itself coded against. To read it costs nothing more: the base cannot be read without it.
     fn before(&self, known: &KnownChunks, group: &Group, base: &Found) -> Option<(ChunkId, Vec<u8>)> {
-        let frame = self.repo.frame_at(&base.location)?;
+        let frame = self.repo.frame_at(&base.location).filter(|frame| blob::kind_of_bases(frame).is_none())?;
         let id = base_of(&frame, frame.chunk_at(base.location.start, base.location.len)?)?;
         let location = known.locate(&[id]).ok()?[0].filter(|older| older.len == base.location.len && older.depth <= base.depth)?;
         let (found, bytes) = self.repo.chunk_at(&location).ok()?;
@@ -257,7 +310,8 @@ impl<'r> BaseFinder<'r> {
             if at.depth <= depth {
                 return Some(at);
             }
-            let frame = self.repo.frame_at(&at)?;
+            // Below a conversion the numbers are of another type.
+            let frame = self.repo.frame_at(&at).filter(|frame| blob::kind_of_bases(frame).is_none())?;
             let index = frame.chunk_at(at.start, at.len)?;
             // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
             let near = || frame.bases.get(index * frame.bases.len() / frame.chunk_lens.len()).copied();
@@ -265,6 +319,13 @@ impl<'r> BaseFinder<'r> {
         }
         None
     }
+}
+
+/// Lengths of what `len` bytes of a tensor may be coded against.
+fn lens_of_bases(dtype: Option<Dtype>, len: u32) -> Vec<u32> {
+    let kin = dtype.filter(|dtype| dtype.has_kin()).into_iter();
+    let others = kin.flat_map(|dtype| [Dtype::F32, Dtype::BF16].into_iter().filter_map(move |from| blob::base_len(from, dtype, len)));
+    others.chain([len]).collect()
 }
 
 /// The longest chain that a group may become part of.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::known::KnownChunks;
 use crate::base::limits;
-use crate::blob::{Chain, LEFT_OUT_LEN, bases_below};
+use crate::blob::{Chain, LEFT_OUT_LEN, bases_below, kind_of_bases};
 use crate::index::{Location, PackNumber};
 use crate::repo::Repo;
 
@@ -44,6 +44,7 @@ impl Chains {
                 let location = location?;
                 bases = bases.and(self.blob(repo, known, &location, below_it)?.share(location.len.into()));
             }
+            let bases = if kind_of_bases(&frame).is_some() { bases.of_another_kind(plain) } else { bases };
             Chain::longer(bases, plain, stored)
         };
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);

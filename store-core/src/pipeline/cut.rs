@@ -190,7 +190,7 @@ pub(super) fn pieces(
             with_holes(context, file, &data, offset..offset + len, give)?;
             continue;
         };
-        let step = segment_step(context.segment_len, tensor.dtype.block_bytes() as usize);
+        let step = segment_step(context.segment_len, tensor.dtype);
         // What a measurement leaves out, it leaves out a segment at a time.
         let piece = if context.scratch.is_some() { step } else { (PIECE / step).max(1) * step };
         let mut at = 0;

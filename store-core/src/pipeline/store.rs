@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::ScopeFifo;
 
-use super::base::BaseFinder;
+use super::base::{BaseFinder, Continued};
 use super::budget::Budget;
 use super::cut::CutContext;
 use crate::base::ids::{ChunkId, NodeId};
@@ -19,6 +19,7 @@ use crate::format::config::Config;
 use crate::format::pack::Sketch;
 use crate::monitor::{BaseWays, Decision, Monitor};
 use crate::repo::{NewBlob, PackWriter, Scratch};
+use crate::sketch;
 use crate::tensor::Dtype;
 
 /// Plain bytes of nodes that go together: they are small, and read together.
@@ -144,7 +145,7 @@ pub(super) struct CodingShared<'r> {
 }
 
 impl CodingShared<'_> {
-    /// Codes a group as one blob; as two where some segments of a tensor have a base and others have none.
+    /// Codes a group as one blob; as several where some segments of a tensor have a base, or one of another type, and others have none.
     fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
         let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data && !group.whole) else {
             let ways = BaseWays { none: group.ids.len() as u64, ..BaseWays::default() };
@@ -160,18 +161,26 @@ impl CodingShared<'_> {
         let mut ways = BaseWays::default();
         let continued = finder.continued(known, &group, &sketches, &mut ways)?;
         let none = BaseWays { none: std::mem::take(&mut ways.none), ..BaseWays::default() };
-        let has_base: Vec<bool> = continued.iter().map(Option::is_some).collect();
-        let sketches_of = |with: bool| {
-            let of = has_base.iter().zip(&sketches).filter(|(has, _)| **has == with);
-            of.map(|(_, sketch)| *sketch).collect::<Vec<_>>()
-        };
-        let (based, free) = if has_base.iter().all(|has| *has) { (group, Group::default()) } else { group.part(|i| has_base[i]) };
-        if !based.ids.is_empty() {
-            let locations: Vec<_> = continued.into_iter().flatten().collect();
-            let bases = finder.aligned(known, &based, &locations);
-            self.code_one(kind, based, sketches_of(true), bases.as_ref(), ways)?;
+        let mut rest = (group, sketches, continued);
+        // Mostly there is one sort of segments, and one part.
+        while let Some(sort) = rest.2.first().map(Continued::sort) {
+            let taken: Vec<bool> = rest.2.iter().map(|continued| continued.sort() == sort).collect();
+            let (part, others) = if taken.contains(&false) { rest.0.part(|i| taken[i]) } else { (rest.0, Group::default()) };
+            let (mut of_part, of_others) = parted(rest.1, &taken);
+            let (continued, left) = parted(rest.2, &taken);
+            let same: Vec<_> = continued.iter().filter_map(|continued| continued.same).collect();
+            let other: Vec<_> = continued.iter().filter_map(|continued| continued.other).map(|(location, _)| location).collect();
+            let aligned = if sort.0 { finder.aligned(known, &part, &same) } else { None };
+            let converted = sort.1.and_then(|kind| finder.converted(known, &part, &other, kind));
+            let bases = finder.cheaper(&part, aligned, converted);
+            if bases.as_ref().is_some_and(|bases| bases.kind.is_some()) || !part.dtype.is_some_and(Dtype::is_converted_from) {
+                of_part.iter_mut().for_each(|sketch| *sketch = sketch::of_its_type_alone(*sketch));
+            }
+            let ways = if sort == (false, None) { none } else { std::mem::take(&mut ways) };
+            self.code_one(kind, part, of_part, bases.as_ref(), ways)?;
+            rest = (others, of_others, left);
         }
-        if free.ids.is_empty() { Ok(()) } else { self.code_one(kind, free, sketches_of(false), None, none) }
+        Ok(())
     }
 
     fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>, ways: BaseWays) -> Result<(), Error> {
@@ -222,6 +231,13 @@ impl CodingShared<'_> {
     pub(super) fn check(&self) -> Result<(), Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
+}
+
+/// Those that are taken, and the others; none where there are none.
+fn parted<T>(all: Vec<T>, taken: &[bool]) -> (Vec<T>, Vec<T>) {
+    let (of_first, others): (Vec<_>, Vec<_>) = all.into_iter().zip(taken).partition(|(_, taken)| **taken);
+    let only = |pairs: Vec<(T, &bool)>| pairs.into_iter().map(|(item, _)| item).collect();
+    (only(of_first), only(others))
 }
 
 impl<'s, 'scope> BlobStore<'s, 'scope> {

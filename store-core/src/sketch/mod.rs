@@ -3,10 +3,12 @@
 //!
 //! Plain chunks: min-hashes over a sample of the values of a rolling hash, after Broder's resemblance and Finesse-like sampling: an edit
 //! changes the values around it only. Segments of tensors: hashes of the upper bits of a few elements at fixed places, which training
-//! changes last.
+//! changes last; two of the eight the same for weights in other types, by which an export finds what it was made of.
 
+use crate::codec::{BlockKind, Element, widened};
 use crate::crypto::RepoKeys;
 use crate::format::pack::Sketch;
+use crate::tensor::{Dtype, GgufType};
 
 /// One rolling hash in so many is looked at.
 const SAMPLE_BITS: u32 = 6;
@@ -14,10 +16,19 @@ const SAMPLE_BITS: u32 = 6;
 const RUNS: usize = 4;
 /// Elements of a tensor's segment behind one value.
 const ELEMENTS: usize = 6;
+/// Of the values of a tensor's segment, so many are of its type; those behind them are the same for other types, if the numbers can be converted.
+const OF_ONE_TYPE: usize = 6;
 /// Chunks shorter than this get no sketch: what a delta could save does not pay for it.
 const LEAST: usize = 256;
 /// A value that means "none"; a real one that is equal becomes its neighbour.
 const NONE: u32 = 0;
+
+/// What is kept of the sketch of a segment that others are not converted from: it should be found by its own type alone, lest exports hide what they
+/// were made of.
+pub fn of_its_type_alone(mut sketch: Sketch) -> Sketch {
+    sketch[OF_ONE_TYPE..].fill(NONE);
+    sketch
+}
 
 /// Makes the sketches of one repository: its secret tables decide which features count.
 #[derive(Clone)]
@@ -87,22 +98,26 @@ impl Sketcher {
         least.iter().any(|value| *value != u32::MAX).then(|| least.map(|value| value.max(NONE + 1)))
     }
 
-    /// The sketch of a segment of a tensor whose elements have `element_len` bytes, little-endian; `None` if it is too short.
-    pub fn segment(&self, bytes: &[u8], element_len: usize) -> Option<Sketch> {
-        let count = bytes.len() / element_len.max(1);
+    /// The sketch of a segment of a tensor; `None` if it is too short. Its last values are of the numbers alone, and the same whatever type they have.
+    pub fn segment(&self, bytes: &[u8], dtype: Dtype) -> Option<Sketch> {
+        let element_len = dtype.block_bytes() as usize;
+        let count = bytes.len() / element_len;
         if bytes.len() < LEAST || count < ELEMENTS * 8 {
             return None;
         }
+        let numbers = Numbers::of(bytes, dtype);
+        let count = numbers.as_ref().map_or(count, |numbers| numbers.count);
         let mut varied = false;
         let sketch = std::array::from_fn(|i| {
+            let of_any_type = numbers.is_some() && i >= OF_ONE_TYPE;
             let (factor, addend) = self.pairs[i];
-            let mut hash = addend ^ (bytes.len() as u64) << 8 ^ element_len as u64;
+            let mut hash = addend ^ if of_any_type { count as u64 } else { (bytes.len() as u64) << 8 ^ element_len as u64 };
             for step in 0..ELEMENTS {
                 let place = (((factor.wrapping_mul(step as u64 + 1) >> 32) * count as u64) >> 32) as usize;
-                // Sign, exponent and the first bits of the mantissa, for the floats in use.
-                let end = (place + 1) * element_len;
-                let top = bytes[end - 1];
-                let top = if element_len == 1 { u64::from(top >> 2) } else { u64::from(top) << 1 | u64::from(bytes[end - 2] >> 7) };
+                let top = match &numbers {
+                    Some(numbers) => numbers.scale(place),
+                    None => top_of(&bytes[place * element_len..][..element_len]),
+                };
                 varied |= top != 0;
                 hash = (hash ^ top).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
             }
@@ -112,10 +127,53 @@ impl Sketcher {
     }
 }
 
+/// Sign, exponent and the first bits of the mantissa, for the floats in use.
+fn top_of(element: &[u8]) -> u64 {
+    match element {
+        [only] => u64::from(only >> 2),
+        [.., below, top] => u64::from(*top) << 1 | u64::from(below >> 7),
+        [] => 0,
+    }
+}
+
+/// The numbers of a segment whose type can be converted to others (`spec/CODECS.md`, section 4.5).
+struct Numbers<'b> {
+    bytes: &'b [u8],
+    kind: Element,
+    count: usize,
+}
+
+impl<'b> Numbers<'b> {
+    fn of(bytes: &'b [u8], dtype: Dtype) -> Option<Self> {
+        let (kind, of_each) = match dtype {
+            Dtype::F32 => (Element::F32, 1),
+            Dtype::F16 => (Element::F16, 1),
+            Dtype::BF16 => (Element::Bf16, 1),
+            Dtype::GgufBlock(GgufType::Q8_0) => (Element::Block(BlockKind::Q8_0), 32),
+            _ => return None,
+        };
+        Some(Self { bytes, kind, count: bytes.len() / kind.size() * of_each })
+    }
+
+    /// Sign and exponent of a number, as those of a binary32. Rounding changes them seldom.
+    fn scale(&self, place: usize) -> u64 {
+        let bits = match self.kind {
+            Element::Block(_) => {
+                let block = &self.bytes[place / 32 * 34..][..34];
+                let scale = f32::from_bits(widened(Element::F16, &block[..2]));
+                (f32::from(block[2 + place % 32] as i8) * scale).to_bits()
+            }
+            kind => widened(kind, &self.bytes[place * kind.size()..][..kind.size()]),
+        };
+        u64::from(bits >> 23)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::ids::RepoId;
+    use crate::codec::convert;
     use crate::crypto::Secret;
 
     fn sketcher() -> Sketcher {
@@ -171,8 +229,25 @@ mod tests {
             .flat_map(|b| (f32::from(b[0]) / 977.0 - f32::from(b[1]) / 1013.0).to_le_bytes())
             .collect();
         let new: Vec<u8> = old.chunks_exact(4).flat_map(|b| (f32::from_le_bytes(b.try_into().unwrap()) * 1.001).to_le_bytes()).collect();
-        let (a, b) = (sketcher.segment(&old, 4).unwrap(), sketcher.segment(&new, 4).unwrap());
+        let (a, b) = (sketcher.segment(&old, Dtype::F32).unwrap(), sketcher.segment(&new, Dtype::F32).unwrap());
         assert!(votes(&a, &b) >= 4, "{}", votes(&a, &b));
-        assert!(sketcher.segment(&[0; 4096], 4).is_none());
+        assert!(sketcher.segment(&[0; 4096], Dtype::F32).is_none());
+    }
+
+    #[test]
+    fn the_same_numbers_in_another_type_share_two_votes() {
+        let sketcher = sketcher();
+        let wide: Vec<u8> = noise("numbers", 4 * 65_536)
+            .chunks_exact(4)
+            .flat_map(|b| (f32::from(b[0]) / 977.0 - f32::from(b[1]) / 1013.0 + 1e-3).to_le_bytes())
+            .collect();
+        let sketch = |to: Element, dtype, len| sketcher.segment(&convert(Element::F32, to, &wide, len).unwrap(), dtype).unwrap();
+        let halves = sketch(Element::F16, Dtype::F16, 2 * 65_536);
+        let short = sketch(Element::Bf16, Dtype::BF16, 2 * 65_536);
+        let of_wide = sketcher.segment(&wide, Dtype::F32).unwrap();
+        assert_eq!((&of_wide[OF_ONE_TYPE..], &halves[OF_ONE_TYPE..]), (&short[OF_ONE_TYPE..], &short[OF_ONE_TYPE..]));
+        assert_eq!(votes(&of_wide, &short), 2);
+        let blocks = sketch(Element::Block(BlockKind::Q8_0), Dtype::GgufBlock(GgufType::Q8_0), 65_536 / 32 * 34);
+        assert!(votes(&blocks, &short) >= 1, "quantising moves a few exponents only");
     }
 }

@@ -82,6 +82,16 @@ impl Dtype {
         }
     }
 
+    /// Whether the same weights are often kept in another type as well, one of these four: in training, to be served, and as exports.
+    pub const fn has_kin(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::GgufBlock(GgufType::Q8_0))
+    }
+
+    /// Whether numbers of this type can be turned into those of the others that [have kin](Self::has_kin): not so once they are quantised.
+    pub const fn is_converted_from(self) -> bool {
+        self.has_kin() && self.block_elements() == 1
+    }
+
     /// Bytes of a tensor of this shape; `None` if that is no whole number of blocks or does not fit in 64 bits.
     pub fn len_of(self, shape: &[u64]) -> Option<u64> {
         let elements = shape.iter().try_fold(1_u64, |product, &dim| product.checked_mul(dim))?;

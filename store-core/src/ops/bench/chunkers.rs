@@ -148,7 +148,7 @@ impl<'r> Chunkers<'r> {
                 self.run(&file, region.offset..end, None, false, |cutter| sampled || is_snap(cutter))?;
                 continue;
             };
-            let step = segment_step(segment_len, tensor.dtype.block_bytes() as usize);
+            let step = segment_step(segment_len, tensor.dtype);
             if !sampled {
                 self.run(&file, region.offset..region.offset + region.len, Some(step), true, is_snap)?;
                 continue;

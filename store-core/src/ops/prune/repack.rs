@@ -225,7 +225,7 @@ fn bases(repo: &Repo, frame: &Frame, indices: &[usize]) -> Result<Option<Bases>,
     let aligned = own.is_some();
     let ids = own.unwrap_or_else(|| frame.bases.clone());
     let index = repo.index()?;
-    let mut bases = Bases { aligned, ..Bases::default() };
+    let mut bases = Bases { aligned, kind: blob::kind_of_bases(frame), ..Bases::default() };
     for id in ids {
         let mut places: Vec<Location> = index.copies(&id)?;
         places.retain(|place| place.depth < frame.depth);
