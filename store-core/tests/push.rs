@@ -100,7 +100,7 @@ fn records_that_a_push_has_read_are_not_read_again_by_a_push() {
     let first = push_path(&repo, &data).snapshot.unwrap();
     let second = push_path(&repo, &data);
     let path = format!("snapshots/{first}");
-    assert_eq!(repo.index().unwrap().records().unwrap(), [path.clone()]);
+    assert_eq!(repo.index().unwrap().records().unwrap(), std::slice::from_ref(&path));
     // Damage shows to whoever lists, and a push goes on with what it has read before.
     let record = folder.path().join("repo").join(&path);
     std::fs::remove_file(&record).unwrap();
