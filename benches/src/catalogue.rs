@@ -1,6 +1,7 @@
 //! What index segments say of repositories of any size, made up: names of chunks are hashes of their numbers.
 
 use store_core::base::ids::{ChunkId, PackId};
+use store_core::crypto::TAG_LEN;
 use store_core::format::blob::{BlobKind, Frame};
 use store_core::format::pack::{BlobEntry, PackContents, Sketch};
 use store_core::format::segment::{PackEntry, Segment};
@@ -29,7 +30,7 @@ pub fn segment(first: usize, count: usize, sketches: bool) -> Segment {
             depth: 0,
             sealed_len: SEALED,
             steps: Vec::new(),
-            chunk_lens: vec![SEALED / BLOB as u32; BLOB],
+            chunk_lens: vec![(SEALED - TAG_LEN as u32) / BLOB as u32; BLOB],
             bases: Vec::new(),
         },
         ids: (first..first + BLOB).map(chunk).collect(),

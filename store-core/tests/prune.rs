@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use disk::Disk;
 use rig::{Noise, Tree, assert_restores, assert_whole, find, push_path, tree_at};
-use store_core::backend::ObjectPath;
+use store_core::backend::{Backend as _, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::error::ErrorKind;
 use store_core::format::session::Purpose;
@@ -168,6 +168,30 @@ fn chains_whose_supports_live_for_them_alone_are_coded_anew() {
     let report = prune_all(&versions.repo, &(&forgotten | &last)).unwrap();
     assert!(report.recoded_chunks > 0, "{report:?}");
     versions.assert_kept(&(&forgotten | &last));
+}
+
+#[test]
+fn what_a_push_found_whole_is_taken_over_until_a_pack_goes() {
+    let mut versions = Versions::new(3);
+    let pruned = prune_all(&versions.repo, &versions.ids([0])).unwrap();
+    assert!(pruned.deleted_packs > 0, "{pruned:?}");
+    versions.push();
+    let root = |versions: &Versions| find(&versions.repo, versions.made.last().unwrap().0).unwrap().snapshot.root;
+    let is_whole = |versions: &Versions| versions.repo.index().unwrap().is_whole(&root(versions)).unwrap();
+    assert!(is_whole(&versions));
+    let again = push_path(&versions.repo, &versions.folders.data).unwrap();
+    assert_eq!((again.files_new, again.files_changed, again.bytes_read), (0, 0, 0), "{again:?}");
+    assert!(is_whole(&versions));
+    // Somebody loses packs, and a prune must not be the one who notices first.
+    for (path, _) in versions.disk.objects() {
+        if let ObjectPath::Pack(_) = path {
+            versions.disk.delete(&path).unwrap();
+        }
+    }
+    let after = push_path(&versions.repo, &versions.folders.data).unwrap();
+    assert_eq!((after.files_unmodified, after.bytes_read), (0, after.bytes), "{after:?}");
+    assert!(!is_whole(&versions) || after.stored_bytes > 0);
+    assert_restores(&versions.repo, after.snapshot.unwrap(), &versions.made.last().unwrap().1);
 }
 
 #[test]

@@ -90,6 +90,34 @@ fn a_second_push_reads_nothing_and_stores_nothing() {
     assert_eq!(repo.snapshots().unwrap().len(), 2);
 }
 
+#[test]
+fn records_that_a_push_has_read_are_not_read_again_by_a_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("text"), "some text\n").unwrap();
+    let (repo, _) = Repo::init(&options(folder.path()), &secrets(), "test").unwrap();
+    let first = push_path(&repo, &data).snapshot.unwrap();
+    let second = push_path(&repo, &data);
+    let path = format!("snapshots/{first}");
+    assert_eq!(repo.index().unwrap().records().unwrap(), std::slice::from_ref(&path));
+    // Damage shows to whoever lists, and a push goes on with what it has read before.
+    let record = folder.path().join("repo").join(&path);
+    std::fs::remove_file(&record).unwrap();
+    std::fs::write(&record, "damaged").unwrap();
+    drop(repo);
+    let repo = Repo::open(&options(folder.path()), &secrets()).unwrap();
+    let third = push_path(&repo, &data);
+    assert_eq!((third.parent, third.files_unmodified), (second.snapshot, 1));
+    assert!(repo.take_warnings().is_empty());
+    assert_eq!((repo.snapshots().unwrap().len(), repo.take_warnings().len()), (2, 1));
+    // What is gone is forgotten.
+    std::fs::remove_file(&record).unwrap();
+    push_path(&repo, &data);
+    assert!(!repo.index().unwrap().records().unwrap().contains(&path));
+    assert_eq!(repo.index().unwrap().records().unwrap().len(), 2);
+}
+
 /// A safetensors file of one bf16 tensor.
 fn tensor_file(values: &[f32]) -> Vec<u8> {
     let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{}],"data_offsets":[0,{}]}}}}"#, values.len(), values.len() * 2);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, in_order, locations};
-use crate::base::ids::{ChunkId, PackId, SegmentId};
+use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, feature_keys, features, in_order, locations};
+use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
 use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
 
@@ -20,6 +20,8 @@ struct Tables {
     superseded: BTreeSet<SegmentId>,
     dangling: BTreeSet<(PackNumber, u32)>,
     features: HashMap<[u8; 5], Location>,
+    records: BTreeMap<String, Vec<u8>>,
+    whole: BTreeSet<NodeId>,
 }
 
 /// An index that is gone with the process.
@@ -70,6 +72,10 @@ impl ChunkIndex for MemoryIndex {
         Ok(())
     }
 
+    fn load(&self) -> Result<Box<dyn Load + '_>, IndexError> {
+        Ok(Box::new(MemoryLoad { index: self, segments: Vec::new() }))
+    }
+
     fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let find = |sketch: &Sketch| feature_keys(*sketch).iter().filter_map(|key| tables.features.get(key).copied()).collect();
@@ -111,7 +117,50 @@ impl ChunkIndex for MemoryIndex {
         Ok(())
     }
 
+    fn record(&self, path: &str) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).records.get(path).cloned())
+    }
+
+    fn records(&self) -> Result<Vec<String>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).records.keys().cloned().collect())
+    }
+
+    fn keep_records(&self, new: &[(String, Vec<u8>)], gone: &[String]) -> Result<(), IndexError> {
+        let records = &mut self.0.write().unwrap_or_else(PoisonError::into_inner).records;
+        records.extend(new.iter().cloned());
+        gone.iter().for_each(|path| _ = records.remove(path));
+        Ok(())
+    }
+
+    fn is_whole(&self, root: &NodeId) -> Result<bool, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).whole.contains(root))
+    }
+
+    fn note_whole(&self, root: &NodeId, instead_of: Option<&NodeId>) -> Result<(), IndexError> {
+        let whole = &mut self.0.write().unwrap_or_else(PoisonError::into_inner).whole;
+        instead_of.into_iter().for_each(|other| _ = whole.remove(other));
+        whole.insert(*root);
+        Ok(())
+    }
+
     fn flush(&self) -> Result<(), IndexError> {
         Ok(())
+    }
+}
+
+/// Segments that wait for the last one.
+struct MemoryLoad<'i> {
+    index: &'i MemoryIndex,
+    segments: Vec<Segment>,
+}
+
+impl Load for MemoryLoad<'_> {
+    fn add(&mut self, segment: &Segment) -> Result<(), IndexError> {
+        self.segments.push(segment.clone());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), IndexError> {
+        self.segments.iter().try_for_each(|segment| self.index.apply(None, segment))
     }
 }

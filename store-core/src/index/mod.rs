@@ -3,13 +3,14 @@
 
 mod memory;
 mod rocks;
+mod sorter;
 
 use std::collections::BTreeSet;
 
 pub use memory::MemoryIndex;
 pub use rocks::RocksIndex;
 
-use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
 use crate::format::blob::Frame;
 use crate::format::pack::Sketch;
 use crate::format::segment::{PackEntry, Segment};
@@ -82,6 +83,10 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// [taken in](Self::applied) until it is [noted](Self::settle); until then it is to be looked at again.
     fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError>;
 
+    /// Begins to take in what many segments say, faster than one by one. Until it is finished nothing of it shows, and whoever else
+    /// takes something in waits.
+    fn load(&self) -> Result<Box<dyn Load + '_>, IndexError>;
+
     /// Which segments were taken in.
     fn applied(&self) -> Result<BTreeSet<SegmentId>, IndexError>;
 
@@ -100,8 +105,33 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// Calls `found` for each blob with its pack's number and its ordinal, pack by pack.
     fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError>;
 
+    /// A record that was kept of the object at this path, as it is stored.
+    fn record(&self, path: &str) -> Result<Option<Vec<u8>>, IndexError>;
+
+    /// The paths of all records that are kept.
+    fn records(&self) -> Result<Vec<String>, IndexError>;
+
+    /// Keeps records with their paths, and drops others.
+    fn keep_records(&self, new: &[(String, Vec<u8>)], gone: &[String]) -> Result<(), IndexError>;
+
+    /// Whether all that this root of a snapshot leads to is in packs that the index knows: a push made sure of it and
+    /// [noted it](Self::note_whole), and an index that has packs which are gone is thrown away.
+    fn is_whole(&self, root: &NodeId) -> Result<bool, IndexError>;
+
+    /// Notes that a snapshot is whole, in place of another one.
+    fn note_whole(&self, root: &NodeId, instead_of: Option<&NodeId>) -> Result<(), IndexError>;
+
     /// Makes what was taken in survive the process.
     fn flush(&self) -> Result<(), IndexError>;
+}
+
+/// What many segments say, on its way into an index. When it is dropped before it is finished, the index is as it was.
+pub trait Load {
+    /// Adds what a segment says of its packs.
+    fn add(&mut self, segment: &Segment) -> Result<(), IndexError>;
+
+    /// Takes all in, and makes it survive the process. When that fails, the index is not to be used any more.
+    fn finish(self: Box<Self>) -> Result<(), IndexError>;
 }
 
 /// Puts the places of one chunk in the order in which they are tried, each once.

@@ -161,7 +161,7 @@ impl Job<'_> {
     fn run(&mut self) -> Result<push::Report, Error> {
         let started = Instant::now();
         let (to, dry_run, monitor) = (self.to, self.options.dry_run, self.monitor);
-        let Made { mut report, snapshot } = attempt(to, dry_run, self, monitor)?;
+        let Made { mut report, snapshot, .. } = attempt(to, dry_run, self, monitor)?;
         if let (Some(id), Some(snapshot)) = (report.snapshot, snapshot) {
             self.known.add(StoredSnapshot { id, snapshot, standing: Standing::default() });
         }
@@ -176,14 +176,15 @@ impl Maker for Job<'_> {
         session.take_up(to, *monitor)?;
         let old = &item.snapshot;
         let parent = known.parent_of(item);
-        let before = parent.and_then(|parent| known.source_of(parent)).and_then(|before| root_directory(from, &before.snapshot));
+        let copied = parent.and_then(|parent| known.source_of(parent)).and_then(|copied| root_directory(from, &copied.snapshot));
+        let before = parent.map(|parent| parent.snapshot.root);
         let tree = StoredTree {
             from,
             root: from.find(item, b"")?,
-            before,
+            before: copied,
             parent: parent.and_then(|parent| root_directory(to, &parent.snapshot)),
         };
-        let how = How { trial: options.dry_run, delta: !options.no_delta, require: &[], condemned: &session.condemned };
+        let how = How { trial: options.dry_run, delta: !options.no_delta, require: &[], condemned: &session.condemned, parent: before };
         let (assembled, written) = pipeline::run(to, Input::Stored(tree), how, old.totals, *monitor)?;
         if options.verify && !options.dry_run {
             verify::packs(to, &written.packs, *monitor)?;
@@ -195,7 +196,7 @@ impl Maker for Job<'_> {
         let read = report.files_new + report.files_changed;
         report = push::Report { files_unmodified: files.saturating_sub(read), directories, others, bytes, ..report };
         if options.dry_run {
-            return Ok(Made { report, snapshot: None });
+            return Ok(Made { report, snapshot: None, before: None });
         }
         let writer = to.writer()?;
         let Standings { fold, .. } = &known.standings;
@@ -216,7 +217,7 @@ impl Maker for Job<'_> {
             extra,
             ..old.clone()
         };
-        Ok(Made { report, snapshot: Some(snapshot) })
+        Ok(Made { report, snapshot: Some(snapshot), before })
     }
 
     fn can_begin_again(&self) -> bool {

@@ -198,7 +198,7 @@ impl Job<'_> {
     fn write(&self, session: &Begun, source: Source) -> Result<Made, Error> {
         let Self { repo, options, monitor, .. } = self;
         session.take_up(repo, *monitor)?;
-        let Standings { snapshots, fold, .. } = repo.standing()?;
+        let Standings { snapshots, fold, .. } = repo.known_standing()?;
         let parent = choose_parent(&snapshots, options, &self.host, &self.paths)?;
         let writer = repo.writer()?;
         let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
@@ -206,7 +206,13 @@ impl Job<'_> {
         let base = options.base.map(|id| named(&snapshots, id)).transpose()?;
         let base = base.and_then(|base| root_directory(repo, &base.snapshot));
         let expected = parent.map_or_else(Totals::default, |parent| parent.snapshot.totals);
-        let how = How { trial: options.dry_run, delta: !options.no_delta, require: &self.require, condemned: &session.condemned };
+        let how = How {
+            trial: options.dry_run,
+            delta: !options.no_delta,
+            require: &self.require,
+            condemned: &session.condemned,
+            parent: parent.map(|parent| parent.snapshot.root),
+        };
         let against = Against { parent: root, base, force: options.parent == Parent::None };
         let (assembled, Written { counts: written, packs }) = run(repo, source, against, how, expected, *monitor)?;
         if let Some(unmet) = assembled.unmet.first() {
@@ -220,7 +226,7 @@ impl Job<'_> {
         let skipped = options.skip_if_unchanged && unchanged && assembled.totals.unreadable == 0;
         let report = report(&assembled, written, parent.map(|parent| parent.id), skipped);
         if skipped || options.dry_run {
-            return Ok(Made { report, snapshot: None });
+            return Ok(Made { report, snapshot: None, before: None });
         }
         let time = options.time.unwrap_or_else(clock::now);
         let snapshot = Snapshot {
@@ -243,7 +249,7 @@ impl Job<'_> {
             program: clock::PROGRAM.into(),
             extra: Repo::seen_notes(&fold.heads).into_iter().collect(),
         };
-        Ok(Made { report, snapshot: Some(snapshot) })
+        Ok(Made { report, snapshot: Some(snapshot), before: parent.map(|parent| parent.snapshot.root) })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::sketches::KeptSketches;
 use crate::backend::Folder;
-use crate::base::ids::{ChunkId, PackId};
+use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::error::Error;
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::pack::Sketch;
@@ -34,6 +34,8 @@ pub(super) struct KnownChunks {
     broken: HashSet<(PackNumber, u32)>,
     /// Whether packs were ever deleted, by a prune or a repair, or are to be.
     has_pruned: bool,
+    /// Whether the parent is whole all the same: a push made sure, and nothing was deleted since.
+    parent_is_whole: bool,
     /// What dangling blobs are coded against: with that they can be read again.
     awaited: HashSet<ChunkId>,
     /// Packs with a damaged footer. Their chunks can be read, and are stored again where they are met.
@@ -49,8 +51,13 @@ pub(super) struct KnownChunks {
 impl KnownChunks {
     /// Learns which packs exist. To be called after the session was announced and open plans were read, which condemn these packs: what else is
     /// seen from then on stays until it ends.
-    pub(super) fn new(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
+    pub(super) fn new(repo: &Repo, condemned: &BTreeSet<PackId>, parent: Option<&NodeId>) -> Result<Self, Error> {
         let mut known = Self::listed(repo, condemned)?;
+        if let Some(parent) = parent
+            && known.condemned.is_empty()
+        {
+            known.parent_is_whole = known.index.is_whole(parent)?;
+        }
         if known.incomplete || known.damaged || !known.condemned.is_empty() {
             known.find_broken()?;
         }
@@ -105,6 +112,7 @@ impl KnownChunks {
             gone,
             condemned: held_back,
             has_pruned: !repo.gc_names()?.is_empty(),
+            parent_is_whole: false,
             damaged,
             broken,
             awaited,
@@ -158,11 +166,11 @@ impl KnownChunks {
         Ok(self.awaited.contains(&id) || self.is_damaged() && self.index.find(&[id])?[0].is_some() && !self.has(&[id])?[0])
     }
 
-    /// Whether all can be relied on that snapshots have, without a look.
+    /// Whether all can be relied on that the parent has, without a look.
     pub(super) fn holds_all(&self) -> bool {
         // Snapshots are whole when they are made. What was lost since, and given up by a repair, is nowhere any more, and leaves no trace but
         // that the repair deleted a pack.
-        !self.is_damaged() && !self.has_pruned
+        !self.is_damaged() && (!self.has_pruned || self.parent_is_whole)
     }
 
     /// For each stored file, whether all of it can be relied on: its chunks, and the nodes that list them. What cannot be read is not held.

@@ -97,6 +97,8 @@ pub struct How<'h> {
     pub require: &'h [Excludes],
     /// Packs that open plans of prunes condemn, read within the session: nothing in them is relied on.
     pub condemned: &'h BTreeSet<PackId>,
+    /// The root of the snapshot that unchanged files are taken over from.
+    pub parent: Option<NodeId>,
 }
 
 /// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
@@ -106,7 +108,7 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
         segment_len: repo.config.segment_len as usize,
-        known: Arc::new(KnownChunks::new(repo, how.condemned)?),
+        known: Arc::new(KnownChunks::new(repo, how.condemned, how.parent.as_ref())?),
         read_ahead: Budget::new(repo.memory.read_ahead),
         scratch: repo.scratch.clone(),
     });

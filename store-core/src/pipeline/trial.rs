@@ -49,7 +49,7 @@ pub(crate) fn trial(
     let index = repo.index()?;
     let mut taken = Taken { index: index.as_ref(), share, chunks: HashMap::new() };
     let quiet = Quiet(monitor);
-    let mut replay = Replay::new(repo, &target, kept, KnownChunks::new(&target, &BTreeSet::new())?, &quiet);
+    let mut replay = Replay::new(repo, &target, kept, KnownChunks::new(&target, &BTreeSet::new(), None)?, &quiet);
     for number in 0..kept.len() {
         let _ = replay.snapshot(number, &mut taken)?;
     }

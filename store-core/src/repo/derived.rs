@@ -1,6 +1,6 @@
 //! The chunk index as a derived thing: opened late, brought up to date from index segments, built again when it is lost or damaged.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,12 +11,14 @@ use crate::base::ids::{PackId, SegmentId};
 use crate::base::limits;
 use crate::error::{Error, ErrorKind};
 use crate::format::segment::{PackEntry, Segment};
-use crate::index::{ChunkIndex, IndexError, MemoryIndex, RocksIndex};
+use crate::index::{ChunkIndex, IndexError, Load, MemoryIndex, RocksIndex};
 
 /// How many processes of one host can have an index of their own at a time.
 const SLOTS: usize = 64;
 /// How often an index is built anew because a prune supersedes segments meanwhile.
 const ATTEMPTS: usize = 5;
+/// Bytes of index segments, some hundred thousand chunks, from which on they are taken in together.
+const MUCH: u64 = 4 << 20;
 
 /// The index of this process. Each process that works at the same time has a folder of its own, since RocksDB serves one process.
 #[derive(Debug)]
@@ -35,6 +37,12 @@ pub(crate) struct DerivedIndex {
 struct Opened {
     index: Arc<dyn ChunkIndex>,
     folder: Option<PathBuf>,
+}
+
+/// Where segments are taken in: one by one, or together.
+enum Target<'i> {
+    Index(&'i dyn ChunkIndex),
+    Load(Box<dyn Load + 'i>),
 }
 
 /// What was taken in and is not noted yet.
@@ -204,8 +212,9 @@ impl Repo {
         *self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner) = prunes;
         self.index.incomplete.store(false, Ordering::Relaxed);
         self.index.unreadable.store(false, Ordering::Relaxed);
-        let listed: BTreeSet<SegmentId> =
-            self.backend.list(Folder::Segments)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
+        let lengths: BTreeMap<SegmentId, u64> =
+            self.backend.list(Folder::Segments)?.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
+        let listed: BTreeSet<SegmentId> = lengths.keys().copied().collect();
         let applied = index.applied()?;
         superseded.extend(index.superseded()?);
         let missing: Vec<SegmentId> = listed.difference(&applied).filter(|id| !superseded.contains(id)).copied().collect();
@@ -219,6 +228,8 @@ impl Repo {
             return Ok(false);
         }
         let mut new = NewSegments::default();
+        let much = missing.iter().filter_map(|id| lengths.get(id)).sum::<u64>() >= MUCH;
+        let mut into = if much { Target::Load(index.load()?) } else { Target::Index(index) };
         for id in &missing {
             if superseded.contains(id) {
                 continue;
@@ -229,7 +240,7 @@ impl Repo {
                     if segment.supersedes.iter().any(|other| applied.contains(other) || new.seen.contains(other)) {
                         return Ok(false);
                     }
-                    self.take_in(index, *id, segment, &exist, &mut new)?;
+                    self.take_in(&mut into, *id, segment, &exist, &mut new)?;
                 }
                 Ok(None) => return Ok(false),
                 // The others still say where their chunks are. It is tried again each time, until a repair removes it.
@@ -240,6 +251,9 @@ impl Repo {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        if let Target::Load(load) = into {
+            load.finish()?;
         }
         if !missing.is_empty() {
             new.superseded = superseded.intersection(&listed).copied().collect();
@@ -254,7 +268,7 @@ impl Repo {
     /// Takes in what a segment says of packs that exist.
     fn take_in(
         &self,
-        index: &dyn ChunkIndex,
+        into: &mut Target<'_>,
         id: SegmentId,
         mut segment: Segment,
         exist: &HashSet<PackId>,
@@ -270,7 +284,10 @@ impl Repo {
         let whole = segment.packs.iter().all(|pack| !is_missing(pack) || is_explained(pack));
         self.index.incomplete.fetch_or(!whole, Ordering::Relaxed);
         segment.packs.retain(|pack| exist.contains(&pack.id));
-        index.apply(None, &segment)?;
+        match into {
+            Target::Index(index) => index.apply(None, &segment)?,
+            Target::Load(load) => load.add(&segment)?,
+        }
         new.packs.extend(segment.packs.iter().map(|pack| pack.id));
         new.seen.insert(id);
         new.whole.extend(whole.then_some(id));
@@ -325,5 +342,107 @@ impl From<IndexError> for Error {
             }
             IndexError::Io(_) => Self::with(ErrorKind::Failed, "the local chunk index cannot be used: see --cache-dir", error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ChunkId;
+    use crate::base::units::MIB;
+    use crate::codec::Compression;
+    use crate::crypto::{Secret, TAG_LEN};
+    use crate::format::blob::{BlobKind, Frame};
+    use crate::format::pack::{BlobEntry, PackContents};
+    use crate::repo::{OpenOptions, Secrets};
+
+    /// Chunks of one segment: about as many fit into [`MUCH`] bytes.
+    const CHUNKS: u32 = 1 << 16;
+
+    fn open(folder: &Path, cache: &str) -> Repo {
+        let options = OpenOptions {
+            location: folder.join("repo").display().to_string(),
+            cache_dir: folder.join(cache),
+            threads: 1,
+            memory: 64 * MIB,
+            compression: Compression::Auto,
+        };
+        let secrets = Secrets { passphrase: None, key_file: Some(Secret::take(&mut [7; 32])) };
+        if folder.join("repo").exists() { Repo::open(&options, &secrets) } else { Repo::init(&options, &secrets, "").map(|(repo, _)| repo) }
+            .unwrap()
+    }
+
+    fn id(chunk: u32) -> ChunkId {
+        ChunkId::from_bytes(*blake3::hash(&chunk.to_le_bytes()).as_bytes())
+    }
+
+    /// A segment of a pack that holds as many chunks from `first` on; the pack is there, and nothing is in it.
+    fn write_segment(repo: &Repo, first: u32, supersedes: Vec<SegmentId>) -> SegmentId {
+        let blob = |first: u32| {
+            let frame = Frame {
+                kind: BlobKind::Data,
+                depth: 0,
+                sealed_len: 64 + TAG_LEN as u32,
+                steps: Vec::new(),
+                chunk_lens: vec![1; 64],
+                bases: Vec::new(),
+            };
+            BlobEntry { frame, ids: (first..first + 64).map(id).collect(), sketches: Vec::new() }
+        };
+        let contents = PackContents { padding: 0, blobs: (first..first + CHUNKS).step_by(64).map(blob).collect() };
+        let pack = PackEntry { id: PackId::from_bytes(*id(!first).as_bytes()), len: 10 << 20, contents };
+        assert!(repo.backend.create(&ObjectPath::Pack(pack.id), b"a pack").is_ok());
+        repo.create_segment(&Segment { supersedes, packs: vec![pack] }).unwrap()
+    }
+
+    fn held(repo: &Repo, chunks: std::ops::Range<u32>) -> usize {
+        repo.index().unwrap().find(&chunks.map(id).collect::<Vec<_>>()).unwrap().iter().flatten().count()
+    }
+
+    #[test]
+    fn much_is_taken_in_together_and_once() {
+        let place = tempfile::tempdir().unwrap();
+        let repo = open(place.path(), "cache");
+        let few = write_segment(&repo, 0, Vec::new());
+        assert_eq!(held(&repo, 0..CHUNKS + 1), CHUNKS as usize);
+        let mut segments = vec![few];
+        segments.extend((1..4).map(|n| write_segment(&repo, n * CHUNKS, Vec::new())));
+        // To an index that has some, and to one that has none.
+        repo.refresh().unwrap();
+        let other = open(place.path(), "other cache");
+        for repo in [&repo, &other] {
+            assert_eq!(held(repo, 0..5 * CHUNKS), 4 * CHUNKS as usize);
+            let index = repo.index().unwrap();
+            assert_eq!(index.applied().unwrap(), segments.iter().copied().collect());
+            assert_eq!(index.packs().unwrap().len(), 4);
+            repo.refresh().unwrap();
+            assert_eq!(index.packs().unwrap().len(), 4);
+        }
+    }
+
+    #[test]
+    fn what_is_superseded_while_much_is_taken_in_is_left_out() {
+        let place = tempfile::tempdir().unwrap();
+        let repo = open(place.path(), "cache");
+        let old = write_segment(&repo, 0, Vec::new());
+        (1..4).for_each(|n| _ = write_segment(&repo, n * CHUNKS, vec![old]));
+        assert_eq!(held(&repo, 0..CHUNKS), 0);
+        assert_eq!(held(&repo, CHUNKS..5 * CHUNKS), 3 * CHUNKS as usize);
+    }
+
+    #[test]
+    fn an_index_of_which_half_was_loaded_is_built_again() {
+        let place = tempfile::tempdir().unwrap();
+        let repo = open(place.path(), "cache");
+        (0..4).for_each(|n| _ = write_segment(&repo, n * CHUNKS, Vec::new()));
+        assert_eq!(held(&repo, 0..4 * CHUNKS), 4 * CHUNKS as usize);
+        let slot = repo.cache_dir.join("index/0");
+        drop(repo);
+        // As a crash leaves it between two tables.
+        std::fs::write(slot.join("loading"), []).unwrap();
+        std::fs::write(slot.join("of the old one"), []).unwrap();
+        let repo = open(place.path(), "cache");
+        assert_eq!(held(&repo, 0..4 * CHUNKS), 4 * CHUNKS as usize);
+        assert!(!slot.join("loading").exists() && !slot.join("of the old one").exists());
     }
 }

@@ -6,6 +6,7 @@ mod dangling;
 mod derived;
 mod file;
 mod gc;
+mod kept;
 mod mark;
 mod notes;
 mod open;

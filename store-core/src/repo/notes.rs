@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::kept::{self, KeptRecords};
 use super::{Repo, StoredSnapshot};
 use crate::backend::{Created, Folder, ObjectPath};
 use crate::base::ids::{NoteId, SnapshotId};
@@ -91,6 +92,22 @@ impl Repo {
     /// Reads all notes and snapshots. What cannot be read is a [warning](Repo::take_warnings).
     pub fn standing(&self) -> Result<Standings, Error> {
         let standings = self.read_standing()?;
+        self.warn_of(&standings);
+        Ok(standings)
+    }
+
+    /// The same for a push: records that this host has read before are taken as they were. They do not change, so that is what they say,
+    /// though damage to them does not show.
+    pub(crate) fn known_standing(&self) -> Result<Standings, Error> {
+        let index = self.index()?;
+        let kept = KeptRecords::new(&*index);
+        let standings = self.standing_with(Some(&kept))?;
+        self.warn_of(&standings);
+        kept.settle()?;
+        Ok(standings)
+    }
+
+    fn warn_of(&self, standings: &Standings) {
         for id in &standings.unread_snapshots {
             self.warn(&ObjectPath::Outcome(*id), "is damaged: put it back from a copy of the repository");
         }
@@ -99,7 +116,6 @@ impl Repo {
                 "is damaged or missing, so nothing counts as forgotten: put it back from a copy of the repository, or `snap repair notes`";
             self.warn(&ObjectPath::Note(*id), advice);
         }
-        Ok(standings)
     }
 
     /// The snapshots that count as live at `now`: all commits but those that are forgotten and whose trash time is over (`spec/NOTES.md`, N3).
@@ -120,15 +136,19 @@ impl Repo {
 
     /// Notes are listed before snapshots, so that a snapshot is never without the notes that made it live.
     pub(crate) fn read_standing(&self) -> Result<Standings, Error> {
-        let (mut notes, mut unread) = self.read_notes()?;
-        let (mut snapshots, unread_snapshots) = self.commits()?;
+        self.standing_with(None)
+    }
+
+    fn standing_with(&self, kept: Option<&KeptRecords<'_>>) -> Result<Standings, Error> {
+        let (mut notes, mut unread) = self.read_notes(kept)?;
+        let (mut snapshots, unread_snapshots) = self.commits(kept)?;
         // A note that was made during the listing may be missing there, though one that has seen it is not.
         let mut missing = missing(&notes, &snapshots);
         while let Some(id) = missing.pop_first() {
             if unread.contains(&id) || notes.iter().any(|stored| stored.id == id) {
                 continue;
             }
-            match self.read_note(&id) {
+            match self.read_note(&id, kept) {
                 Ok(note) => {
                     missing.extend(&note.seen);
                     notes.push(StoredNote { id, note });
@@ -145,10 +165,10 @@ impl Repo {
         Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots })
     }
 
-    fn read_notes(&self) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {
+    fn read_notes(&self, kept: Option<&KeptRecords<'_>>) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {
         let (mut notes, mut unread) = (Vec::new(), BTreeSet::new());
         for id in self.backend.list(Folder::Notes)?.iter().filter_map(|listed| listed.name.parse().ok()) {
-            match self.read_note(&id) {
+            match self.read_note(&id, kept) {
                 Ok(note) => notes.push(StoredNote { id, note }),
                 Err(error) if error.is_not_found() => {}
                 Err(error) if error.kind() == ErrorKind::Damage => {
@@ -160,20 +180,21 @@ impl Repo {
         Ok((notes, unread))
     }
 
-    fn read_note(&self, id: &NoteId) -> Result<Note, Error> {
+    fn read_note(&self, id: &NoteId, kept: Option<&KeptRecords<'_>>) -> Result<Note, Error> {
         let path = ObjectPath::Note(*id);
         let damaged =
             |error: Box<dyn std::error::Error + Send + Sync>| Error::with(ErrorKind::Damage, format!("cannot read {path}"), error);
-        let object = match self.backend.read(&path, limits::RECORD_LEN) {
-            Ok(object) => object,
+        let read = || match self.backend.read(&path, limits::RECORD_LEN) {
             // A note that is too long, or on a spoilt place of the disk, is lost; the others can still be read.
-            Err(error) if error.is_damage() => return Err(damaged(error.into())),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.is_damage() => Err(damaged(error.into())),
+            object => Ok(object?),
         };
-        let sealed = Sealed::parse(&object, ObjectKind::Note).map_err(|error| damaged(error.into()))?;
-        let key = self.keys.object(ObjectKind::Note as u8, sealed.header.epoch, &sealed.header.salt);
-        let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| damaged(error.into()))?;
-        wire::decode(&body).map_err(|error| damaged(error.into()))
+        kept::open(kept, &path, read, |object| {
+            let sealed = Sealed::parse(object, ObjectKind::Note).map_err(|error| damaged(error.into()))?;
+            let key = self.keys.object(ObjectKind::Note as u8, sealed.header.epoch, &sealed.header.salt);
+            let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| damaged(error.into()))?;
+            wire::decode(&body).map_err(|error| damaged(error.into()))
+        })
     }
 
     /// Writes what is said, in as many notes as it takes, each of which has seen `seen` and those before it. When it returns, all survive a

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Repo;
+use super::kept::{self, KeptRecords};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::SnapshotId;
 use crate::base::limits;
@@ -32,11 +33,17 @@ impl Repo {
 
     /// How session `id` ended.
     pub(crate) fn read_outcome(&self, id: &SnapshotId) -> Result<Outcome, Error> {
+        self.known_outcome(id, None)
+    }
+
+    fn known_outcome(&self, id: &SnapshotId, kept: Option<&KeptRecords<'_>>) -> Result<Outcome, Error> {
         let path = ObjectPath::Outcome(*id);
-        let object = self.backend.read(&path, limits::RECORD_LEN)?;
-        self.open_outcome(&object, &path).map_err(|error| {
-            let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };
-            Error::with(kind, format!("cannot read {path}"), error)
+        let read = || Ok(self.backend.read(&path, limits::RECORD_LEN)?);
+        kept::open(kept, &path, read, |object| {
+            self.open_outcome(object, &path).map_err(|error| {
+                let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };
+                Error::with(kind, format!("cannot read {path}"), error)
+            })
         })
     }
 
@@ -57,10 +64,10 @@ impl Repo {
     }
 
     /// All commits as they are stored, oldest first, and those that cannot be read.
-    pub(super) fn commits(&self) -> Result<(Vec<StoredSnapshot>, BTreeSet<SnapshotId>), Error> {
+    pub(super) fn commits(&self, kept: Option<&KeptRecords<'_>>) -> Result<(Vec<StoredSnapshot>, BTreeSet<SnapshotId>), Error> {
         let (mut found, mut unread) = (Vec::new(), BTreeSet::new());
         for id in self.outcome_ids()? {
-            match self.read_outcome(&id) {
+            match self.known_outcome(&id, kept) {
                 Ok(Outcome::Commit(snapshot)) => found.push(StoredSnapshot { id, snapshot, standing: Standing::default() }),
                 Ok(Outcome::Abort { .. }) => {}
                 Err(error) if error.kind() == ErrorKind::Damage => {

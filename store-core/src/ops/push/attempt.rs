@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Report, fenced};
-use crate::base::ids::PackId;
+use crate::base::ids::{NodeId, PackId};
 use crate::error::{Error, ErrorKind};
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Outcome, Snapshot};
@@ -26,6 +26,8 @@ pub(in crate::ops) struct Made {
     pub(in crate::ops) report: Report,
     /// What is to be committed; `None` after a dry run, and when nothing had changed and none was wanted.
     pub(in crate::ops) snapshot: Option<Snapshot>,
+    /// The root that it continues.
+    pub(in crate::ops) before: Option<NodeId>,
 }
 
 /// Writes all that a snapshot needs.
@@ -96,6 +98,10 @@ pub(in crate::ops) fn attempt(repo: &Repo, dry_run: bool, maker: &mut dyn Maker,
         match repo.commit(current, snapshot) {
             Ok(Committed::Snapshot(id)) => {
                 made.report.snapshot = Some(id);
+                if let Ok(index) = repo.index() {
+                    // Losing this costs the next push of these files a look at each of their chunks.
+                    let _ = index.note_whole(&snapshot.root, made.before.as_ref());
+                }
                 break;
             }
             Ok(Committed::Fenced) if fenced < RETRIES => {}

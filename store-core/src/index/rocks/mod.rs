@@ -1,21 +1,28 @@
-//! The chunk index in RocksDB (`spec/INDEX.md`). The only file that knows RocksDB.
+//! The chunk index in RocksDB (`spec/INDEX.md`). The only folder that knows RocksDB.
 //!
 //! It is a cache: written without a log, flushed at the end, and built again from index segments when it is lost.
+
+mod load;
+mod options;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
-    DBCompressionType, Direction, ErrorKind, FlushOptions, IteratorMode, Options, WriteBatch, WriteOptions,
+    BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, Direction, ErrorKind, FlushOptions,
+    IteratorMode, Options, WriteBatch,
 };
 
-use super::{BlobPlace, ChunkIndex, IndexError, Location, PackNumber, feature_keys, features, in_order, locations};
-use crate::base::ids::{ChunkId, PackId, SegmentId};
-use crate::base::units::MIB;
-use crate::base::wire::Reader;
-use crate::format::blob::Frame;
+use self::load::RocksLoad;
+use self::options::unlogged;
+use self::values::{
+    blob_key, blob_value, copy_key, location_value, number, odd, pack_value, read_blob, read_blob_key, read_location, read_pack, whole_key,
+};
+use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, feature_keys, features, in_order, locations};
+use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
 use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
 
@@ -27,20 +34,29 @@ const NUMBERS: &str = "pack-numbers";
 const SEGMENTS: &str = "segments";
 const SKETCHES: &str = "sketches";
 const DANGLING: &str = "dangling";
+const RECORDS: &str = "records";
 const META: &str = "meta";
-const FAMILIES: [&str; 9] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, DANGLING, META];
+const FAMILIES: [&str; 10] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, DANGLING, RECORDS, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
-const LAYOUT: &[u8] = b"snap chunk index 4";
+const LAYOUT: &[u8] = b"snap chunk index 5";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
 /// What stands in `segments` for one that another one supersedes.
 const SUPERSEDED: &[u8] = &[1];
 /// A file in the folder that says: damage was found while it was read.
 const DAMAGED: &str = "damaged";
+/// Another one, while much is taken in at once: what is there may be a part of it.
+const LOADING: &str = "loading";
 
 /// A RocksDB folder.
 pub struct RocksIndex {
     db: DB,
+    /// What the tables of each family are made with.
+    options: [Options; FAMILIES.len()],
+    /// Bytes of its caches and buffers.
+    memory: usize,
+    /// Held by whoever takes something in: packs get their numbers one after the other.
+    taking: Mutex<()>,
     /// Held as long as the database is open. It stands beside the folder, so that nobody opens what another process throws away: RocksDB's
     /// own lock is in the folder and vanishes with it.
     _lock: File,
@@ -55,25 +71,16 @@ impl std::fmt::Debug for RocksIndex {
 impl RocksIndex {
     /// Opens the index in `folder`, or makes an empty one. `memory` bytes go to its caches and buffers.
     pub fn open(folder: &Path, memory: usize) -> Result<Self, IndexError> {
-        fs::create_dir_all(folder).map_err(|error| io(folder, &error))?;
+        fs::create_dir_all(folder).map_err(|error| io_failure(folder, &error))?;
         let lock = lock(folder)?;
-        if folder.join(DAMAGED).exists() {
+        if folder.join(DAMAGED).exists() || folder.join(LOADING).exists() {
             return Err(IndexError::Corrupt("damage was found in it before".into()));
         }
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_atomic_flush(true);
-        options.set_max_open_files(-1);
-        options.set_max_file_opening_threads(1);
-        options.set_keep_log_file_num(1);
-        options.set_db_write_buffer_size(memory / 2);
-        options.set_max_background_jobs(2);
-        options.set_stats_dump_period_sec(0);
         let cache = Cache::new_lru_cache(memory / 2);
-        let descriptors = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache, memory)));
-        let db = DB::open_cf_descriptors(&options, folder, descriptors).map_err(failure)?;
-        let index = Self { db, _lock: lock };
+        let options = FAMILIES.map(|name| options::family(name, &cache, memory));
+        let descriptors = FAMILIES.iter().zip(&options).map(|(name, options)| ColumnFamilyDescriptor::new(*name, options.clone()));
+        let db = DB::open_cf_descriptors(&options::database(memory), folder, descriptors).map_err(failure)?;
+        let index = Self { db, options, memory, taking: Mutex::default(), _lock: lock };
         match index.db.get_cf(index.family(META), LAYOUT_KEY).map_err(failure)? {
             Some(layout) if layout == LAYOUT => {}
             Some(_) => return Err(IndexError::Corrupt("another version of the program made it".into())),
@@ -86,13 +93,28 @@ impl RocksIndex {
     pub fn remove(folder: &Path) -> Result<(), IndexError> {
         let _lock = lock(folder)?;
         match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, &error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_failure(folder, &error)),
             _ => Ok(()),
         }
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
         self.db.cf_handle(name).expect("every family is opened with the database")
+    }
+
+    fn options_of(&self, name: &str) -> &Options {
+        let at = FAMILIES.iter().position(|family| *family == name);
+        &self.options[at.expect("every family has options")]
+    }
+
+    fn take(&self) -> MutexGuard<'_, ()> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number that the next pack gets.
+    fn next_pack(&self) -> Result<PackNumber, IndexError> {
+        let next = self.db.get_pinned_cf(self.family(META), NEXT_PACK_KEY).map_err(failure)?;
+        next.map_or(Ok(0), |value| number(&value))
     }
 
     fn number_of(&self, pack: &PackId) -> Result<Option<PackNumber>, IndexError> {
@@ -122,47 +144,16 @@ impl RocksIndex {
 /// Locks the slot of `folder`, until the file is dropped or the process ends.
 fn lock(folder: &Path) -> Result<File, IndexError> {
     let path = folder.with_extension("lock");
-    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(|error| io(&path, &error))?;
+    let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(|error| io_failure(&path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(IndexError::InUse),
-        Err(TryLockError::Error(error)) => Err(io(&path, &error)),
+        Err(TryLockError::Error(error)) => Err(io_failure(&path, &error)),
     }
 }
 
-fn io(path: &Path, error: &std::io::Error) -> IndexError {
+fn io_failure(path: &Path, error: &std::io::Error) -> IndexError {
     IndexError::Io(format!("{}: {error}", path.display()))
-}
-
-fn family_options(name: &str, cache: &Cache, memory: usize) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    table.set_block_size(4096);
-    table.set_format_version(5);
-    // Most look-ups are for chunks that are not there: a filter answers them.
-    if matches!(name, CHUNKS | NUMBERS | SKETCHES) {
-        table.set_hybrid_ribbon_filter(10.0, 1);
-    }
-    // Eight keys a chunk: filters of so many would be most of what a process takes, so they are read and dropped in parts, as all else is.
-    if name == SKETCHES {
-        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-        table.set_partition_filters(true);
-        table.set_metadata_block_size(4096);
-        table.set_cache_index_and_filter_blocks(true);
-        table.set_pin_top_level_index_and_filter(true);
-    }
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::None);
-    options.set_write_buffer_size(if matches!(name, CHUNKS | SKETCHES) { (memory / 6).max(4 * MIB) } else { (memory / 16).max(MIB) });
-    options.set_target_file_size_base(256 * MIB as u64);
-    options
-}
-
-fn unlogged() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.disable_wal(true);
-    options
 }
 
 fn failure(error: rocksdb::Error) -> IndexError {
@@ -179,48 +170,6 @@ fn failure(error: rocksdb::Error) -> IndexError {
         // A file of the database that is missing or cut short shows as an error of input, and is damage here.
         _ => IndexError::Corrupt(text),
     }
-}
-
-fn odd(_: impl std::fmt::Debug) -> IndexError {
-    IndexError::Corrupt("a value has an impossible form".into())
-}
-
-fn number(bytes: &[u8]) -> Result<u32, IndexError> {
-    bytes.try_into().map(u32::from_be_bytes).map_err(odd)
-}
-
-fn blob_key(pack: PackNumber, ordinal: u32) -> [u8; 8] {
-    (u64::from(pack) << 32 | u64::from(ordinal)).to_be_bytes()
-}
-
-fn copy_key(id: &ChunkId, location: &Location) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..32].copy_from_slice(id.as_bytes());
-    key[32..].copy_from_slice(&blob_key(location.pack, location.ordinal));
-    key
-}
-
-fn location_value(location: &Location) -> [u8; 17] {
-    let mut value = [location.depth; 17];
-    for (field, out) in [location.pack, location.ordinal, location.start, location.len].iter().zip(value.chunks_exact_mut(4)) {
-        out.copy_from_slice(&field.to_le_bytes());
-    }
-    value
-}
-
-fn read_location(value: &[u8]) -> Result<Location, IndexError> {
-    let mut reader = Reader::new(value);
-    let mut field = || reader.u32().map_err(odd);
-    let (pack, ordinal, start, len) = (field()?, field()?, field()?, field()?);
-    Ok(Location { pack, ordinal, start, len, depth: reader.u8().map_err(odd)? })
-}
-
-fn read_blob(value: &[u8], pack: PackId) -> Result<BlobPlace, IndexError> {
-    let mut reader = Reader::new(value);
-    let offset = reader.u64().map_err(odd)?;
-    let frame = Frame::decode(&mut reader).map_err(odd)?;
-    reader.finish().map_err(odd)?;
-    Ok(BlobPlace { pack, offset, frame })
 }
 
 impl ChunkIndex for RocksIndex {
@@ -242,6 +191,10 @@ impl ChunkIndex for RocksIndex {
 
     fn apply(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
         self.watch(self.apply_now(id, segment))
+    }
+
+    fn load(&self) -> Result<Box<dyn Load + '_>, IndexError> {
+        Ok(Box::new(RocksLoad::new(self)?))
     }
 
     fn similar(&self, sketches: &[Sketch]) -> Result<Vec<Vec<Location>>, IndexError> {
@@ -274,6 +227,39 @@ impl ChunkIndex for RocksIndex {
 
     fn for_each_blob(&self, found: &mut dyn FnMut(PackNumber, u32, BlobPlace)) -> Result<(), IndexError> {
         self.watch(self.for_each_blob_now(found))
+    }
+
+    fn record(&self, path: &str) -> Result<Option<Vec<u8>>, IndexError> {
+        self.watch(self.db.get_cf(self.family(RECORDS), path).map_err(failure))
+    }
+
+    fn records(&self) -> Result<Vec<String>, IndexError> {
+        let keys = self.db.iterator_cf(self.family(RECORDS), IteratorMode::Start);
+        self.watch(keys.map(|item| String::from_utf8(item.map_err(failure)?.0.into()).map_err(odd)).collect())
+    }
+
+    fn keep_records(&self, new: &[(String, Vec<u8>)], gone: &[String]) -> Result<(), IndexError> {
+        if new.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        new.iter().for_each(|(path, object)| batch.put_cf(self.family(RECORDS), path, object));
+        gone.iter().for_each(|path| batch.delete_cf(self.family(RECORDS), path));
+        self.watch(self.db.write_opt(batch, &unlogged()).map_err(failure))
+    }
+
+    fn is_whole(&self, root: &NodeId) -> Result<bool, IndexError> {
+        self.watch(self.db.get_pinned_cf(self.family(META), whole_key(root)).map(|value| value.is_some()).map_err(failure))
+    }
+
+    fn note_whole(&self, root: &NodeId, instead_of: Option<&NodeId>) -> Result<(), IndexError> {
+        if self.is_whole(root)? && instead_of.is_none_or(|other| other == root) {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        instead_of.into_iter().for_each(|other| batch.delete_cf(self.family(META), whole_key(other)));
+        batch.put_cf(self.family(META), whole_key(root), []);
+        self.watch(self.db.write_opt(batch, &unlogged()).map_err(failure))
     }
 
     fn flush(&self) -> Result<(), IndexError> {
@@ -314,15 +300,12 @@ impl RocksIndex {
 
     fn pack_now(&self, number: PackNumber) -> Result<Option<(PackId, u64)>, IndexError> {
         let value = self.db.get_pinned_cf(self.family(PACKS), number.to_be_bytes()).map_err(failure)?;
-        let Some(value) = value else { return Ok(None) };
-        let mut reader = Reader::new(&value);
-        Ok(Some((PackId::from_bytes(reader.array().map_err(odd)?), reader.u64().map_err(odd)?)))
+        value.map(|value| read_pack(&value)).transpose()
     }
 
     fn apply_now(&self, id: Option<&SegmentId>, segment: &Segment) -> Result<(), IndexError> {
-        let meta = self.family(META);
-        let next = self.db.get_pinned_cf(meta, NEXT_PACK_KEY).map_err(failure)?;
-        let mut next = next.map_or(Ok(0), |value| number(&value))?;
+        let _taking = self.take();
+        let mut next = self.next_pack()?;
         let mut batch = WriteBatch::default();
         let (mut chunks, mut sketches, mut value) = (Vec::new(), Vec::new(), Vec::new());
         let mut new = BTreeSet::new();
@@ -339,12 +322,10 @@ impl RocksIndex {
             chunks.extend(locations(next, pack));
             sketches.extend(features(next, pack));
             for (ordinal, (blob, offset)) in pack.contents.blobs.iter().zip(pack.contents.offsets()).enumerate() {
-                value.clear();
-                value.extend_from_slice(&offset.to_le_bytes());
-                blob.frame.encode(&mut value);
+                blob_value(blob, offset, &mut value);
                 batch.put_cf(self.family(BLOBS), blob_key(next, ordinal as u32), &value);
             }
-            batch.put_cf(self.family(PACKS), next.to_be_bytes(), [&pack.id.as_bytes()[..], &pack.len.to_le_bytes()].concat());
+            batch.put_cf(self.family(PACKS), next.to_be_bytes(), pack_value(&pack.id, pack.len));
             batch.put_cf(self.family(NUMBERS), pack.id.as_bytes(), next.to_be_bytes());
             next += 1;
         }
@@ -373,7 +354,7 @@ impl RocksIndex {
         for (key, location) in &sketches {
             batch.put_cf(self.family(SKETCHES), key, location_value(location));
         }
-        batch.put_cf(meta, NEXT_PACK_KEY, next.to_be_bytes());
+        batch.put_cf(self.family(META), NEXT_PACK_KEY, next.to_be_bytes());
         if let Some(id) = id {
             batch.put_cf(self.family(SEGMENTS), id.as_bytes(), []);
         }
@@ -413,8 +394,7 @@ impl RocksIndex {
     fn dangling_now(&self) -> Result<BTreeSet<(PackNumber, u32)>, IndexError> {
         let mut found = BTreeSet::new();
         for item in self.db.iterator_cf(self.family(DANGLING), IteratorMode::Start) {
-            let key = u64::from_be_bytes(item.map_err(failure)?.0[..].try_into().map_err(odd)?);
-            found.insert(((key >> 32) as u32, key as u32));
+            found.insert(read_blob_key(&item.map_err(failure)?.0)?);
         }
         Ok(found)
     }
@@ -437,8 +417,7 @@ impl RocksIndex {
         let mut current: Option<(PackNumber, PackId)> = None;
         for item in self.db.iterator_cf(self.family(BLOBS), IteratorMode::Start) {
             let (key, value) = item.map_err(failure)?;
-            let key = u64::from_be_bytes(key[..].try_into().map_err(odd)?);
-            let (pack, ordinal) = ((key >> 32) as u32, key as u32);
+            let (pack, ordinal) = read_blob_key(&key)?;
             let id = match current {
                 Some((number, id)) if number == pack => id,
                 _ => self.pack_now(pack)?.ok_or_else(|| odd("a blob without its pack"))?.0,
@@ -456,20 +435,4 @@ impl RocksIndex {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_open_is_not_thrown_away() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = place.path().join("0");
-        let index = RocksIndex::open(&folder, MIB).unwrap();
-        assert!(matches!(RocksIndex::remove(&folder), Err(IndexError::InUse)));
-        assert!(matches!(RocksIndex::open(&folder, MIB), Err(IndexError::InUse)));
-        drop(index);
-        RocksIndex::remove(&folder).unwrap();
-        assert!(!folder.exists());
-        RocksIndex::remove(&folder).unwrap();
-        RocksIndex::open(&folder, MIB).unwrap();
-    }
-}
+mod tests;
