@@ -136,6 +136,7 @@ pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
     let started = Instant::now();
     let mut run = Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), report: Report::default() };
     let done = if options.execute { run.execute() } else { run.preview() };
+    repo.reader.keep_sealed(0);
     if run.report.stopped.is_none() {
         done?;
     }
@@ -195,6 +196,7 @@ impl Run<'_> {
                 Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
                 copied => copied?,
             };
+            self.repo.reader.keep_sealed(0);
             if self.plan(survey, &copied)? {
                 return Ok(());
             }

@@ -94,6 +94,8 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     let Live { kept, dropped } = live;
     let rests = wholes.iter().any(|whole| whole.supports > 0);
     let before = repo.reader.read_bytes();
+    // From here on chains are followed again and again, until all is written.
+    repo.reader.keep_sealed(repo.memory.sealed());
     let found = if dropped.is_empty() && !rests { Vec::new() } else { excess(repo, &marked, &kept, wholes, monitor)? };
     let tried_bytes = repo.reader.read_bytes() - before;
     // What chains take beyond what they would alone counts as unused.
