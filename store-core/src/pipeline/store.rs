@@ -51,7 +51,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self { depth: self.depth.min(other.depth), reads: self.reads + other.reads }
     }
 }
@@ -259,6 +259,17 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         }
         group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
+    }
+
+    /// Stores a blob that was coded before, and none of whose chunks is held or on its way.
+    pub(super) fn coded(&mut self, blob: NewBlob) -> Result<(), Error> {
+        self.shared.check()?;
+        self.counts.chunks += blob.ids.len() as u64;
+        self.counts.bytes += blob.coded.frame.plain_len() as u64;
+        for id in &blob.ids {
+            let _ = self.shared.writer.claim(*id);
+        }
+        self.shared.writer.add(blob)
     }
 
     /// Stores a node, unless the repository holds it.

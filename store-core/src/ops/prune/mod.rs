@@ -185,7 +185,7 @@ impl Run<'_> {
             self.stop_if_over()?;
             self.tidy_sessions()?;
             let before = self.repo.gc_names()?;
-            let survey = self.survey()?;
+            let mut survey = self.survey()?;
             if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
                 self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
@@ -197,6 +197,7 @@ impl Run<'_> {
                 copied => copied?,
             };
             self.repo.reader.keep_sealed(0);
+            survey.tried = None;
             if self.plan(survey, &copied)? {
                 return Ok(());
             }
