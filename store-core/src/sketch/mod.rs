@@ -15,7 +15,7 @@ const RUNS: usize = 4;
 /// Elements of a tensor's segment behind one value.
 const ELEMENTS: usize = 6;
 /// Chunks shorter than this get no sketch: what a delta could save does not pay for it.
-const LEAST: usize = 256;
+pub const LEAST: usize = 256;
 /// A value that means "none"; a real one that is equal becomes its neighbour.
 const NONE: u32 = 0;
 
