@@ -365,7 +365,7 @@ fn a_footer_that_is_lost_with_its_only_segment_costs_what_is_named_and_nothing_e
                 assert!(lost.iter().all(|path| is_hit(path)), "{harm:?}: {lost:?} of {id}, {hits:?}");
                 for hit in hits.iter().filter(|hit| hit.snapshot == *id) {
                     let is_lost = |path: &&std::path::PathBuf| std::path::Path::new("/").join(path).starts_with(at(&hit.path));
-                    assert!(lost.iter().any(|path| is_lost(path)), "{harm:?}: {hit:?}, {lost:?}");
+                    assert!(lost.iter().any(is_lost), "{harm:?}: {hit:?}, {lost:?}");
                 }
                 lost_files += lost.len();
             }

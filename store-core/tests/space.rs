@@ -153,6 +153,8 @@ fn compare(name: &str, seed: u64, versions: usize, more: u64, kept: impl Fn(usiz
     );
     pruned.assert_kept(&kept);
     assert!(after <= alone + alone * more / 100 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
+    // Trying and coding anew read what they need nearly once, though a cache of an eighth of this memory holds few decoded versions.
+    assert!(report.read_bytes <= 2 * before, "{name}: {} read of {before}", report.read_bytes);
     // What is kept is read for as little as what was pushed alone, or for twice what its last version takes by itself.
     for ((id, _), (other, _)) in pruned.made.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, made)| made).zip(&fresh.made) {
         let (reads, alone) = (pruned.reads(*id), fresh.reads(fresh.made[0].0).max(fresh.reads(*other) / 2));
