@@ -99,7 +99,10 @@ impl History {
         let repo = open(&disk, &folder.path().join("cache")).unwrap();
         let mut keys = vec![Keys { step: 0, open: [7].into(), shut: BTreeSet::new() }];
         match kind {
-            Kind::Index => _ = repair::index(&repo, false, &Silent).unwrap(),
+            Kind::Index => {
+                let _ = repair::index(&repo, false, &Silent).unwrap();
+                let _ = repair::sketches(&repo, &Silent).unwrap();
+            }
             Kind::Packs => _ = repair_packs(&repo).unwrap(),
             Kind::Snapshots => _ = repair_snapshots(&repo).unwrap(),
             Kind::Keys => {
@@ -159,6 +162,7 @@ impl History {
             Kind::Index => {
                 self.nothing_lost(&repo)?;
                 repair::index(&repo, false, &Silent).map_err(told)?;
+                repair::sketches(&repo, &Silent).map_err(told)?;
                 self.nothing_lost(&reopened()?)?;
             }
             Kind::Packs => {

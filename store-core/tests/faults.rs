@@ -172,6 +172,7 @@ impl Start {
             }
             Verb::RepairIndex => {
                 let report = repair::index(&repo, false, &Silent)?;
+                let _ = repair::sketches(&repo, &Silent)?;
                 (report.unreadable_packs == 0).then_some(Done::Nothing)
             }
             Verb::RepairPacks => {

@@ -215,3 +215,28 @@ fn no_prune_goes_on_while_anything_is_lost() {
     assert_eq!(live(&repo, later(u64::MAX)), ids);
     assert_whole(&repo);
 }
+
+/// What a command pays for the notes there are: `SNAP_NOTES=10000 cargo test --release -p store-core --test notes many -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement: a command"]
+fn many_notes_are_opened_and_folded() {
+    let count: usize = std::env::var("SNAP_NOTES").map_or(10_000, |count| count.parse().unwrap());
+    let folder = rig::quick_folder();
+    let (_, repo, ids) = repository(folder.path(), 30);
+    let mut seen = repo.standing().unwrap().fold.heads;
+    for number in 0..count {
+        let statement = Statement::Tags { snapshot: ids[number % ids.len()], add: vec![format!("tag{}", number % 7)], remove: Vec::new() };
+        seen = repo.write_notes(vec![statement], &seen).unwrap().into_iter().collect();
+    }
+    let started = std::time::Instant::now();
+    let standings = repo.standing().unwrap();
+    let took = started.elapsed();
+    let bytes: u64 = repo_files(&folder.path().join("repo/notes"));
+    eprintln!("{} notes, {bytes} bytes: opened and folded in {:.3} s", standings.notes.len(), took.as_secs_f64());
+    assert!(standings.notes.len() == count && standings.fold.heads.len() == 1 && standings.fold.lost.is_empty());
+    assert!(standings.snapshots.iter().all(|stored| stored.snapshot.tags.len() == 7));
+}
+
+fn repo_files(folder: &Path) -> u64 {
+    std::fs::read_dir(folder).unwrap().map(|item| item.unwrap().metadata().unwrap().len()).sum()
+}

@@ -1,4 +1,4 @@
-//! The protocol of `spec/PROTOCOL.md`, section 5, as a model: every order in which pushes, prunes, forgettings and crashes can take their steps, each
+//! The protocol of `spec/PROTOCOL.md`, sections 5 and 6, as a model: every order in which pushes, prunes, a repair, forgettings and crashes can take their steps, each
 //! of them one operation on the backend. No snapshot that counts is lost in any; and for each rule of the protocol there is an order in which one
 //! is lost without it.
 //!
@@ -21,8 +21,9 @@ const ATTEMPTS: usize = 2;
 const PRUNERS: usize = 2;
 const SESSIONS: usize = PUSHERS * ATTEMPTS;
 const PLANS: usize = 2;
-/// The pack that is there from the start, one a session, and one that each prune may write anew.
-const PACKS: usize = 1 + SESSIONS + PRUNERS;
+/// The pack that is there from the start, one a session, one that each prune may write anew, and what a repair saves of the first.
+const PACKS: usize = 1 + SESSIONS + PRUNERS + 1;
+const SAVED: usize = PACKS - 1;
 const NONE: u8 = u8::MAX;
 
 /// Packs, a bit each.
@@ -66,6 +67,12 @@ enum Without {
     LookingAfterUndo,
     /// A final drops only what its plan listed.
     ListedDrops,
+    /// A repair saves what can be read before it deletes.
+    Saving,
+    /// It looks for what it saved once its plan is there.
+    LookingAfterPlan,
+    /// It ends an open plan before it makes its own.
+    EndingPlans,
 }
 
 /// How large a world is.
@@ -76,6 +83,8 @@ struct World {
     plans: usize,
     /// Whether snapshots are forgotten, and forgettings taken back.
     forgetting: bool,
+    /// Whether the frame of the first pack is damaged, and a repair goes on.
+    repair: bool,
     without: Without,
 }
 
@@ -167,6 +176,30 @@ enum Prune {
     End,
 }
 
+/// `repair packs`, of a pack whose blobs can all be read. Nothing relies on its session: what it saved is looked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Repair {
+    Save,
+    /// What an open plan comes to.
+    EndPlans,
+    Create {
+        number: u8,
+    },
+    LookAgain {
+        number: u8,
+    },
+    Final {
+        number: u8,
+        deleted: Packs,
+    },
+    Delete {
+        number: u8,
+        left: Packs,
+        own: bool,
+    },
+    End,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
     packs: Packs,
@@ -179,6 +212,7 @@ struct State {
     plans: [Plan; PLANS],
     pushes: [(Push, u8); PUSHERS],
     prunes: [Prune; PRUNERS],
+    repair: Repair,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,6 +220,7 @@ enum Action {
     Push { who: usize, choice: u8 },
     GiveUp { who: usize },
     Prune { who: usize, choice: u8 },
+    Repair { choice: u8 },
     Forget { session: usize },
     Undo { session: usize },
     LookAfterUndo { session: usize },
@@ -200,8 +235,10 @@ fn each(packs: Packs) -> impl Iterator<Item = usize> {
 }
 
 impl State {
-    /// A pack with all that it is coded against.
-    fn chain(&self, pack: usize) -> Packs {
+    /// A pack with all that it is coded against, if that can be out of `except`. Bases are found by their names: what a repair saved of the first
+    /// pack stands for it, since it lies no deeper.
+    fn chain(&self, pack: usize, except: Packs) -> Packs {
+        let usable = self.packs & !except;
         let (mut chain, mut at) = (0, pack);
         loop {
             chain |= bit(at);
@@ -209,12 +246,15 @@ impl State {
                 return chain;
             }
             at = self.bases[at] as usize;
+            if at == 0 && usable & bit(0) == 0 && usable & bit(SAVED) != 0 {
+                at = SAVED;
+            }
         }
     }
 
     /// The packs that are there with all that they are coded against, none of it in `except`.
     fn whole(&self, except: Packs) -> Packs {
-        each(self.packs).filter(|pack| self.chain(*pack) & !(self.packs & !except) == 0).map(bit).fold(0, |all, pack| all | pack)
+        each(self.packs).filter(|pack| self.chain(*pack, except) & !(self.packs & !except) == 0).map(bit).fold(0, |all, pack| all | pack)
     }
 
     fn condemned(&self) -> Packs {
@@ -372,13 +412,13 @@ impl World {
                 let kept = match choice as usize {
                     // Nothing counts: nothing is kept. With this choice it is taken so whatever counts, as a mark of long ago may have it.
                     0 => 0,
-                    pack if pack <= PACKS => state.chain(pack - 1),
+                    pack if pack <= PACKS => state.chain(pack - 1, 0),
                     pack => {
                         let (from, copy) = (pack - PACKS - 1, 1 + SESSIONS + who);
                         next.packs |= bit(copy);
                         next.copies |= bit(copy);
                         next.bases[copy] = state.bases[from];
-                        next.chain(copy)
+                        next.chain(copy, 0)
                     }
                 };
                 Prune::Create { number: number as u8, condemned: next.packs & !kept, drops: forgotten }
@@ -433,7 +473,8 @@ impl World {
                     }
                     0 => 0,
                     pack if self.is(Without::MarkingBases) => bit(pack as usize - 1),
-                    pack => state.chain(pack as usize - 1),
+                    // What stays is used before what is condemned, of bases, too.
+                    pack => state.chain(pack as usize - 1, if state.whole(condemned) == 0 { 0 } else { condemned }),
                 };
                 let goes: Vec<usize> = deleted(each(condemned), |pack| needed & bit(*pack) != 0);
                 Prune::Final { number, deleted: goes.into_iter().map(bit).fold(0, |all, pack| all | pack), drops }
@@ -464,6 +505,73 @@ impl World {
     }
 }
 
+impl World {
+    /// Which pack a repair deletes next; 0 where there is nothing to choose.
+    fn repair_choices(&self, state: &State) -> Vec<u8> {
+        match state.repair {
+            Repair::Delete { left, .. } if left != 0 => each(left).map(|pack| pack as u8).collect(),
+            Repair::End => Vec::new(),
+            _ => vec![0],
+        }
+    }
+
+    fn repair(&self, state: &State, choice: u8) -> Option<State> {
+        let mut next = state.clone();
+        let open = || state.plans[..self.plans].iter().position(|plan| plan.condemned.is_some() && !plan.done);
+        next.repair = match state.repair {
+            // Something else has deleted it.
+            Repair::Save if state.packs & bit(0) == 0 => Repair::End,
+            Repair::Save => {
+                if !self.is(Without::Saving) {
+                    next.packs |= bit(SAVED);
+                }
+                Repair::EndPlans
+            }
+            Repair::EndPlans => match open().filter(|_| !self.is(Without::EndingPlans)) {
+                Some(number) => match state.plans[number].last {
+                    Some(left) => Repair::Delete { number: number as u8, left, own: false },
+                    // Whoever finds a plan without a final may close it with one that deletes nothing (I32).
+                    None => {
+                        next.plans[number].last = Some(0);
+                        Repair::EndPlans
+                    }
+                },
+                None => {
+                    let free = state.plans[..self.plans].iter().position(|plan| plan.condemned.is_none());
+                    free.map_or(Repair::End, |number| Repair::Create { number: number as u8 })
+                }
+            },
+            Repair::Create { number } => {
+                let plan = &mut next.plans[number as usize];
+                if plan.condemned.is_some() {
+                    Repair::EndPlans
+                } else {
+                    (plan.condemned, plan.drops) = (Some(bit(0)), 0);
+                    Repair::LookAgain { number }
+                }
+            }
+            Repair::LookAgain { number } => {
+                let is_there = state.packs & bit(SAVED) != 0 || self.is(Without::LookingAfterPlan) || self.is(Without::Saving);
+                Repair::Final { number, deleted: if is_there { bit(0) } else { 0 } }
+            }
+            Repair::Final { number, deleted } => {
+                let left = *next.plans[number as usize].last.get_or_insert(deleted);
+                Repair::Delete { number, left, own: true }
+            }
+            Repair::Delete { number, left: 0, own } => {
+                next.plans[number as usize].done = true;
+                if own { Repair::End } else { Repair::EndPlans }
+            }
+            Repair::Delete { number, left, own } => {
+                next.packs &= !bit(choice as usize);
+                Repair::Delete { number, left: left & !bit(choice as usize), own }
+            }
+            Repair::End => return None,
+        };
+        Some(next)
+    }
+}
+
 impl Model for World {
     type State = State;
     type Action = Action;
@@ -480,6 +588,7 @@ impl Model for World {
             plans: [plan; PLANS],
             pushes: [nobody; PUSHERS],
             prunes: [Prune::End; PRUNERS],
+            repair: if self.repair { Repair::Save } else { Repair::End },
         };
         state.pushes[..self.pushers].fill((Push::Begin, 0));
         state.prunes[..self.pruners].fill(Prune::Look);
@@ -496,6 +605,7 @@ impl Model for World {
         for who in 0..self.pruners {
             actions.extend(self.prune_choices(state, who).into_iter().map(|choice| Action::Prune { who, choice }));
         }
+        actions.extend(self.repair_choices(state).into_iter().map(|choice| Action::Repair { choice }));
         for session in 0..SESSIONS {
             match state.outcomes[session] {
                 Outcome::Commit if self.forgetting => actions.push(Action::Forget { session }),
@@ -511,6 +621,7 @@ impl Model for World {
         match action {
             Action::Push { who, choice } => return self.push(state, who, choice),
             Action::Prune { who, choice } => return self.prune(state, who, choice),
+            Action::Repair { choice } => return self.repair(state, choice),
             Action::GiveUp { who } => {
                 let (_, attempt) = state.pushes[who];
                 next.announced &= !(1 << State::session(who, attempt));
@@ -539,6 +650,7 @@ impl Model for World {
             }),
             Property::always("nothing that counts is dropped", |_, state: &State| !state.outcomes.contains(&Outcome::Lost)),
             Property::sometimes("a pack is deleted", |_, state: &State| state.packs & 1 == 0),
+            Property::sometimes("a damaged pack goes", |_, state: &State| state.packs & (bit(0) | bit(SAVED)) == bit(SAVED)),
             Property::sometimes("a fenced push commits after all", |_, state: &State| {
                 (0..PUSHERS).any(|who| {
                     let first = State::session(who, 0);
@@ -550,9 +662,15 @@ impl Model for World {
 }
 
 const SMALL: [World; 3] = [
-    World { pushers: 1, pruners: 1, plans: 2, forgetting: true, without: Without::Nothing },
-    World { pushers: 1, pruners: 2, plans: 1, forgetting: false, without: Without::Nothing },
-    World { pushers: 2, pruners: 1, plans: 1, forgetting: false, without: Without::Nothing },
+    World { pushers: 1, pruners: 1, plans: 2, forgetting: true, repair: false, without: Without::Nothing },
+    World { pushers: 1, pruners: 2, plans: 1, forgetting: false, repair: false, without: Without::Nothing },
+    World { pushers: 2, pruners: 1, plans: 1, forgetting: false, repair: false, without: Without::Nothing },
+];
+
+/// Worlds in which a pack is damaged.
+const DAMAGED: [World; 2] = [
+    World { pushers: 1, pruners: 1, plans: 2, forgetting: false, repair: true, without: Without::Nothing },
+    World { pushers: 2, pruners: 0, plans: 1, forgetting: false, repair: true, without: Without::Nothing },
 ];
 
 const LOSSES: [&str; 2] = ["what is listed is whole", "nothing that counts is dropped"];
@@ -584,10 +702,20 @@ fn nothing_is_lost_in_small_worlds_whatever_the_order() {
 }
 
 #[test]
+fn a_repair_loses_nothing_whatever_the_order() {
+    for world in DAMAGED {
+        let found = world.checker().threads(2).spawn_bfs().join();
+        eprintln!("{world:?}: {} states", found.unique_state_count());
+        assert_eq!(LOSSES.map(|name| found.discovery(name).map(steps)), [None, None]);
+        assert!(found.discovery("a damaged pack goes").is_some());
+    }
+}
+
+#[test]
 #[ignore = "takes minutes and gigabytes"]
 fn nothing_is_lost_in_larger_worlds_whatever_the_order() {
     for (pushers, pruners, plans) in [(1, 2, 2), (2, 1, 2)] {
-        let world = World { pushers, pruners, plans, forgetting: false, without: Without::Nothing };
+        let world = World { pushers, pruners, plans, forgetting: false, repair: false, without: Without::Nothing };
         let found = world.checker().threads(2).spawn_bfs().join();
         eprintln!("{world:?}: {} states", found.unique_state_count());
         assert_eq!(LOSSES.map(|name| found.discovery(name).map(steps)), [None, None]);
@@ -613,6 +741,9 @@ fn each_rule_is_needed() {
         Without::MarkingBases,
         Without::LookingAfterUndo,
         Without::ListedDrops,
+        Without::Saving,
+        Without::LookingAfterPlan,
+        Without::EndingPlans,
     ];
     let worlds = [
         SMALL[0],
@@ -625,6 +756,8 @@ fn each_rule_is_needed() {
     ];
     let mut unneeded = Vec::new();
     for without in rules {
+        let is_of_repairs = matches!(without, Without::Saving | Without::LookingAfterPlan | Without::EndingPlans);
+        let worlds: &[World] = if is_of_repairs { &DAMAGED } else { &worlds };
         let found = worlds.iter().find_map(|world| {
             let (lost, states) = lost(World { without, ..*world }, 4_000_000);
             Some((lost.into_iter().next()?, states))
@@ -640,7 +773,7 @@ fn each_rule_is_needed() {
 #[test]
 fn nothing_is_lost_in_a_large_world_as_far_as_time_allows() {
     let seconds = std::env::var("SNAP_MODEL_SECONDS").map_or(15, |seconds| seconds.parse().unwrap());
-    let world = World { pushers: PUSHERS, pruners: PRUNERS, plans: PLANS, forgetting: true, without: Without::Nothing };
+    let world = World { pushers: PUSHERS, pruners: PRUNERS, plans: PLANS, forgetting: true, repair: false, without: Without::Nothing };
     let walked = world.checker().threads(2).timeout(Duration::from_secs(seconds)).spawn_simulation(1, stateright::UniformChooser).join();
     eprintln!("{} steps at random", walked.state_count());
     assert_eq!(LOSSES.map(|name| walked.discovery(name).map(steps)), [None, None]);

@@ -334,3 +334,87 @@ fn a_pinned_snapshot_stays_beside_what_is_left_of_it() {
     assert_eq!(ids(&again), ids(&report), "no second one is made");
     assert!(!check_all(&repo).unwrap().findings.is_empty());
 }
+
+/// Without footer and segment nobody knows what a pack held. What is lost is known all the same, from the snapshots that need it.
+#[test]
+fn a_footer_that_is_lost_with_its_only_segment_costs_what_is_named_and_nothing_else() {
+    let (whole, mut lost_files) = (Whole::new(11, 3), 0);
+    for pack in whole.packs() {
+        let ObjectPath::Pack(id) = pack else { panic!() };
+        for harm in [Harm::Flip(-40), Harm::Flip(-6), Harm::Cut(-9)] {
+            let mut objects = whole.objects.clone();
+            harm.to(&mut objects, &pack);
+            whole.segments().iter().for_each(|segment| _ = objects.remove(segment));
+            let disk = Disk::that(disk::Forgets::Nothing, objects);
+            let (_folder, repo) = fresh(&disk);
+            assert_eq!(repair::index(&repo, false, &Silent).unwrap().unreadable_packs, 1, "{harm:?}");
+            let (_other, repo) = fresh(&disk);
+            let report = repair_packs(&repo, true);
+            let line = report.packs.iter().find(|line| line.pack == id).unwrap_or_else(|| panic!("{harm:?}: {report:?}"));
+            assert!(line.fate == PackFate::Meaningless && report.has_lost(), "{harm:?}: {line:?}");
+            let after = whole.restorable(&repo);
+            assert!(report.findings.iter().all(|finding| finding.more_hits == 0), "{report:?}");
+            let hits: Vec<_> = report.findings.iter().flat_map(|finding| &finding.hits).collect();
+            for (id, tree) in &whole.made {
+                let lost: Vec<_> = tree.keys().filter(|path| !after[id].contains(*path)).collect();
+                let at = |hit: &str| std::path::Path::new("/").join(hit);
+                let is_hit = |path: &std::path::Path| {
+                    let full = std::path::Path::new("/").join(path);
+                    hits.iter().any(|hit| hit.snapshot == *id && full.starts_with(at(&hit.path)))
+                };
+                assert!(lost.iter().all(|path| is_hit(path)), "{harm:?}: {lost:?} of {id}, {hits:?}");
+                for hit in hits.iter().filter(|hit| hit.snapshot == *id) {
+                    let is_lost = |path: &&std::path::PathBuf| std::path::Path::new("/").join(path).starts_with(at(&hit.path));
+                    assert!(lost.iter().any(is_lost), "{harm:?}: {hit:?}, {lost:?}");
+                }
+                lost_files += lost.len();
+            }
+            whole.push_again(&repo);
+            assert_eq!(findings(&repo), [], "{harm:?}");
+            whole.made.iter().for_each(|(id, tree)| assert_restores(&repo, *id, tree));
+        }
+    }
+    assert!(lost_files > 20, "{lost_files}");
+}
+
+/// Stored bytes of a second version, whose files have other names than those of the first, so that only sketches tell what they resemble;
+/// the first one's index segments are gone, and were made again, with sketches or without.
+fn stored_for_the_next_version(with_sketches: bool) -> (u64, u64) {
+    let (folders, disk) = (Folders::new(), Disk::new());
+    let repo = tiny::init(&disk, &folders.cache);
+    let mut noise = rig::Noise::new(12);
+    let mut lines: Vec<String> = (0..4000).map(|line| format!("{line}: {:x}", noise.next())).collect();
+    std::fs::create_dir_all(&folders.data).unwrap();
+    std::fs::write(folders.data.join("first"), lines.join("\n")).unwrap();
+    let first = rig::push_path(&repo, &folders.data).unwrap().stored_bytes;
+    let mut objects = disk.objects();
+    objects.retain(|path, _| !matches!(path, ObjectPath::Segment(_)));
+    let disk = Disk::that(disk::Forgets::Nothing, objects);
+    let (_folder, repo) = fresh(&disk);
+    assert!(repair::index(&repo, false, &Silent).unwrap().added_packs > 0);
+    if with_sketches {
+        let made = repair::sketches(&repo, &Silent).unwrap();
+        assert!(made.packs > 0 && made.chunks > 20 && made.segments > 0, "{made:?}");
+        // All of it once, and no more.
+        assert!((first / 2..=first).contains(&made.read_bytes), "{made:?}, {first} stored");
+        let again = repair::sketches(&repo, &Silent).unwrap();
+        assert_eq!(again, repair::SketchesReport::default(), "once is enough");
+    }
+    let (_folder, repo) = fresh(&disk);
+    for at in (0..lines.len()).step_by(50) {
+        lines[at] = format!("{at}: changed");
+    }
+    std::fs::remove_file(folders.data.join("first")).unwrap();
+    std::fs::write(folders.data.join("second"), lines.join("\n")).unwrap();
+    let next = rig::push_path(&repo, &folders.data).unwrap();
+    assert_whole(&repo);
+    assert_restores(&repo, next.snapshot.unwrap(), &rig::tree_at(&folders.data));
+    (first, next.stored_bytes)
+}
+
+#[test]
+fn a_push_finds_its_bases_again_once_sketches_were_made_anew() {
+    let (first, without) = stored_for_the_next_version(false);
+    let (_, with) = stored_for_the_next_version(true);
+    assert!(without > first / 2 && with < without / 2, "{first} stored, then {without} without sketches and {with} with them");
+}

@@ -6,13 +6,13 @@ mod rig;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, stored_bytes, tree_at};
+use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, secrets, stored_bytes, tree_at};
 use store_core::base::ids::SnapshotId;
 use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, Report, prune};
-use store_core::repo::Repo;
+use store_core::repo::{OpenOptions, Repo};
 
 const ELEMENTS: usize = 700_000;
 const LINES: u64 = 40_000;
@@ -27,9 +27,9 @@ struct Series {
 }
 
 impl Series {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, elements: usize) -> Self {
         let mut noise = Noise::new(seed);
-        let weights = (0..ELEMENTS).map(|_| (noise.below(20_001) as f32 - 10_000.0) * 3e-6).collect();
+        let weights = (0..elements).map(|_| (noise.below(20_001) as f32 - 10_000.0) * 3e-6).collect();
         let rows = (0..LINES).map(|row| format!("{row}\t{:016x}\t{}", noise.next(), noise.below(1000))).collect();
         Self { noise, weights, rows }
     }
@@ -83,8 +83,13 @@ struct Pushed {
 
 impl Pushed {
     fn new(folder: &Path) -> Self {
+        Self::with_memory(folder, Place::below(folder).options().memory)
+    }
+
+    fn with_memory(folder: &Path, memory: usize) -> Self {
         let place = Place::below(folder);
-        Self { repo: place.init(), place, data: folder.join("data"), made: Vec::new() }
+        let repo = Repo::init(&OpenOptions { memory, ..place.options() }, &secrets(), "test").unwrap().0;
+        Self { repo, place, data: folder.join("data"), made: Vec::new() }
     }
 
     /// An empty repository with the keys of this one, so that it has the same cuts; before anything was pushed.
@@ -95,14 +100,18 @@ impl Pushed {
     }
 
     fn push(&mut self, seed: u64, versions: usize, which: impl Fn(usize) -> bool) {
-        let mut series = Series::new(seed);
+        let mut series = Series::new(seed, ELEMENTS);
         for version in 0..versions {
             series.write(&self.data, version);
             if which(version) {
-                let id = push_path(&self.repo, &self.data).unwrap().snapshot.unwrap();
-                self.made.push((id, tree_at(&self.data)));
+                self.push_data();
             }
         }
+    }
+
+    fn push_data(&mut self) {
+        let id = push_path(&self.repo, &self.data).unwrap().snapshot.unwrap();
+        self.made.push((id, tree_at(&self.data)));
     }
 
     fn prune(&self, kept: impl Fn(usize) -> bool) -> Report {
@@ -144,6 +153,8 @@ fn compare(name: &str, seed: u64, versions: usize, more: u64, kept: impl Fn(usiz
     );
     pruned.assert_kept(&kept);
     assert!(after <= alone + alone * more / 100 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
+    // Trying and coding anew read what they need nearly once, though a cache of an eighth of this memory holds few decoded versions.
+    assert!(report.read_bytes <= 2 * before, "{name}: {} read of {before}", report.read_bytes);
     // What is kept is read for as little as what was pushed alone, or for twice what its last version takes by itself.
     for ((id, _), (other, _)) in pruned.made.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, made)| made).zip(&fresh.made) {
         let (reads, alone) = (pruned.reads(*id), fresh.reads(fresh.made[0].0).max(fresh.reads(*other) / 2));
@@ -183,4 +194,66 @@ fn any_versions_of_a_series_take_what_they_would_alone() {
             compare(&format!("{seed}, {name}"), seed, 12, 5, |version| kept[version]);
         }
     }
+}
+
+/// Bytes that this process has read from files so far.
+fn read_so_far() -> u64 {
+    let counts = std::fs::read_to_string("/proc/self/io").unwrap();
+    counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
+/// A hundred versions of which each tenth is kept; what that reads and how long it takes, and what a repository of the ten alone takes.
+///
+/// `SNAP_VERSIONS`, `SNAP_EACH` and `SNAP_ELEMENTS` (of the weights) say otherwise. With `SNAP_DATA=/a/folder` its folders are the versions, in the
+/// order of their names. `SNAP_MEMORY` is the memory budget in MiB, and `SNAP_KEEP=+-+` says which versions stay.
+#[test]
+#[ignore = "takes minutes: a command"]
+fn many_versions_pruned_to_a_few_take_what_these_would_alone() {
+    let number = |name: &str, usual: usize| std::env::var(name).map_or(usual, |number| number.parse().unwrap());
+    let mut data: Vec<PathBuf> = std::env::var_os("SNAP_DATA")
+        .map(|folder| std::fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()).filter(|path| path.is_dir()).collect())
+        .unwrap_or_default();
+    data.sort();
+    let versions = if data.is_empty() { number("SNAP_VERSIONS", 100) } else { data.len() };
+    let each = number("SNAP_EACH", 10);
+    let pattern = std::env::var("SNAP_KEEP").ok();
+    let kept = |version: usize| match &pattern {
+        Some(pattern) => pattern.as_bytes().get(version) == Some(&b'+'),
+        None => version % each == each - 1,
+    };
+    let folder = quick_folder();
+    let mut pruned = Pushed::with_memory(&folder.path().join("pruned"), number("SNAP_MEMORY", 512) << 20);
+    let mut fresh = pruned.twin(&folder.path().join("fresh"));
+    let mut series = Series::new(1, number("SNAP_ELEMENTS", 5_000_000));
+    for version in 0..versions {
+        match data.get(version) {
+            Some(from) => {
+                let _ = std::fs::remove_dir_all(&pruned.data);
+                copy(from, &pruned.data);
+            }
+            None => series.write(&pruned.data, version),
+        }
+        pruned.push_data();
+        if kept(version) {
+            let _ = std::fs::remove_dir_all(&fresh.data);
+            copy(&pruned.data, &fresh.data);
+            fresh.push_data();
+        }
+    }
+    let (before, read, started) = (stored_bytes(&pruned.place), read_so_far(), Instant::now());
+    let report = pruned.prune(kept);
+    let (took, read) = (started.elapsed().as_secs_f64(), read_so_far() - read);
+    let (after, alone) = (stored_bytes(&pruned.place), stored_bytes(&fresh.place));
+    eprintln!(
+        "{versions} versions, {} kept: {before} bytes, {after} after pruning, {alone} if only these were pushed: {:.4}; {took:.1} s, {} sealed bytes \
+         read of {read} in all, {} written, {} chunks coded anew; {:?}",
+        fresh.made.len(),
+        after as f64 / alone as f64,
+        report.read_bytes,
+        report.written_bytes,
+        report.recoded_chunks,
+        report.decision.chains,
+    );
+    pruned.assert_kept(kept);
+    assert!(after <= alone + alone / 20 + SMALL, "{after} bytes, {alone} if only these were pushed");
 }

@@ -23,7 +23,11 @@ pub(crate) struct Repair {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepairAction {
     /// Rebuild the index from the packs
-    Index,
+    Index {
+        /// Do not read the newest snapshots of packs without sketches: later versions may then take more
+        #[arg(long)]
+        no_sketches: bool,
+    },
     /// Save what can still be read of damaged packs, and have the rest stored again by the next push of the same data
     Packs(RepairPacks),
     /// Make snapshots of what is left of broken ones, which go to the trash

@@ -22,6 +22,7 @@ mod sketches;
 mod store;
 mod stored;
 mod trial;
+mod tried;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,7 @@ pub use store::NewCounts;
 pub use stored::StoredTree;
 pub(crate) use stored::data_ranges;
 pub(crate) use trial::{file_number, lines, trial};
+pub(crate) use tried::Tried;
 
 use assemble::Assembler;
 use base::BaseFinder;

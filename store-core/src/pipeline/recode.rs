@@ -9,6 +9,7 @@ use super::relied::ReliedOn;
 use super::replay::{Choose, PlacedChunk, Replay};
 use super::sketches::KeptSketches;
 use super::store::Limit;
+use super::tried::{Coded, Taking, Tried};
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::Error;
 use crate::index::PackNumber;
@@ -29,6 +30,8 @@ pub(crate) struct Recoding<'r> {
     pub(crate) stays: &'r dyn Fn(PackNumber, u32) -> bool,
     /// Blobs of which nothing is needed.
     pub(crate) unneeded: &'r Arc<BlobSet>,
+    /// What a trial has coded of it.
+    pub(crate) tried: Option<&'r Tried>,
 }
 
 /// What was done.
@@ -51,7 +54,7 @@ pub(crate) struct Recoded {
 pub(crate) fn recode(repo: &Repo, what: Recoding<'_>, monitor: &dyn Monitor, is_over: &dyn Fn() -> bool) -> Result<Recoded, Error> {
     let kept = KeptSketches::find(repo, what.condemned, what.stays)?;
     let known = KnownChunks::for_recoding(repo, what.condemned, Arc::clone(what.unneeded), kept)?;
-    let mut relied_on = Relied { repo, on: ReliedOn::find(repo, what.anew, what.stays)? };
+    let mut relied_on = Relied { repo, on: ReliedOn::find(repo, what.anew, what.stays)?, taking: what.tried.map(Taking::new) };
     let mut replay = Replay::new(repo, repo, what.kept, known, monitor);
     let mut recoded = Recoded::default();
     for number in 0..what.kept.len() {
@@ -72,13 +75,32 @@ pub(crate) fn recode(repo: &Repo, what: Recoding<'_>, monitor: &dyn Monitor, is_
 struct Relied<'r> {
     repo: &'r Repo,
     on: ReliedOn,
+    taking: Option<Taking<'r>>,
+}
+
+impl Relied<'_> {
+    /// For each chunk, what its coding may need.
+    fn limits(repo: &Repo, on: &ReliedOn, ids: &[ChunkId]) -> Result<Vec<Option<Limit>>, Error> {
+        Ok(on.before().locate(ids)?.into_iter().map(|old| old.and_then(|old| on.limit(repo, &old))).collect())
+    }
 }
 
 impl Choose for Relied<'_> {
     fn choose(&mut self, chunks: &[PlacedChunk<'_>]) -> Result<Vec<Option<Option<Limit>>>, Error> {
         let ids: Vec<ChunkId> = chunks.iter().map(|chunk| chunk.id).collect();
-        let old = self.on.before().locate(&ids)?;
-        Ok(old.into_iter().map(|old| Some(old.and_then(|old| self.on.limit(self.repo, &old)))).collect())
+        Ok(Self::limits(self.repo, &self.on, &ids)?.into_iter().map(Some).collect())
+    }
+
+    fn coded(&mut self, id: &ChunkId, known: &KnownChunks) -> Result<Coded, Error> {
+        let Some(taking) = &mut self.taking else { return Ok(Coded::Not) };
+        let (repo, on) = (self.repo, &self.on);
+        // Where others rely on some chunks of a blob only, all of it keeps within what those may need.
+        let limit = |ids: &[ChunkId]| Ok(Self::limits(repo, on, ids)?.into_iter().flatten().reduce(Limit::and));
+        taking.blob(id, repo, known, limit)
+    }
+
+    fn bytes(&self, id: &ChunkId) -> Option<Vec<u8>> {
+        self.taking.as_ref()?.chunk(id)
     }
 
     fn passes_over(&self) -> bool {

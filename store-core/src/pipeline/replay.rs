@@ -13,6 +13,7 @@ use super::cut::{CutContext, LEAST_TENSOR};
 use super::known::KnownChunks;
 use super::parent::OldTensors;
 use super::store::{BlobStore, CodingShared, Limit, NewChunk, NewCounts};
+use super::tried::Coded;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits;
 use crate::chunking::{Region, regions};
@@ -43,6 +44,16 @@ pub(super) struct PlacedChunk<'p> {
 pub(super) trait Choose {
     /// Of chunks that the target does not hold, those that are coded, each with what its coding may need where that is bounded.
     fn choose(&mut self, chunks: &[PlacedChunk<'_>]) -> Result<Vec<Option<Option<Limit>>>, Error>;
+
+    /// What was coded before of a chosen chunk, for a target that holds what `known` says.
+    fn coded(&mut self, _id: &ChunkId, _known: &KnownChunks) -> Result<Coded, Error> {
+        Ok(Coded::Not)
+    }
+
+    /// The bytes of a chosen chunk, where they are at hand.
+    fn bytes(&self, _id: &ChunkId) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Whether a chunk that cannot be read is passed over.
     fn passes_over(&self) -> bool;
@@ -247,7 +258,15 @@ impl Walk<'_, '_, '_> {
         for (PlacedChunk { offset, id, len, .. }, limit) in
             placed.into_iter().zip(chosen).filter_map(|(chunk, limit)| Some((chunk, limit?)))
         {
-            let bytes = match self.repo.chunk(&id) {
+            match self.choose.coded(&id, self.known)? {
+                Coded::Not => {}
+                Coded::Before => continue,
+                Coded::Now(blob) => {
+                    self.store.coded(blob)?;
+                    continue;
+                }
+            }
+            let bytes = match self.choose.bytes(&id).map_or_else(|| self.repo.chunk(&id), Ok) {
                 Ok(bytes) => bytes,
                 Err(_) if self.choose.passes_over() => continue,
                 Err(error) => return Err(error.into()),

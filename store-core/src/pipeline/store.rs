@@ -52,7 +52,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self { depth: self.depth.min(other.depth), reads: self.reads + other.reads }
     }
 }
@@ -173,8 +173,9 @@ impl CodingShared<'_> {
             let aligned = if sort.0 { finder.aligned(known, &part, &same) } else { None };
             let converted = sort.1.and_then(|kind| finder.converted(known, &part, &other, kind));
             let bases = finder.cheaper(&part, aligned, converted);
-            if bases.as_ref().is_some_and(|bases| bases.kind.is_some()) || !part.dtype.is_some_and(Dtype::is_converted_from) {
-                of_part.iter_mut().for_each(|sketch| *sketch = sketch::of_its_type_alone(*sketch));
+            let is_converted = bases.as_ref().is_some_and(|bases| bases.kind.is_some());
+            if let Some(dtype) = part.dtype {
+                of_part.iter_mut().for_each(|kept| *kept = sketch::kept(*kept, dtype, is_converted));
             }
             let ways = if sort == (false, None) { none } else { std::mem::take(&mut ways) };
             self.code_one(kind, part, of_part, bases.as_ref(), ways)?;
@@ -275,6 +276,17 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         }
         group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
+    }
+
+    /// Stores a blob that was coded before, and none of whose chunks is held or on its way.
+    pub(super) fn coded(&mut self, blob: NewBlob) -> Result<(), Error> {
+        self.shared.check()?;
+        self.counts.chunks += blob.ids.len() as u64;
+        self.counts.bytes += blob.coded.frame.plain_len() as u64;
+        for id in &blob.ids {
+            let _ = self.shared.writer.claim(*id);
+        }
+        self.shared.writer.add(blob)
     }
 
     /// Stores a node, unless the repository holds it.

@@ -1,5 +1,5 @@
 //! What kept snapshots would take if only they had been pushed, by a sample (`spec/CHAINS.md`, section 4): chunks of it are coded as a push would
-//! code them, into a repository in memory that is dropped.
+//! code them, into a repository in memory, from which what is coded anew is taken.
 //!
 //! The sample is chosen by place, so that of each version the same is taken: segments of tensors by chance; of plain bytes a share of the files as
 //! far as their first bytes go, and a part of each file from its start.
@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::known::KnownChunks;
 use super::replay::{Choose, PlacedChunk, Replay};
 use super::store::Limit;
+use super::tried::Tried;
 use crate::base::ids::ChunkId;
 use crate::base::units::MIB;
 use crate::blob::{bases_at, dtype_of};
@@ -44,7 +45,7 @@ pub(crate) fn trial(
     share: f64,
     rests: &mut Rests<'_>,
     monitor: &dyn Monitor,
-) -> Result<Sample, Error> {
+) -> Result<(Sample, Tried), Error> {
     let target = repo.in_memory();
     let index = repo.index()?;
     let mut taken = Taken { index: index.as_ref(), share, chunks: HashMap::new() };
@@ -69,7 +70,7 @@ pub(crate) fn trial(
         let strand = Strand { line: lines[*snapshot], numbers: dtype_of(frame).is_some() };
         sample.add(strand, *snapshot as u32, *file, chunk);
     }
-    Ok(sample)
+    Ok((sample, Tried::new(target)?))
 }
 
 /// For each snapshot, the number of the first one of its line.

@@ -13,6 +13,7 @@ mod open;
 mod packer;
 mod probes;
 mod reader;
+mod recent;
 mod scratch;
 mod session;
 mod snapshots;
@@ -75,6 +76,11 @@ impl MemoryPlan {
     /// Plain bytes that a prune codes to see what they would take; coded they are kept in place of what is read ahead, and for what a restore needs.
     pub fn sample(&self) -> usize {
         2 * self.read_ahead
+    }
+
+    /// Sealed blobs that a prune keeps while it follows chains: it reads no files.
+    pub fn sealed(&self) -> usize {
+        self.read_ahead
     }
 
     /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.

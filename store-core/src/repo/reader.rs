@@ -1,11 +1,12 @@
 //! Reading blobs, chunks and nodes. What is handed out was opened, decoded and has the id that it was asked for by. What several packs
 //! hold is read from another one when the first is damaged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Repo;
+use super::recent::Recent;
 use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
@@ -99,17 +100,15 @@ pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError
 /// Decoded blobs and opened packs, within a budget.
 #[derive(Debug)]
 pub(crate) struct BlobReader {
-    budget: usize,
     state: Mutex<State>,
+    /// Sealed bytes by where they start in their packs.
+    sealed: Mutex<Recent<(PackId, u64)>>,
     read_bytes: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    blobs: HashMap<BlobKey, (Arc<Vec<u8>>, u64)>,
-    ages: BTreeMap<u64, BlobKey>,
-    bytes: usize,
-    clock: u64,
+    blobs: Recent<BlobKey>,
     openers: HashMap<PackId, Arc<PackOpener>>,
 }
 
@@ -118,7 +117,8 @@ const OPENERS: usize = 1024;
 
 impl BlobReader {
     pub(super) fn new(budget: usize) -> Self {
-        Self { budget, state: Mutex::default(), read_bytes: AtomicU64::new(0) }
+        let state = State { blobs: Recent::new(budget), openers: HashMap::new() };
+        Self { state: Mutex::new(state), sealed: Mutex::new(Recent::new(0)), read_bytes: AtomicU64::new(0) }
     }
 
     /// Sealed bytes of blobs that were read so far.
@@ -126,39 +126,21 @@ impl BlobReader {
         self.read_bytes.load(Ordering::Relaxed)
     }
 
-    fn cached(&self, key: &BlobKey) -> Option<Arc<Vec<u8>>> {
-        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (bytes, age) = state.blobs.get_mut(key)?;
-        state.ages.remove(age);
-        state.clock += 1;
-        *age = state.clock;
-        state.ages.insert(state.clock, *key);
-        Some(Arc::clone(bytes))
+    /// Keeps so many sealed bytes, too, for whoever decodes the same blobs again once they fell out of the cache: they take a fraction of what they
+    /// decode to. 0, as it is from the start, keeps none.
+    pub(crate) fn keep_sealed(&self, bytes: usize) {
+        lock(&self.sealed).set_budget(bytes);
     }
+}
 
-    fn keep(&self, key: BlobKey, bytes: &Arc<Vec<u8>>) {
-        let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.clock += 1;
-        let age = state.clock;
-        if state.blobs.insert(key, (Arc::clone(bytes), age)).is_none() {
-            state.bytes += bytes.len();
-        }
-        state.ages.insert(age, key);
-        while state.bytes > self.budget {
-            let Some((_, oldest)) = state.ages.pop_first() else { break };
-            // An entry that was inserted twice has left one age behind; the blob goes with its last one.
-            if let Some((bytes, age)) = state.blobs.remove(&oldest) {
-                state.ages.remove(&age);
-                state.bytes -= bytes.len();
-            }
-        }
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Repo {
     /// Opens a pack for reading its parts.
     pub(crate) fn opener(&self, pack: &PackId) -> Result<Arc<PackOpener>, ReadError> {
-        if let Some(opener) = self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers.get(pack) {
+        if let Some(opener) = lock(&self.reader.state).openers.get(pack) {
             return Ok(Arc::clone(opener));
         }
         let path = ObjectPath::Pack(*pack);
@@ -166,7 +148,7 @@ impl Repo {
         let opener = PackOpener::new(&self.keys, &header);
         let opener = opener.map_err(|source| ReadError::Object { object: path.to_string(), offset: 0, len: HEADER_LEN as u64, source })?;
         let opener = Arc::new(opener);
-        let openers = &mut self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers;
+        let openers = &mut lock(&self.reader.state).openers;
         if openers.len() >= OPENERS {
             openers.clear();
         }
@@ -181,8 +163,17 @@ impl Repo {
 
     /// Reads one blob's sealed bytes.
     pub(crate) fn read_sealed(&self, place: &BlobPlace) -> Result<Vec<u8>, ReadError> {
-        self.reader.read_bytes.fetch_add(place.frame.sealed_len.into(), Ordering::Relaxed);
-        Ok(self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, place.frame.sealed_len as usize)?)
+        let (key, len) = ((place.pack, place.offset), place.frame.sealed_len as usize);
+        if let Some(kept) = lock(&self.reader.sealed).get(&key).filter(|kept| kept.len() == len) {
+            return Ok(kept.to_vec());
+        }
+        self.reader.read_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        let bytes = self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, len)?;
+        let mut sealed = lock(&self.reader.sealed);
+        if sealed.takes(len) {
+            sealed.keep(key, &Arc::new(bytes.clone()));
+        }
+        Ok(bytes)
     }
 
     /// Opens and decodes one blob's sealed bytes.
@@ -202,7 +193,7 @@ impl Repo {
         let opened = self.opener(&place.pack)?.open_blob(ordinal, &place.frame, &mut sealed);
         opened.map_err(|source| {
             // Not all of a header is authenticated before a part opens: it may have been read wrong, and is to be read again.
-            self.reader.state.lock().unwrap_or_else(PoisonError::into_inner).openers.remove(&place.pack);
+            lock(&self.reader.state).openers.remove(&place.pack);
             ReadError::Object { object: object(), offset, len, source }
         })?;
         let bases = self.read_bases(place, base)?;
@@ -251,7 +242,7 @@ impl Repo {
     fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
         let place = self.index_now()?.blob(location.pack, location.ordinal).map_err(index_failed)?;
         let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
-        Ok((self.reader.cached(&(place.pack, location.ordinal)), place))
+        Ok((lock(&self.reader.state).blobs.get(&(place.pack, location.ordinal)), place))
     }
 
     fn load(&self, place: &BlobPlace, ordinal: u32) -> Result<Decoded, ReadError> {
@@ -261,7 +252,7 @@ impl Repo {
             Some(scratch) => scratch.read(place, ordinal)?,
             None => self.read_blob(place, ordinal)?,
         });
-        self.reader.keep((place.pack, ordinal), &bytes);
+        lock(&self.reader.state).blobs.keep((place.pack, ordinal), &bytes);
         Ok(bytes)
     }
 

@@ -19,14 +19,16 @@ const ELEMENTS: usize = 6;
 /// Of the values of a tensor's segment, so many are of its type; those behind them are the same for other types, if the numbers can be converted.
 const OF_ONE_TYPE: usize = 6;
 /// Chunks shorter than this get no sketch: what a delta could save does not pay for it.
-const LEAST: usize = 256;
+pub const LEAST: usize = 256;
 /// A value that means "none"; a real one that is equal becomes its neighbour.
 const NONE: u32 = 0;
 
-/// What is kept of the sketch of a segment that others are not converted from: it should be found by its own type alone, lest exports hide what they
-/// were made of.
-pub fn of_its_type_alone(mut sketch: Sketch) -> Sketch {
-    sketch[OF_ONE_TYPE..].fill(NONE);
+/// What is kept of the sketch of a segment: an export, of which none or nothing new can be made, is found by its own type alone, lest it hide what it
+/// was made of.
+pub fn kept(mut sketch: Sketch, dtype: Dtype, is_converted: bool) -> Sketch {
+    if dtype.has_kin() && (is_converted || !dtype.is_converted_from()) {
+        sketch[OF_ONE_TYPE..].fill(NONE);
+    }
     sketch
 }
 

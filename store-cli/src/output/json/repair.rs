@@ -11,6 +11,8 @@ pub(crate) struct Repaired {
     pub(crate) segments_written: u64,
     pub(crate) segments_damaged: u64,
     pub(crate) packs_unreadable: u64,
+    pub(crate) chunks_sketched: u64,
+    pub(crate) read_bytes: u64,
     pub(crate) dry_run: bool,
 }
 

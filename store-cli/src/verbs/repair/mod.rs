@@ -1,20 +1,20 @@
 mod packs;
 mod snapshots;
 
-use store_core::ops::repair::{self, LostNotes, Report};
+use store_core::ops::repair::{self, LostNotes, Report, SketchesReport};
 
 use super::Context;
 use crate::args::{Repair, RepairAction};
 use crate::exit::{Outcome, Result};
 use crate::interrupt;
-use crate::output::human::count;
+use crate::output::human::{count, size};
 use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
 
 pub(super) fn run(context: &Context, args: &Repair) -> Result {
     interrupt::listen()?;
     match &args.action {
-        RepairAction::Index => index(context),
+        RepairAction::Index { no_sketches } => index(context, !no_sketches),
         RepairAction::Packs(args) => packs::run(context, args),
         RepairAction::Snapshots(args) => snapshots::run(context, args),
         RepairAction::Notes { execute } => notes(context, *execute && !context.global.dry_run),
@@ -43,7 +43,7 @@ fn notes(context: &Context, execute: bool) -> Result {
     Ok(Outcome::Done)
 }
 
-fn index(context: &Context) -> Result {
+fn index(context: &Context, with_sketches: bool) -> Result {
     let dry_run = context.global.dry_run;
     let repo = context.open()?;
     let mut out = context.ui.out();
@@ -52,10 +52,15 @@ fn index(context: &Context) -> Result {
         out.line(line(&plan, "plan"))?;
     }
     let report = index_once(context, &repo, dry_run)?;
+    let sketches = if dry_run || !with_sketches { SketchesReport::default() } else { sketches(context, &repo)? };
     if context.ui.json {
-        out.json(&Message::Repaired(summary(&report, dry_run)))?;
+        out.json(&Message::Repaired(summary(&report, &sketches, dry_run)))?;
     } else if !context.ui.quiet {
         out.line(line(&report, if dry_run { "dry run" } else { "index repaired" }))?;
+        if sketches.packs > 0 {
+            let (packs, chunks) = (count(sketches.packs, "pack"), count(sketches.chunks, "chunk"));
+            out.line(format_args!("sketches made for {chunks} of {packs}: {} read", size(sketches.read_bytes)))?;
+        }
     }
     out.done()?;
     Ok(if report.unreadable_packs > 0 { Outcome::Damage } else { Outcome::Done })
@@ -64,6 +69,13 @@ fn index(context: &Context) -> Result {
 fn index_once(context: &Context, repo: &store_core::repo::Repo, dry_run: bool) -> Result<Report> {
     let watch = Watch::new(context.ui);
     let report = repair::index(repo, dry_run, &watch);
+    watch.finish();
+    Ok(report?)
+}
+
+fn sketches(context: &Context, repo: &store_core::repo::Repo) -> Result<SketchesReport> {
+    let watch = Watch::new(context.ui);
+    let report = repair::sketches(repo, &watch);
     watch.finish();
     Ok(report?)
 }
@@ -84,7 +96,7 @@ fn line(report: &Report, what: &str) -> String {
     parts.join("  ")
 }
 
-fn summary(report: &Report, dry_run: bool) -> json::Repaired {
+fn summary(report: &Report, sketches: &SketchesReport, dry_run: bool) -> json::Repaired {
     json::Repaired {
         packs: report.packs,
         packs_added: report.added_packs,
@@ -92,6 +104,8 @@ fn summary(report: &Report, dry_run: bool) -> json::Repaired {
         segments_written: report.segments,
         segments_damaged: report.damaged_segments,
         packs_unreadable: report.unreadable_packs,
+        chunks_sketched: sketches.chunks,
+        read_bytes: sketches.read_bytes,
         dry_run,
     }
 }

@@ -13,7 +13,7 @@ use crate::format::node::Node;
 use crate::index::{ChunkIndex, IndexError, Location};
 use crate::merkle::NodeSource as _;
 use crate::monitor::Monitor;
-use crate::pipeline::{file_number, lines, trial};
+use crate::pipeline::{Tried, file_number, lines, trial};
 use crate::plan::gc::{
     BlobPlaces as _, BlobSet, ChainTotals, Decision, Excess, PackUse, Policy, Rewriting, Strand, Supported, Whole, decide_with_chains, used,
 };
@@ -24,14 +24,14 @@ const ROUNDS: usize = 32;
 /// A blob that may be coded anew takes so many bytes of memory: there is room for them that decoded blobs take later.
 const CANDIDATE: usize = 16;
 
-/// What snapshots take beyond what they would alone, by a sample. `wholes` says how much there is of plain bytes, and of numbers.
+/// What snapshots take beyond what they would alone, by a sample; and how that was coded. `wholes` says how much there is of plain bytes, and of numbers.
 pub(super) fn excess(
     repo: &Repo,
     marked: &Marked,
     kept: &[StoredSnapshot],
     wholes: [Whole; 2],
     monitor: &dyn Monitor,
-) -> Result<Vec<Excess>, Error> {
+) -> Result<(Vec<Excess>, Tried), Error> {
     let Marked { marks, index } = marked;
     let plain: u64 = wholes.iter().map(|whole| whole.plain).sum();
     let share = repo.memory.sample() as f64 / plain.max(1) as f64;
@@ -47,7 +47,8 @@ pub(super) fn excess(
         }
         Ok(false)
     };
-    Ok(trial(repo, kept, share.min(1.0), &mut rests, monitor)?.excess(|numbers| wholes[usize::from(numbers)]))
+    let (sample, tried) = trial(repo, kept, share.min(1.0), &mut rests, monitor)?;
+    Ok((sample.excess(|numbers| wholes[usize::from(numbers)]), tried))
 }
 
 /// Decides what is coded anew.

@@ -136,6 +136,7 @@ pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
     let started = Instant::now();
     let mut run = Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), report: Report::default() };
     let done = if options.execute { run.execute() } else { run.preview() };
+    repo.reader.keep_sealed(0);
     if run.report.stopped.is_none() {
         done?;
     }
@@ -184,7 +185,7 @@ impl Run<'_> {
             self.stop_if_over()?;
             self.tidy_sessions()?;
             let before = self.repo.gc_names()?;
-            let survey = self.survey()?;
+            let mut survey = self.survey()?;
             if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
                 self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
@@ -195,6 +196,8 @@ impl Run<'_> {
                 Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
                 copied => copied?,
             };
+            self.repo.reader.keep_sealed(0);
+            survey.tried = None;
             if self.plan(survey, &copied)? {
                 return Ok(());
             }

@@ -37,7 +37,7 @@ pub(super) fn repack(run: &mut Run<'_>, survey: &Survey) -> Result<BTreeSet<Pack
 
 /// Codes chains anew, once all else is in other packs. Returns the packs of which nothing is needed then.
 fn code_anew(run: &mut Run<'_>, survey: &Survey, copied: BTreeSet<PackId>) -> Result<BTreeSet<PackId>, Error> {
-    let Survey { marked, decision, rewriting, live, .. } = survey;
+    let Survey { marked, decision, rewriting, live, tried, .. } = survey;
     if rewriting.is_empty() || copied.is_empty() {
         return Ok(copied);
     }
@@ -46,7 +46,14 @@ fn code_anew(run: &mut Run<'_>, survey: &Survey, copied: BTreeSet<PackId>) -> Re
         let condemned = decision.condemned();
         let unneeded = Arc::new(unneeded(marked)?);
         let stays = |pack, ordinal| rewriting.leaves(&marked.marks, pack, ordinal);
-        let what = Recoding { kept: live, condemned: &condemned, anew: &rewriting.anew, stays: &stays, unneeded: &unneeded };
+        let what = Recoding {
+            kept: live,
+            condemned: &condemned,
+            anew: &rewriting.anew,
+            stays: &stays,
+            unneeded: &unneeded,
+            tried: tried.as_ref(),
+        };
         let recoded = recode(run.repo, what, run.monitor, &|| run.is_over())?;
         run.report.recoded_chunks += recoded.chunks;
         run.report.recoded_bytes += recoded.bytes;

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
 use crate::monitor::Monitor;
+use crate::pipeline::Tried;
 use crate::plan::gc::{Decision, PackUse, Policy, Rewriting, Standing, Whole, decide, is_tolerated};
 use crate::repo::{LiveSnapshots, Marked, PackLens, Repo, Root, StoredSnapshot};
 
@@ -24,6 +25,8 @@ pub(super) struct Survey {
     pub(super) live: Vec<StoredSnapshot>,
     /// Those that do not.
     pub(super) dropped: BTreeSet<SnapshotId>,
+    /// What was coded to try what they would take alone; `None` where nothing of it is wanted.
+    pub(super) tried: Option<Tried>,
     /// Sealed bytes that were read to try what they would take alone.
     pub(super) tried_bytes: u64,
 }
@@ -94,14 +97,22 @@ pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Poli
     let Live { kept, dropped } = live;
     let rests = wholes.iter().any(|whole| whole.supports > 0);
     let before = repo.reader.read_bytes();
-    let found = if dropped.is_empty() && !rests { Vec::new() } else { excess(repo, &marked, &kept, wholes, monitor)? };
+    // From here on chains are followed again and again, until all is written.
+    repo.reader.keep_sealed(repo.memory.sealed());
+    let (found, tried) = if dropped.is_empty() && !rests {
+        (Vec::new(), None)
+    } else {
+        let (found, tried) = excess(repo, &marked, &kept, wholes, monitor)?;
+        (found, Some(tried))
+    };
     let tried_bytes = repo.reader.read_bytes() - before;
     // What chains take beyond what they would alone counts as unused.
     let policy = Policy { is_somebody_active, excess: found.iter().map(|excess| excess.gain).sum(), ..policy };
     let anew = Anew { repo, marked: &marked, kept: &kept, monitor };
     let anew = if is_tolerated(&packs, &policy) { None } else { anew.decide(&packs, found, &policy)? };
     let (decision, rewriting) = anew.unwrap_or_else(|| (decide(packs, &policy), Rewriting::default()));
-    Ok(Survey { marked, decision, rewriting, live: kept, dropped, tried_bytes })
+    let tried = tried.filter(|_| !rewriting.is_empty());
+    Ok(Survey { marked, decision, rewriting, live: kept, dropped, tried, tried_bytes })
 }
 
 /// Fails while an index segment cannot be read: packs that it names look as if nobody named them.

@@ -1,6 +1,6 @@
 //! `repair`: what is damaged is made good as far as that goes, and named where it does not (`spec/PROTOCOL.md`, sections 4 and 6).
 //!
-//! `index` makes index segments from packs, `notes` gives up notes that are lost. `packs` saves what can still be read of damaged packs
+//! `index` makes index segments from packs, `sketches` what these lack, `notes` gives up notes that are lost. `packs` saves what can still be read of damaged packs
 //! (`salvage` reads and copies it, `plan/repair` decides), `snapshots` makes snapshots of what is left of broken ones (`remains` builds the
 //! tree). No repair deletes anything that can still be read before it stands elsewhere.
 
@@ -9,10 +9,12 @@ mod notes;
 mod packs;
 mod remains;
 mod salvage;
+mod sketches;
 mod snapshots;
 mod whole;
 
 pub use index::{Report, index};
 pub use notes::{LostNotes, notes};
 pub use packs::{PackLine, PacksOptions, PacksReport, find_pack, packs};
+pub use sketches::{SketchesReport, sketches};
 pub use snapshots::{SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, snapshots};
