@@ -41,10 +41,12 @@ class Repository:
 
     def init(self):
         """Makes it. Says what its store does not keep."""
-        err = self.ask("init", "-q")[2]
-        failures = json.loads(self.ask("check", "--probe", "--json", codes=(0, 13))[1].splitlines()[0])["failures"]
-        if self.store.keeps_conditions != (not failures) or any(not failure.startswith("S1: ") for failure in failures):
-            sys.exit(f"the trials of this store found {failures}: {err}")
+        self.ask("init", "-q")
+        # A result is of one endpoint: whoever reaches the store through another one tests it there.
+        for host in range(self.store.ways):
+            failures = json.loads(self.ask("check", "--probe", "--json", host=host, codes=(0, 13))[1].splitlines()[0])["failures"]
+            if self.store.keeps_conditions != (not failures) or any(not failure.startswith("S1: ") for failure in failures):
+                sys.exit(f"the trials of this store found {failures}")
         return failures
 
 

@@ -89,6 +89,8 @@ class Garage:
     """Three nodes that keep each object three times: a write is answered when two have it. It takes every `PUT`, whatever its condition."""
 
     keeps_conditions = False
+    # Through how many endpoints it is reached.
+    ways = NODES
 
     def __init__(self, folder):
         self.program, secret, ports = garage_program(), secrets.token_hex(32), free_ports(3 * NODES)
@@ -149,6 +151,7 @@ class Moto:
     """One process that keeps objects in memory, and looks at conditions."""
 
     keeps_conditions = True
+    ways = 1
 
     def __init__(self, folder):
         program = PLACE / "venv" / "bin" / "moto_server"
