@@ -128,7 +128,7 @@ fn sketch_plain() -> Ready {
 
 fn sketch_segment() -> Ready {
     let (sketcher, bytes) = (Sketcher::new(&keys()), inputs::bf16(0));
-    Ready::bytes(bytes.len(), move || sketcher.segment(&bytes, 2))
+    Ready::bytes(bytes.len(), move || sketcher.segment(&bytes, store_core::tensor::Dtype::BF16))
 }
 
 fn look(bytes: Vec<u8>) -> Ready {

@@ -154,11 +154,11 @@ impl Backend for Broken {
                 if self.inner.len(path).is_ok() {
                     return Ok(Created::Exists);
                 }
-                // Whoever comes first waits a moment for a second one; so it is no chance that two are there.
+                // Whoever comes first waits a moment for a second one; so it is no chance that two are there. Whoever is alone waits in vain.
                 let mut state = self.state.lock().unwrap();
                 *state.gap.entry(*path).or_default() += 1;
                 self.in_the_gap.notify_all();
-                let limit = Duration::from_secs(5);
+                let limit = Duration::from_millis(200);
                 drop(self.in_the_gap.wait_timeout_while(state, limit, |state| state.gap[path] < 2).unwrap());
                 write();
                 Created::New
@@ -232,6 +232,17 @@ fn a_store_that_breaks_a_promise_is_found_out() {
         let failures = probe(&Broken::new(flaw), Effort::default()).unwrap();
         assert!(failures.iter().any(|failure| failure.starts_with(promise)), "{flaw:?}: {failures:?}");
     }
+}
+
+#[test]
+fn of_a_store_that_ignores_the_condition_nothing_else_is_said() {
+    for flaw in [Flaw::IgnoresTheCondition, Flaw::LooksBeforeItWrites, Flaw::KeepsTheLastWriter] {
+        let failures = probe(&Broken::new(flaw), Effort { rounds: 5, writers: 8 }).unwrap();
+        assert!(!failures.is_empty() && failures.iter().all(|failure| failure.starts_with("S1: ")), "{flaw:?}: {failures:?}");
+    }
+    // Where not even a lone writer is told that it created its object, that is said, too.
+    let failures = probe(&Broken::new(Flaw::TellsNobody), Effort { rounds: 5, writers: 8 }).unwrap();
+    assert!(failures.iter().any(|failure| failure.starts_with("S3: ")), "{failures:?}");
 }
 
 #[test]

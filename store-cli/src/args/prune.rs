@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use store_core::base::ids::SessionId;
 
 use crate::output::human::parse_size;
 
@@ -12,6 +13,9 @@ The policy is the one that `snap forget --set-policy` has stored; without one no
 time that the policy says, and is deleted by the first prune after that.
 
 Any number of prunes and pushes may run at the same time. A prune that is stopped, by --budget or by anything else, goes on the next time.
+
+At a store where of two who create one name both may be told that they have (see `snap check --probe`), one prune at a time deletes, and no push
+is ended: each is waited for. A process that was killed on another host is waited for in vain, until --end-session says that it runs no more.
 
 Exits with 11 if pushes are under way that may need what would be deleted and have not ended in time, and with 15, having deleted nothing, if
 anything that a snapshot needs is damaged.
@@ -51,6 +55,9 @@ pub(crate) struct Prune {
     /// Wait this long for pushes that are younger
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10m")]
     pub(crate) wait: Duration,
+    /// The process of this session runs no more, you are sure (again for more): needed at stores alone where no push can be ended safely
+    #[arg(long, value_name = "ID")]
+    pub(crate) end_session: Vec<SessionId>,
 }
 
 /// A share of a whole, from 0 to 1.

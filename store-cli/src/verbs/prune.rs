@@ -27,7 +27,9 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         budget: args.budget,
         fence_after: args.fence_after,
         wait: args.wait,
+        ended: args.end_session.iter().copied().collect(),
         forgotten,
+        ..Options::default()
     };
     let watch = Watch::new(context.ui);
     let report = prune(&repo, &options, &watch);
@@ -59,7 +61,9 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
                 format!("{sessions} pushes that have not ended may need")
             };
             let failure = Failure::new(ErrorKind::Busy, format!("{who} what is to be deleted"));
-            Err(failure.hint("prune again later, and it goes on; pushes older than --fence-after are ended"))
+            let hint = "prune again later, and it goes on; pushes older than --fence-after are ended";
+            let none_is = "prune again later, and it goes on; at this store no push is ended, but by --end-session";
+            Err(failure.hint(if repo.store_standing()?.reservation().is_some() { none_is } else { hint }))
         }
         Some(Stopped::Budget) | None => Ok(Outcome::Done),
     }

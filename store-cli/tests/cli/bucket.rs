@@ -1,7 +1,9 @@
 //! The program with a repository in a bucket, which an S3 server in this process keeps.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::harness::{Place, Run, noise, tree};
 use crate::s3::{BUCKET, KEY_ID, SECRET, Server};
@@ -192,7 +194,7 @@ fn a_bucket_is_put_to_the_test_when_it_is_made_and_when_asked_for() {
 }
 
 #[test]
-fn nothing_is_deleted_from_a_store_that_failed_its_test() {
+fn a_store_that_ignores_conditions_is_pruned_once_all_pushes_have_ended() {
     let shop = Shop::empty();
     shop.server.shelf.ignores_conditions.store(true, Ordering::Relaxed);
     let init = shop.snap(&["init"]);
@@ -205,16 +207,54 @@ fn nothing_is_deleted_from_a_store_that_failed_its_test() {
     shop.snap(&["restore", &second, "-t", "out", "--verify"]).ok();
     shop.snap(&["check", "--read-data"]).ok();
     shop.snap(&["forget", &first, "--trash", "0d", "--execute"]).ok();
+    let plan = shop.snap(&["prune"]);
+    plan.ok();
+    assert!(plan.err.contains("one prune at a time") && plan.err.contains("S1"), "{}", plan.err);
+    // A push that has not ended, however long ago it began: nobody ends it.
+    let mut push = shop.command(&["push", "-q", "-", "--stdin-filename", "s"]);
+    let mut push = push.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    push.stdin.as_mut().unwrap().write_all(&noise(3, 200_000)).unwrap();
+    while shop.count("sessions") == 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let packs = shop.bytes("packs");
+    let busy = shop.snap(&["prune", "--execute", "--wait", "0s", "--fence-after", "0s"]);
+    assert!(busy.fails(11).contains("--end-session"), "{}", busy.err);
+    assert!(shop.bytes("packs") >= packs);
+    drop(push.stdin.take());
+    let pushed: Run = push.wait_with_output().unwrap().into();
+    let third = pushed.ok().trim().to_owned();
+    let packs = shop.bytes("packs");
+    shop.snap(&["prune", "--execute"]).ok();
+    assert!(shop.bytes("packs") + 300_000 < packs);
+    assert_eq!(shop.count("sessions"), 0);
+    shop.snap(&["check", "--read-data"]).ok();
+    shop.snap(&["restore", &second, "-t", "again", "--verify"]).ok();
+    shop.snap(&["restore", &third, "-t", "streamed", "--verify"]).ok();
+    shop.snap(&["restore", &first, "-t", "gone"]).fails(2);
+    shop.snap(&["repair", "packs", "--execute"]).ok();
+}
+
+#[test]
+fn nothing_is_deleted_from_a_store_that_failed_its_test() {
+    let shop = Shop::empty();
+    shop.server.shelf.keeps_all.store(true, Ordering::Relaxed);
+    assert!(shop.snap(&["init"]).err.contains("S4: "));
+    shop.place.write("d/a", noise(1, 400_000));
+    let first = shop.push(&["d"]);
+    shop.place.write("d/a", noise(2, 400_000));
+    shop.push(&["d"]);
+    shop.snap(&["forget", &first, "--trash", "0d", "--execute"]).ok();
     let before = shop.server.shelf.all();
     let plan = shop.snap(&["prune"]);
     plan.ok();
-    assert!(plan.err.contains("would not be deleted") && plan.err.contains("S1"), "{}", plan.err);
+    assert!(plan.err.contains("would not be deleted") && plan.err.contains("S4"), "{}", plan.err);
     assert!(shop.snap(&["prune", "--execute"]).fails(13).contains("copy the repository"));
     assert!(shop.snap(&["repair", "packs", "--execute"]).fails(13).contains("failed its test"));
     assert!(shop.server.shelf.all() == before);
     shop.snap(&["check", "--probe"]).fails(13);
     // Once the store is better, and tested again, all is as elsewhere.
-    shop.server.shelf.ignores_conditions.store(false, Ordering::Relaxed);
+    shop.server.shelf.keeps_all.store(false, Ordering::Relaxed);
     shop.snap(&["prune", "--execute"]).fails(13);
     shop.snap(&["check", "--probe"]).ok();
     let packs = shop.bytes("packs");

@@ -148,6 +148,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How many requests it pays to have under way at a time, by as many threads: 1 where one keeps the driver busy.
+    fn lanes(&self) -> usize {
+        1
+    }
+
     /// How often the driver has given up a store that could not be reached: whoever takes an object for damaged that he cannot read asks
     /// whether it is that.
     fn given_up(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Puts a store to the test: whether it keeps what the order of writes rests on (`spec/BUCKETS.md`, sections 1 and 4). It asks through the
 //! [`Backend`] that a repository would use, so driver and store are tested together. What it creates means nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::Barrier;
 
@@ -32,7 +32,7 @@ const LEN: usize = 1000;
 /// # Errors
 /// When it cannot be reached, or refuses to do what a repository needs: then nothing is known.
 pub fn probe(backend: &dyn Backend, effort: Effort) -> Result<Vec<String>, BackendError> {
-    let mut trials = Trials { backend, effort, made: Vec::new(), found: BTreeMap::new() };
+    let mut trials = Trials { backend, effort, made: Vec::new(), lone: HashSet::new(), found: BTreeMap::new() };
     if let Err(error) = trials.all() {
         // Trials are not left behind where that can be helped.
         if !error.is_unreachable() {
@@ -51,6 +51,8 @@ struct Trials<'b> {
     effort: Effort,
     /// The objects, with what must be in them: the bytes of one of those who were told that they had created it.
     made: Vec<(ObjectPath, Vec<Vec<u8>>)>,
+    /// Those that had one writer.
+    lone: HashSet<ObjectPath>,
     found: BTreeMap<&'static str, usize>,
 }
 
@@ -62,13 +64,14 @@ impl Trials<'_> {
     fn all(&mut self) -> Result<(), BackendError> {
         for _ in 0..self.effort.rounds {
             self.round()?;
+            self.lone()?;
         }
         // Writes that come late show now.
         for number in 0..self.made.len() {
             let (path, wanted) = self.made[number].clone();
             match self.read(&path)? {
                 Some(bytes) if wanted.contains(&bytes) => {}
-                Some(_) => self.found("S1: an object had other bytes some time after it was created"),
+                Some(_) => self.other_bytes(&path, "S1: an object had other bytes some time after it was created"),
                 None => self.found("S3: an object was not there some time after it was created"),
             }
         }
@@ -99,6 +102,9 @@ impl Trials<'_> {
         let listed = self.listed()?;
         match listed.get(&path.to_string()) {
             Some(len) if winners.iter().any(|bytes| bytes.len() as u64 == *len) => {}
+            Some(len) if (LEN..LEN + self.effort.writers).contains(&(*len as usize)) => {
+                self.found("S1: a listing gave an object the length of another writer's bytes");
+            }
             Some(_) => self.found("S3: a listing gave an object another length"),
             None => self.found("S3: a listing did not show an object that had been created"),
         }
@@ -106,6 +112,28 @@ impl Trials<'_> {
             self.found("S1: a name that was taken was given once more");
         }
         self.look(&path, &winners)
+    }
+
+    /// Creates an object for whose name nobody else races.
+    fn lone(&mut self) -> Result<(), BackendError> {
+        let path = ObjectPath::Trial(ProbeId::from_bytes(random(&ObjectPath::Config)?));
+        let bytes: [u8; LEN] = random(&path)?;
+        if self.backend.create(&path, &bytes)? == Created::Exists {
+            self.found("S3: a name that nobody else wanted was refused");
+        }
+        self.lone.insert(path);
+        self.made.push((path, vec![bytes.to_vec()]));
+        self.look(&path, &[bytes.to_vec()])?;
+        if self.listed()?.get(&path.to_string()) != Some(&(LEN as u64)) {
+            self.found("S3: a listing did not show an object of a lone writer as it was created");
+        }
+        Ok(())
+    }
+
+    /// What it says of an object that it has other bytes than it should.
+    fn other_bytes(&mut self, path: &ObjectPath, raced: &'static str) {
+        let is_lone = self.lone.contains(path);
+        self.found(if is_lone { "S3: an object of a lone writer had other bytes" } else { raced });
     }
 
     /// Lets all writers create `path` at once. The bytes of those who were told that they had.
@@ -150,7 +178,7 @@ impl Trials<'_> {
                 && len.is_none_or(|len| winners.iter().any(|bytes| bytes.len() as u64 == len))
         };
         if !seen.iter().all(is_right) {
-            self.found("S1: an object had not the bytes of the writer who was told that it had created it");
+            self.other_bytes(path, "S1: an object had not the bytes of the writer who was told that it had created it");
         }
         Ok(())
     }

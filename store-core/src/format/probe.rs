@@ -7,6 +7,9 @@ use bincode::{Decode, Encode};
 use super::record::{Extra, Time};
 use crate::base::ids::ProbeId;
 
+/// Says in `extra` that names were tried for which nobody raced.
+pub const LONE: &str = "lone";
+
 /// `probes/<id>`: whether a store keeps what the order of writes rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Probe {
@@ -22,6 +25,6 @@ pub struct Probe {
     pub seen: BTreeSet<ProbeId>,
     /// Which promises were not kept, and how that showed.
     pub failures: Vec<String>,
-    /// Room for later.
+    /// What was tried besides, and room for later.
     pub extra: Extra,
 }

@@ -31,6 +31,16 @@ pub struct Session {
     pub program: String,
     /// What for.
     pub purpose: Purpose,
-    /// Room for later.
+    /// Which process it is (`spec/FORMAT.md`, section 10), whether it is a turn, and room for later.
     pub extra: Extra,
+}
+
+/// Says in `extra` that a session is the turn of a prune.
+pub const TURN: &str = "turn";
+
+impl Session {
+    /// Whether it announces that a prune wants to delete, or does.
+    pub fn is_turn(&self) -> bool {
+        self.extra.contains_key(TURN)
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::Repo;
 use super::derived::NewSegments;
+use super::probes::StoreStanding;
 use crate::backend::{Folder, Listed, ObjectPath};
 use crate::base::ids::{PackId, SegmentId, SessionId};
 use crate::base::limits;
@@ -121,7 +122,7 @@ impl Repo {
                 continue;
             }
             // Where a store does not keep what it should, an abort could destroy the commit that it meets.
-            if self.store_standing()?.objection().is_some() {
+            if self.store_standing()? != StoreStanding::Sound {
                 break;
             }
             let abort = Outcome::Abort {

@@ -83,6 +83,11 @@ impl MemoryPlan {
         self.read_ahead
     }
 
+    /// Sealed bytes that a restore reads ahead where requests take long: it codes nothing.
+    pub fn fetched(&self) -> usize {
+        self.coding
+    }
+
     /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.
     pub fn bases(&self) -> usize {
         self.pack + self.read_ahead

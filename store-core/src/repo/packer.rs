@@ -1,7 +1,7 @@
 //! Writing blobs: into packs, packs to the backend, and what was written into index segments. Packs are durable before a segment names them.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -60,7 +60,16 @@ struct Shared {
     /// Chunks that are on their way and not in the index yet.
     pending: Mutex<HashSet<ChunkId>>,
     packs: Mutex<Vec<(PackId, u64)>>,
+    has_failed: AtomicBool,
     failure: Mutex<Option<Error>>,
+}
+
+impl Shared {
+    /// The first failure is the one that is told.
+    fn fail(&self, error: Error) {
+        self.has_failed.store(true, Ordering::Release);
+        lock(&self.failure).get_or_insert(error);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -101,32 +110,37 @@ pub struct PackWriter {
     packs: Option<Sender<FinishedPack>>,
     /// What packs that were written were built in: the next ones are, too.
     rooms: Receiver<Vec<u8>>,
-    thread: Option<JoinHandle<()>>,
+    /// What says which packs are there; none in a trial run.
+    naming: Option<Arc<Mutex<Naming>>>,
+    lanes: Vec<JoinHandle<()>>,
 }
 
 impl PackWriter {
     /// Starts writing to `repo`; `trial` writes nothing.
     pub(crate) fn new(repo: &Repo, trial: bool) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let (spare, rooms) = crossbeam_channel::bounded(1);
-        let (packs, thread) = if trial {
-            (None, None)
-        } else {
-            let (sender, receiver) = crossbeam_channel::bounded(0);
-            let background = Background {
-                backend: Arc::clone(&repo.backend),
-                keys: repo.keys.clone(),
-                index: repo.index()?,
-                shared: Arc::clone(&shared),
-                segment: Segment::default(),
-                spare,
-            };
-            let thread = std::thread::Builder::new().name("snap-packs".into()).spawn(move || background.run(&receiver));
-            let thread = thread.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
-            (Some(sender), Some(thread))
-        };
-        let target = (repo.config.pack_len as usize).min(repo.memory.pack.max(LEAST_PACK));
-        Ok(Self { keys: repo.keys.clone(), target, pad: repo.config.pad, open: Mutex::new(None), shared, packs, rooms, thread })
+        let count = repo.backend.lanes().max(1);
+        let (spare, rooms) = crossbeam_channel::bounded(count);
+        // One is filled, one waits, and one is on its way in each lane: together no more than with a single lane.
+        let room = repo.memory.pack * 3 / (2 + count);
+        let target = (repo.config.pack_len as usize).min(room.max(LEAST_PACK));
+        let (keys, pad) = (repo.keys.clone(), repo.config.pad);
+        let mut writer = Self { keys, target, pad, open: Mutex::new(None), shared, packs: None, rooms, naming: None, lanes: Vec::new() };
+        if trial {
+            return Ok(writer);
+        }
+        let (backend, keys, index) = (Arc::clone(&repo.backend), repo.keys.clone(), repo.index()?);
+        let shared = Arc::clone(&writer.shared);
+        let naming = Arc::new(Mutex::new(Naming { backend, keys, index, shared, segment: Segment::default() }));
+        let (sender, receiver) = crossbeam_channel::bounded(0);
+        for _ in 0..count {
+            let (backend, shared, naming) = (Arc::clone(&repo.backend), Arc::clone(&writer.shared), Arc::clone(&naming));
+            let (lane, receiver) = (Lane { backend, shared, naming, spare: spare.clone() }, Receiver::clone(&receiver));
+            let thread = std::thread::Builder::new().name("snap-packs".into()).spawn(move || lane.run(&receiver));
+            writer.lanes.push(thread.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?);
+        }
+        (writer.packs, writer.naming) = (Some(sender), Some(naming));
+        Ok(writer)
     }
 
     /// Claims chunks that the index does not know: those of `ids` that nobody claimed before are the caller's to write.
@@ -195,6 +209,9 @@ impl PackWriter {
         let padding = if self.pad { padding_for(pack.len()) } else { 0 };
         let pack = pack.finish(padding);
         verify(&self.keys, &pack)?;
+        if self.shared.has_failed.load(Ordering::Acquire) {
+            return Err(self.failure());
+        }
         let sent = self.packs.as_ref().map(|packs| packs.send(pack));
         match sent {
             Some(Err(_)) => Err(self.failure()),
@@ -214,10 +231,7 @@ impl PackWriter {
             let last = pack.done().ok_or_else(|| Error::new(ErrorKind::Failed, "a blob was never put into its pack"))?;
             self.hand_over(last)?;
         }
-        self.packs = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().map_err(|_| Error::new(ErrorKind::Failed, "the thread that writes packs panicked"))?;
-        }
+        self.close();
         match lock(&self.shared.failure).take() {
             Some(error) => Err(error),
             None => Ok(Written { counts: self.counts(), packs: std::mem::take(&mut *lock(&self.shared.packs)) }),
@@ -225,13 +239,28 @@ impl PackWriter {
     }
 }
 
+impl PackWriter {
+    /// Waits for what is on its way, and names it.
+    fn close(&mut self) {
+        self.packs = None;
+        for lane in self.lanes.drain(..) {
+            if lane.join().is_err() {
+                self.shared.fail(Error::new(ErrorKind::Failed, "a thread that writes packs panicked"));
+            }
+        }
+        // What was written stays useful when something failed; a pack that did has no name in any segment.
+        if let Some(naming) = self.naming.take()
+            && let Err(error) = lock(&naming).end_segment()
+        {
+            self.shared.fail(error);
+        }
+    }
+}
+
 impl Drop for PackWriter {
     /// When an operation fails, what was handed over is still written and named by a segment, so that the next push takes it up.
     fn drop(&mut self) {
-        self.packs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 
@@ -261,27 +290,28 @@ fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
     Ok(())
 }
 
-/// The thread that waits for the disk.
-struct Background {
+/// A thread that waits for the backend.
+struct Lane {
     backend: Arc<dyn Backend>,
-    keys: RepoKeys,
-    index: Arc<dyn ChunkIndex>,
     shared: Arc<Shared>,
-    segment: Segment,
+    naming: Arc<Mutex<Naming>>,
     spare: Sender<Vec<u8>>,
 }
 
-impl Background {
-    fn run(mut self, packs: &Receiver<FinishedPack>) {
-        let done = packs.iter().try_for_each(|pack| self.write(pack)).and_then(|()| self.end_segment());
-        if let Err(error) = done {
-            // What was written before stays useful; the name of the failed pack is in no segment.
-            let _ = self.end_segment();
-            *lock(&self.shared.failure) = Some(error);
+impl Lane {
+    fn run(self, packs: &Receiver<FinishedPack>) {
+        for pack in packs {
+            // Where one lane fails the others end, too, so that whoever hands packs over notices.
+            if self.shared.has_failed.load(Ordering::Acquire) {
+                return;
+            }
+            if let Err(error) = self.write(pack) {
+                return self.shared.fail(error);
+            }
         }
     }
 
-    fn write(&mut self, mut pack: FinishedPack) -> Result<(), Error> {
+    fn write(&self, mut pack: FinishedPack) -> Result<(), Error> {
         // Names of packs do not recur: one that exists was written by nobody else.
         let path = ObjectPath::Pack(pack.id);
         match self.backend.create_lent(&path, &mut pack.bytes)? {
@@ -289,14 +319,31 @@ impl Background {
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
         let len = pack.bytes.len() as u64;
-        // Where one is spare already, this one is not needed.
+        // Where enough are spare already, this one is not needed.
         let _ = self.spare.try_send(pack.bytes);
         self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
         lock(&self.shared.packs).push((pack.id, len));
+        lock(&self.naming).add(PackEntry { id: pack.id, len, contents: pack.contents })
+    }
+}
+
+/// Says in index segments which packs are there.
+#[derive(Debug)]
+struct Naming {
+    backend: Arc<dyn Backend>,
+    keys: RepoKeys,
+    index: Arc<dyn ChunkIndex>,
+    shared: Arc<Shared>,
+    segment: Segment,
+}
+
+impl Naming {
+    /// Adds a pack that is durable.
+    fn add(&mut self, pack: PackEntry) -> Result<(), Error> {
         if !self.segment.has_room(&pack.contents) {
             self.end_segment()?;
         }
-        self.segment.packs.push(PackEntry { id: pack.id, len, contents: pack.contents });
+        self.segment.packs.push(pack);
         if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
     }
 

@@ -10,7 +10,7 @@ use crate::base::wire;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectKind, Place, Sealed};
-use crate::format::probe::Probe;
+use crate::format::probe::{LONE, Probe};
 use crate::format::record::Extra;
 use crate::rng;
 
@@ -19,6 +19,8 @@ use crate::rng;
 pub enum StoreStanding {
     /// It keeps what the order of writes rests on: its driver sees to that, or a test showed it.
     Sound,
+    /// It keeps all but one thing: of several who create one name more than one may be told that they have (S1). With what was found.
+    Undecided(Vec<String>),
     /// Nobody has put it to the test, at this place.
     Untested,
     /// The last test found this.
@@ -26,16 +28,25 @@ pub enum StoreStanding {
 }
 
 impl StoreStanding {
-    /// Why nothing may be deleted there and nobody's session ended; `None` if it may.
+    /// Why nothing may be deleted there; `None` if it may, by one prune at a time where the store is undecided.
     pub fn objection(&self) -> Option<String> {
         match self {
-            Self::Sound => None,
+            Self::Sound | Self::Undecided(_) => None,
             Self::Untested => Some("this store was never put to the test here: `snap check --probe` does it".into()),
             Self::Unsound(failures) => Some(format!(
                 "this store failed its test ({}): copy the repository to a folder or to another store, and do it there; once the store is better, `snap check --probe` tests it again",
                 failures.join("; ")
             )),
         }
+    }
+
+    /// What is to be known before anything is deleted there, though it may be.
+    pub fn reservation(&self) -> Option<String> {
+        let Self::Undecided(failures) = self else { return None };
+        Some(format!(
+            "this store cannot decide between several who create one name ({}): one prune at a time deletes here, waits for all pushes, and ends none that runs",
+            failures.join("; ")
+        ))
     }
 }
 
@@ -47,9 +58,11 @@ fn standing(records: &BTreeMap<ProbeId, Option<Probe>>, store: &str) -> StoreSta
     let heads: Vec<&Option<Probe>> = counts.into_iter().filter(|(id, _)| !seen.contains(id)).map(|(_, probe)| probe).collect();
     let unread = || vec!["the record of a test cannot be read".to_owned()];
     let failures: Vec<String> = heads.iter().flat_map(|probe| probe.as_ref().map_or_else(unread, |probe| probe.failures.clone())).collect();
+    let had_lone = heads.iter().all(|probe| probe.as_ref().is_some_and(|probe| probe.extra.contains_key(LONE)));
     match (heads.is_empty(), failures.is_empty()) {
         (true, _) => StoreStanding::Untested,
         (false, true) => StoreStanding::Sound,
+        (false, false) if had_lone && failures.iter().all(|failure| failure.starts_with("S1: ")) => StoreStanding::Undecided(failures),
         (false, false) => StoreStanding::Unsound(failures),
     }
 }
@@ -73,7 +86,8 @@ impl Repo {
             self.check_writable()?;
             let seen = self.probes()?.into_keys().collect();
             let (time, host, program) = (clock::now(), clock::host(), clock::PROGRAM.into());
-            let record = Probe { time, host, program, store, seen, failures: failures.clone(), extra: Extra::new() };
+            let extra = Extra::from([(LONE.to_owned(), Vec::new())]);
+            let record = Probe { time, host, program, store, seen, failures: failures.clone(), extra };
             let path = ObjectPath::Probe(ProbeId::from_bytes(rng::bytes()?));
             if self.create_record(&path, ObjectKind::Probe, wire::encode(&record))? == Created::Exists {
                 return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain")));
@@ -82,7 +96,7 @@ impl Repo {
         Ok(failures)
     }
 
-    /// Fails where a store is not known to keep what deleting rests on.
+    /// Fails where a store is not known to keep what deleting rests on. Where it is undecided a turn is needed besides.
     pub(crate) fn check_store(&self, what: &str) -> Result<(), Error> {
         match self.store_standing()?.objection() {
             None => Ok(()),
@@ -144,6 +158,18 @@ mod tests {
         assert_eq!(of(vec![record("here", &[], &["S1: bad"]), record("here", &[0], &[])]), StoreStanding::Sound);
         // Two at the same time both count.
         assert_eq!(of(vec![record("here", &[], &["S1: bad"]), record("here", &[], &[])]), unsound("S1: bad"));
+    }
+
+    #[test]
+    fn a_store_that_fails_in_s1_alone_is_undecided_if_lone_names_were_tried() {
+        let lone = |failures: &[&str]| {
+            record("here", &[], failures).map(|probe| Probe { extra: Extra::from([(LONE.to_owned(), Vec::new())]), ..probe })
+        };
+        assert_eq!(of(vec![lone(&["S1: bad", "S1: worse"])]), StoreStanding::Undecided(vec!["S1: bad".into(), "S1: worse".into()]));
+        assert!(matches!(of(vec![lone(&["S1: bad", "S3: late"])]), StoreStanding::Unsound(_)));
+        assert!(matches!(of(vec![lone(&["S1: bad"]), record("here", &[], &[])]), StoreStanding::Unsound(_)));
+        assert!(matches!(of(vec![lone(&["S1: bad"]), None]), StoreStanding::Unsound(_)));
+        assert!(StoreStanding::Undecided(vec![]).objection().is_none());
     }
 
     #[test]

@@ -176,6 +176,13 @@ impl Repo {
         Ok(bytes)
     }
 
+    /// Reads a run of a pack: sealed bytes of several blobs, and what lies between them.
+    pub(crate) fn read_run(&self, pack: &PackId, offset: u64, len: u64) -> Result<Vec<u8>, BackendError> {
+        let bytes = self.backend.read_range(&ObjectPath::Pack(*pack), offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        self.reader.read_bytes.fetch_add(len, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
     /// Opens and decodes one blob's sealed bytes.
     pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
         self.decode_blob_with(place, ordinal, sealed, &mut |location| self.blob_bytes(location).map(|(bytes, _)| bytes))

@@ -10,7 +10,8 @@ use crate::base::wire;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectKind, Place, seal_object};
-use crate::format::session::{Purpose, Session};
+use crate::format::record::Extra;
+use crate::format::session::{Purpose, Session, TURN};
 use crate::format::snapshot::{Outcome, Snapshot};
 use crate::process;
 use crate::rng;
@@ -59,6 +60,17 @@ impl Repo {
 
     /// Announces a session. It is durable before the caller looks at what exists.
     pub fn begin_session(&self, purpose: Purpose) -> Result<SessionHandle, Error> {
+        self.announce(purpose, process::marks())
+    }
+
+    /// Announces that a prune wants to delete (`spec/BUCKETS.md`, section 5).
+    pub(crate) fn begin_turn(&self) -> Result<SessionHandle, Error> {
+        let mut extra = process::marks();
+        extra.insert(TURN.to_owned(), Vec::new());
+        self.announce(Purpose::Repack, extra)
+    }
+
+    fn announce(&self, purpose: Purpose, extra: Extra) -> Result<SessionHandle, Error> {
         // What killed writers left takes room, and is in nobody's way.
         let _ = self.backend.clean_unfinished();
         self.check_writable()?;
@@ -70,7 +82,7 @@ impl Repo {
             pid: std::process::id(),
             program: clock::PROGRAM.into(),
             purpose,
-            extra: process::marks(),
+            extra,
         };
         let _ = self.create_record(&ObjectPath::Session(id), ObjectKind::Session, wire::encode(&session))?;
         Ok(SessionHandle { id, given_up: AtomicBool::new(false) })

@@ -96,6 +96,11 @@ impl Disk {
         self.state().objects.clone()
     }
 
+    /// Creates an object as a store does that looks at no condition: whatever is there is replaced.
+    pub fn replace(&self, path: &ObjectPath, bytes: &[u8]) {
+        self.state().objects.insert(*path, Arc::new(bytes.to_vec()));
+    }
+
     /// What was done.
     pub fn log(&self) -> Vec<Step> {
         self.state().log.clone()

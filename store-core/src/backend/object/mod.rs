@@ -29,6 +29,9 @@ use pace::Pace;
 pub use place::{Place, Scheme, Variables};
 use place::{Reached, Store};
 
+/// Packs that are written, and ranges that are read, at a time: what a distance of 50 ms takes to fill a line of some gigabits, and what the
+/// memory of a small budget can hold.
+const LANES: usize = 4;
 /// Threads that encrypt and move bytes; callers wait meanwhile.
 const WORKERS: usize = 2;
 /// What is read whole is rarely longer, in bytes: how long a read may take is measured by it.
@@ -175,6 +178,10 @@ impl Backend for ObjectBackend {
 
     fn store_to_probe(&self) -> Option<String> {
         Some(self.name.clone())
+    }
+
+    fn lanes(&self) -> usize {
+        LANES
     }
 
     fn given_up(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::survey::{live, sessions, whole_index};
+use super::turn::has_surely_ended;
 use super::{Run, Stopped};
 use crate::backend::{Created, Folder, GcStage, ObjectPath};
 use crate::base::ids::{PlanNumber, SessionId};
@@ -13,10 +14,10 @@ use crate::error::{Error, ErrorKind};
 use crate::format::envelope::ObjectKind;
 use crate::format::gc::{Done, Final, Plan};
 use crate::format::record::Extra;
+use crate::format::session::Session;
 use crate::format::snapshot::Outcome;
 use crate::monitor::Warning;
-use crate::plan::gc::{Fencing, SessionView, Standing, Step, deleted, fence, next_step};
-use crate::process;
+use crate::plan::gc::{Fencing, SessionView, Standing, Step, deleted, fence, may_take_away, next_step};
 use crate::repo::OpenPlan;
 
 /// How often sessions are looked at.
@@ -83,13 +84,19 @@ impl Run<'_> {
     }
 
     /// Waits until every session that is announced now has an outcome or is given up; ends those that are old or whose processes are gone.
-    /// Sessions that come later have read the plan.
+    /// Sessions that come later have read the plan. Where the store could not decide between a fence and a commit nobody is fenced.
     fn wait_for_sessions(&mut self) -> Result<(), Error> {
         let since = Instant::now();
-        let mut waiting: BTreeSet<SessionId> = sessions(self.repo)?.open.into_iter().collect();
+        let mut waiting: BTreeSet<SessionId> = sessions(self.repo, self.own())?.open.into_iter().collect();
         loop {
             for id in waiting.clone() {
-                if fence(&self.look_at(&id, since.elapsed())?, self.options.fence_after) == Fencing::Fence {
+                let session = self.look_at(&id, since.elapsed())?;
+                if self.turn.is_some() {
+                    if may_take_away(&session, self.options.late) {
+                        self.take_away(&id)?;
+                        waiting.remove(&id);
+                    }
+                } else if fence(&session, self.options.fence_after) == Fencing::Fence {
                     self.end_session(&id)?;
                     waiting.remove(&id);
                 }
@@ -98,21 +105,44 @@ impl Run<'_> {
                 return self.settle_outcomes();
             }
             if since.elapsed() >= self.options.wait {
+                self.name(&waiting);
                 return Err(self.stop(Stopped::Busy { sessions: waiting.len() as u64 }));
             }
             self.stop_if_over()?;
             std::thread::sleep(POLL);
-            let open: BTreeSet<SessionId> = sessions(self.repo)?.open.into_iter().collect();
+            let open: BTreeSet<SessionId> = sessions(self.repo, self.own())?.open.into_iter().collect();
             waiting.retain(|id| open.contains(id));
         }
     }
 
+    /// Says who is waited for, where it takes somebody's word to end it.
+    fn name(&self, waiting: &BTreeSet<SessionId>) {
+        for id in waiting.iter().filter(|_| self.turn.is_some()) {
+            let message = match self.repo.read_session(id) {
+                Some(Session { host, pid, .. }) => {
+                    format!("process {pid} of {host} has not ended it: if it runs no more, `--end-session {id}` says so")
+                }
+                None => format!("cannot be read: if no push runs that began long ago, `--end-session {id}` says so"),
+            };
+            self.monitor.warning(&Warning { item: ObjectPath::Session(*id).to_string(), message });
+        }
+    }
+
     fn look_at(&self, id: &SessionId, waited: Duration) -> Result<SessionView, Error> {
-        let Some(session) = self.repo.read_session(id) else { return Ok(SessionView { has_ended: false, age: None, waited }) };
-        let is_own = session.writer == self.repo.writer()? && session.host == clock::host();
+        let told = self.turn.is_some() && self.options.ended.contains(id);
+        let Some(session) = self.repo.read_session(id) else { return Ok(SessionView { has_ended: told, age: None, waited }) };
         let age = clock::now().seconds.checked_sub(session.started.seconds).and_then(|age| age.try_into().ok());
-        let has_ended = is_own && process::has_ended(session.pid, &session.extra);
+        let has_ended = told || has_surely_ended(self.repo, &session);
         Ok(SessionView { has_ended, age: age.map(Duration::from_secs), waited })
+    }
+
+    /// Takes the announcement of a session away whose process is gone, unless it has an outcome by now.
+    fn take_away(&mut self, id: &SessionId) -> Result<(), Error> {
+        if sessions(self.repo, self.own())?.open.contains(id) {
+            self.repo.backend.delete(&ObjectPath::Session(*id))?;
+            self.report.sessions_ended += 1;
+        }
+        Ok(())
     }
 
     /// Creates an abort, unless there is an outcome: I1 decides.

@@ -12,13 +12,14 @@ mod large;
 mod remove;
 mod repack;
 mod survey;
+mod turn;
 mod twins;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::backend::Created;
-use crate::base::ids::{PackId, SnapshotId};
+use crate::base::ids::{PackId, SessionId, SnapshotId};
 use crate::base::limits;
 use crate::clock;
 use crate::error::{Error, ErrorKind, chain};
@@ -29,6 +30,7 @@ use crate::plan::gc::{Decision, Fate, Policy};
 use crate::repo::{OpenPlan, Repo};
 pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
+pub(crate) use turn::Turn;
 
 /// How a prune is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +47,11 @@ pub struct Options {
     pub fence_after: Duration,
     /// How long sessions that are younger are waited for.
     pub wait: Duration,
+    /// Sessions whose processes are gone, by the word of whoever asks. It is taken where a store cannot decide between two who create one name
+    /// (`spec/BUCKETS.md`, section 5), and only there: elsewhere a session is fenced, which needs nobody's word.
+    pub ended: BTreeSet<SessionId>,
+    /// How long what was asked for by a process that is gone may still be under way there (S6).
+    pub late: Duration,
     /// Snapshots that do not count as live, besides those that notes forget and whose trash time is over.
     pub forgotten: BTreeSet<SnapshotId>,
 }
@@ -58,6 +65,8 @@ impl Default for Options {
             budget: None,
             fence_after: Duration::from_secs(24 * 3600),
             wait: Duration::from_secs(600),
+            ended: BTreeSet::new(),
+            late: Duration::from_secs(60),
             forgotten: BTreeSet::new(),
         }
     }
@@ -134,7 +143,8 @@ impl Report {
 /// When the repository cannot be read or written. A prune that fails leaves a repository that works, and the next one goes on.
 pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let started = Instant::now();
-    let mut run = Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), report: Report::default() };
+    let mut run =
+        Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), turn: None, report: Report::default() };
     let done = if options.execute { run.execute() } else { run.preview() };
     repo.reader.keep_sealed(0);
     if run.report.stopped.is_none() {
@@ -150,6 +160,8 @@ struct Run<'r> {
     options: &'r Options,
     monitor: &'r dyn Monitor,
     deadline: Option<Instant>,
+    /// Where one at a time may delete.
+    turn: Option<Turn<'r>>,
     report: Report,
 }
 
@@ -158,7 +170,11 @@ const ROUNDS: usize = 4;
 
 impl Run<'_> {
     fn preview(&mut self) -> Result<(), Error> {
-        if let Some(why) = self.repo.store_standing()?.objection() {
+        let standing = self.repo.store_standing()?;
+        if let Some(message) = standing.reservation() {
+            self.monitor.warning(&Warning { item: self.repo.location(), message });
+        }
+        if let Some(why) = standing.objection() {
             let message = format!("what could be freed here would not be deleted, because {why}");
             self.monitor.warning(&Warning { item: self.repo.location(), message });
         }
@@ -176,7 +192,8 @@ impl Run<'_> {
 
     fn execute(&mut self) -> Result<(), Error> {
         self.repo.check_writable()?;
-        self.repo.check_store("deleting")?;
+        let (repo, options) = (self.repo, self.options);
+        self.turn = Turn::take(repo, options, &mut || self.stop_if_over())?;
         for _ in 0..ROUNDS {
             while let Some(open) = self.repo.gc_state()?.open.into_iter().next() {
                 self.report.resumed = true;
@@ -242,7 +259,7 @@ impl Run<'_> {
         let policy = Policy { max_unused, max_repack, excess: 0, is_somebody_active: false };
         let mut before = self.repo.gc_names()?;
         loop {
-            match survey::survey(self.repo, &self.options.forgotten, policy, self.monitor) {
+            match survey::survey(self.repo, self.own(), &self.options.forgotten, policy, self.monitor) {
                 Ok(survey) => {
                     self.report.read_bytes += survey.tried_bytes;
                     self.report.mark_memory = survey.marked.marks.memory() as u64;
@@ -259,6 +276,11 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The session that announces its turn.
+    fn own(&self) -> Option<SessionId> {
+        self.turn.as_ref().map(Turn::id)
     }
 
     /// Whether the time is over, or the user stopped it.

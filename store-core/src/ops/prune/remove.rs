@@ -16,7 +16,7 @@ use crate::repo::{OpenPlan, Repo};
 
 /// Sessions without an outcome.
 pub(crate) fn open_sessions(repo: &Repo) -> Result<Vec<SessionId>, Error> {
-    Ok(super::survey::sessions(repo)?.open)
+    Ok(super::survey::sessions(repo, None)?.open)
 }
 
 /// Deletes these packs, and takes them out of the index, if `may_go` says so once the plan is durable. Returns how many went: none where it
@@ -28,7 +28,7 @@ pub(crate) fn remove(
     monitor: &dyn Monitor,
 ) -> Result<u64, Error> {
     let options = Options { execute: true, ..Options::default() };
-    let mut run = Run { repo, options: &options, monitor, deadline: None, report: Report::default() };
+    let mut run = Run { repo, options: &options, monitor, deadline: None, turn: None, report: Report::default() };
     let condemned: BTreeSet<PackId> = packs.iter().take(limits::GC_PACKS).copied().collect();
     for _ in 0..ROUNDS {
         while let Some(open) = repo.gc_state()?.open.into_iter().next() {
@@ -58,7 +58,7 @@ pub(crate) fn remove(
 /// Does what finals of open plans say: what they delete is as good as gone.
 pub(crate) fn finish_decided(repo: &Repo, monitor: &dyn Monitor) -> Result<(), Error> {
     let options = Options { execute: true, ..Options::default() };
-    let mut run = Run { repo, options: &options, monitor, deadline: None, report: Report::default() };
+    let mut run = Run { repo, options: &options, monitor, deadline: None, turn: None, report: Report::default() };
     for open in repo.gc_state()?.open {
         if let Ok(Some(last)) = open.last {
             repo.backend.settle(&ObjectPath::Gc(open.number, GcStage::Final))?;

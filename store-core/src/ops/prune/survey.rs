@@ -70,22 +70,30 @@ impl Live {
     }
 }
 
-/// Which sessions there are. Outcomes are listed later, so what ends meanwhile has ended.
-pub(super) fn sessions(repo: &Repo) -> Result<Sessions, Error> {
+/// Which sessions there are besides `own`. Outcomes are listed later, so what ends meanwhile has ended.
+pub(super) fn sessions(repo: &Repo, own: Option<SessionId>) -> Result<Sessions, Error> {
     let names = |folder| -> Result<BTreeSet<SessionId>, Error> {
         Ok(repo.backend.list(folder)?.iter().filter_map(|listed| listed.name.parse().ok()).collect())
     };
-    let announced = names(Folder::Sessions)?;
+    let mut announced = names(Folder::Sessions)?;
+    own.iter().for_each(|own| _ = announced.remove(own));
     let outcomes = names(Folder::Outcomes)?;
     let (ended, open) = announced.into_iter().partition(|id| outcomes.contains(id));
     Ok(Sessions { ended, open })
 }
 
 /// Marks what live snapshots need, and decides. The policy's question who is active is answered here.
-pub(super) fn survey(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, policy: Policy, monitor: &dyn Monitor) -> Result<Survey, Error> {
+/// `own` is this prune's turn, if it has one.
+pub(super) fn survey(
+    repo: &Repo,
+    own: Option<SessionId>,
+    forgotten: &BTreeSet<SnapshotId>,
+    policy: Policy,
+    monitor: &dyn Monitor,
+) -> Result<Survey, Error> {
     // In this order: a pack that is listed now was written by a session that is still announced, or has ended and named it (I19).
     let before = repo.listed_packs()?;
-    let is_somebody_active = !sessions(repo)?.open.is_empty();
+    let is_somebody_active = !sessions(repo, own)?.open.is_empty();
     let live = live(repo, forgotten, None)?;
     repo.refresh()?;
     // And what those snapshots need was there before they were.
@@ -175,8 +183,12 @@ fn uses(marked: &Marked, packs: &PackLens) -> Result<Uses, Error> {
 impl Run<'_> {
     /// Ends sessions of processes that have surely ended, and takes announcements away that say no more.
     pub(super) fn tidy_sessions(&mut self) -> Result<(), Error> {
-        self.report.sessions_ended += self.repo.end_dead_sessions(None)?;
-        let sessions = sessions(self.repo)?;
+        if self.turn.is_some() {
+            self.take_away_gone()?;
+        } else {
+            self.report.sessions_ended += self.repo.end_dead_sessions(None)?;
+        }
+        let sessions = sessions(self.repo, self.own())?;
         let Some(any) = sessions.ended.first() else { return Ok(()) };
         // Their outcomes are to outlast them.
         self.repo.backend.settle(&ObjectPath::Outcome(*any))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::salvage::Salvage;
 use crate::backend::ObjectPath;
-use crate::base::ids::PackId;
+use crate::base::ids::{PackId, SessionId};
 use crate::error::{Error, ErrorKind};
 use crate::format::session::Purpose;
 use crate::monitor::{Monitor, Progress};
@@ -13,7 +13,7 @@ use crate::ops::check::{Diagnosis, Finding, Read, diagnose};
 use crate::ops::prune;
 use crate::plan::gc::Standing;
 use crate::plan::repair::{BlobState, PackFate, Surroundings, decide};
-use crate::repo::{PackWriter, Repo, SessionHandle};
+use crate::repo::{PackWriter, Repo};
 
 /// Which packs, and whether it is done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,9 +97,10 @@ pub fn find_pack(repo: &Repo, text: &str) -> Result<PackId, Error> {
 /// When the repository cannot be read or written. Of kind [`ErrorKind::Usage`] when a pack that was asked for is not known. What fails half-way
 /// leaves copies, and perhaps a plan that the next repair or prune brings to an end.
 pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Result<PacksReport, Error> {
+    let mut turn = None;
     if options.execute {
         repo.check_writable()?;
-        repo.check_store("deleting")?;
+        turn = prune::Turn::take(repo, &prune::Options::default(), &mut || go_on(monitor))?;
         prune::finish_decided(repo, monitor)?;
     }
     let mut marked: BTreeSet<PackId> = repo.damage().0.into_keys().collect();
@@ -112,11 +113,12 @@ pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Resu
         return Ok(report);
     }
     if !options.execute {
-        report.packs = Rescue::look(repo, &diagnosis, (&suspects, &options.packs), None, monitor)?.lines();
+        report.packs = Rescue::look(repo, &diagnosis, (&suspects, &options.packs), &[], monitor)?.lines();
         return Ok(report);
     }
     let session = repo.begin_session(Purpose::Repair)?;
-    let done = execute(repo, &diagnosis, (&suspects, &options.packs), &session, monitor, &mut report);
+    let own: Vec<SessionId> = turn.iter().map(prune::Turn::id).chain([session.id()]).collect();
+    let done = execute(repo, &diagnosis, (&suspects, &options.packs), &own, monitor, &mut report);
     repo.end_session(&session);
     done.map(|()| report)
 }
@@ -125,17 +127,15 @@ fn execute(
     repo: &Repo,
     diagnosis: &Diagnosis,
     suspects: (&BTreeSet<PackId>, &BTreeSet<PackId>),
-    session: &SessionHandle,
+    own: &[SessionId],
     monitor: &dyn Monitor,
     report: &mut PacksReport,
 ) -> Result<(), Error> {
-    let mut rescue = Rescue::look(repo, diagnosis, suspects, Some(session), monitor)?;
+    let mut rescue = Rescue::look(repo, diagnosis, suspects, own, monitor)?;
     report.packs = rescue.lines();
     let writer = PackWriter::new(repo, false)?;
     for (salvage, _) in rescue.damaged() {
-        if monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
-        }
+        go_on(monitor)?;
         salvage.copy(repo, &writer)?;
     }
     let written = writer.finish()?;
@@ -164,6 +164,10 @@ fn execute(
     forget_damage(repo)
 }
 
+fn go_on(monitor: &dyn Monitor) -> Result<(), Error> {
+    if monitor.interrupted() { Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted")) } else { Ok(()) }
+}
+
 /// What this host remembers of packs that are gone says no more.
 fn forget_damage(repo: &Repo) -> Result<(), Error> {
     let there = repo.listed_packs()?;
@@ -178,29 +182,26 @@ struct Rescue {
 }
 
 impl Rescue {
-    /// Reads them. Within a session what open plans condemn is not relied on.
+    /// Reads them. Within sessions of its `own` what open plans condemn is not relied on.
     fn look(
         repo: &Repo,
         diagnosis: &Diagnosis,
         (suspects, asked): (&BTreeSet<PackId>, &BTreeSet<PackId>),
-        session: Option<&SessionHandle>,
+        own: &[SessionId],
         monitor: &dyn Monitor,
     ) -> Result<Self, Error> {
-        let condemned = if session.is_some() { repo.condemned()? } else { BTreeSet::new() };
+        let condemned = if own.is_empty() { BTreeSet::new() } else { repo.condemned()? };
         repo.refresh()?;
         let there = repo.listed_packs()?;
-        let own = session.map(SessionHandle::id);
         // Opened first: it is what finds out about the segments.
         let _ = repo.index()?;
         let surroundings = Surroundings {
             has_unreadable_segments: repo.index.has_unreadable(),
-            is_somebody_active: prune::open_sessions(repo)?.iter().any(|id| Some(*id) != own),
+            is_somebody_active: prune::open_sessions(repo)?.iter().any(|id| !own.contains(id)),
         };
         let mut rescue = Self { packs: Vec::new() };
         for (done, pack) in suspects.iter().enumerate() {
-            if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
-            }
+            go_on(monitor)?;
             monitor.progress(&Progress { files_done: done as u64, files_total: suspects.len() as u64, ..Progress::default() });
             let listed = diagnosis.listed.get(pack);
             let len = there.get(pack).copied();

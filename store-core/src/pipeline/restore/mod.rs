@@ -1,6 +1,7 @@
 //! From blobs to files: each blob is read, opened and decoded once, each chunk compared with its id, and written wherever it is wanted,
 //! out of order and by several workers, in one file too.
 
+mod ahead;
 mod batch;
 mod kept;
 mod run;

@@ -1,11 +1,12 @@
 //! Running a plan: workers start with the blobs that nothing is coded against, and decode on the way the bases that nobody has decoded.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::ahead::{Fetched, Route, Trip};
 use super::kept::{Claim, KeptBlobs};
 use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
@@ -24,6 +25,7 @@ pub(super) struct BlobRunner<'b> {
     ids: &'b HashMap<(u32, u32, u32), ChunkId>,
     plan: &'b Plan<'b>,
     kept: KeptBlobs,
+    fetched: Fetched,
 }
 
 impl<'b> BlobRunner<'b> {
@@ -35,7 +37,7 @@ impl<'b> BlobRunner<'b> {
         plan: &'b Plan<'b>,
     ) -> Self {
         let kept = KeptBlobs::new(plan.blobs.iter().map(|blob| blob.users), context.repo.memory.bases());
-        Self { context, index, files, ids, plan, kept }
+        Self { context, index, files, ids, plan, kept, fetched: Fetched::default() }
     }
 
     /// Reads the blobs and writes what is wanted of them. In a dry run it only counts them.
@@ -49,14 +51,11 @@ impl<'b> BlobRunner<'b> {
             }
             return Ok(());
         };
+        match self.context.repo.backend.lanes() {
+            0 | 1 => self.context.repo.pool.install(|| self.start(target, &self.plan.starts()))?,
+            lanes => self.start_ahead(target, lanes)?,
+        }
         self.context.repo.pool.install(|| {
-            self.plan.starts().into_par_iter().try_for_each(|number| {
-                self.interrupted()?;
-                let blob = &self.plan.blobs[number as usize];
-                let read = self.decode(target, blob);
-                self.write(target, blob, read.as_ref());
-                Ok::<(), Error>(())
-            })?;
             // What is wanted of bases that nobody asked for, since what is coded against them is damaged.
             let left = |number: &u32| self.plan.blobs[*number as usize].is_wanted_base() && !self.kept.has_begun(*number);
             (0..self.plan.blobs.len() as u32).into_par_iter().filter(left).try_for_each(|number| {
@@ -65,6 +64,43 @@ impl<'b> BlobRunner<'b> {
                 let _ = self.base(target, number);
                 Ok(())
             })
+        })
+    }
+
+    /// Decodes blobs that nothing is coded against, with what they are coded against, and writes what is wanted of them. On the pool.
+    fn start(&self, target: &Target, starts: &[u32]) -> Result<(), Error> {
+        starts.par_iter().try_for_each(|number| {
+            self.interrupted()?;
+            let blob = &self.plan.blobs[*number as usize];
+            let read = self.decode(target, *number, blob);
+            self.write(target, blob, read.as_ref());
+            Ok(())
+        })
+    }
+
+    /// The same for all of them, fetched ahead by so many threads.
+    fn start_ahead(&self, target: &Target, lanes: usize) -> Result<(), Error> {
+        let repo = self.context.repo;
+        let route = Mutex::new(Route::new(self.plan, (repo.memory.fetched() / lanes) as u64));
+        let place = |number: u32| {
+            let (pack, ordinal) = self.plan.blobs[number as usize].key;
+            self.index.blob(pack, ordinal)
+        };
+        let lane = || -> Result<(), Error> {
+            let next = || -> Result<Option<Trip>, Error> { Ok(route.lock().unwrap_or_else(PoisonError::into_inner).trip(&place)?) };
+            while let Some(trip) = next()? {
+                self.interrupted()?;
+                self.fetched.fetch(repo, &trip);
+                let done = repo.pool.install(|| self.start(target, &trip.starts));
+                self.fetched.forget(&trip);
+                done?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|threads| {
+            let lanes: Vec<_> = (0..lanes).map(|_| threads.spawn(lane)).collect();
+            let panicked = || Error::new(ErrorKind::Failed, "a thread that reads ahead panicked");
+            lanes.into_iter().map(|lane| lane.join().unwrap_or_else(|_| Err(panicked()))).fold(Ok(()), Result::and)
         })
     }
 
@@ -85,17 +121,17 @@ impl<'b> BlobRunner<'b> {
     }
 
     /// Reads and decodes one blob, and before it the bases that are not there.
-    fn decode(&self, target: &Target, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
-        let decoded = self.decode_now(target, blob);
+    fn decode(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+        let decoded = self.decode_now(target, number, blob);
         blob.bases.iter().for_each(|base| self.kept.used(*base));
         decoded
     }
 
-    fn decode_now(&self, target: &Target, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+    fn decode_now(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
         let repo = self.context.repo;
         let place = self.place(blob.key).map_err(|error| ReadError::Index(chain(&error)))?;
         let place = place.ok_or_else(|| ReadError::Index("the index lost a blob".into()))?;
-        let sealed = repo.read_sealed(&place)?;
+        let sealed = self.fetched.take(number).map_or_else(|| repo.read_sealed(&place), Ok)?;
         let counts = &self.context.counts;
         counts.read.fetch_add(sealed.len() as u64, Ordering::Relaxed);
         counts.decoded.fetch_add(1, Ordering::Relaxed);
@@ -122,7 +158,7 @@ impl<'b> BlobRunner<'b> {
             Claim::Turn(turn) => turn,
         };
         let blob = &self.plan.blobs[number as usize];
-        let read = self.decode(target, blob);
+        let read = self.decode(target, number, blob);
         let is_first = turn.is_first;
         if let Ok(bytes) = &read {
             turn.done(bytes);
