@@ -195,6 +195,94 @@ fn of_a_large_file_that_is_there_only_what_differs_is_written() {
     assert_eq!((report.kept_bytes, report.written_bytes, report.decoded), (bytes.len() as u64, 0, 0));
 }
 
+/// Restores into `target`, deleting what is too much.
+fn restore_alone(world: &World, stored: &StoredSnapshot, target: &Path) -> (Result<Report, store_core::error::Error>, Vec<String>) {
+    let heard = Heard::default();
+    let options = Options { target: target.into(), delete: true, ..Options::default() };
+    let report = restore(&world.repo, stored, &options, &heard);
+    let said = heard.0.into_inner().unwrap().iter().map(|warning| format!("{}: {}", warning.item, warning.message)).collect();
+    (report, said)
+}
+
+#[test]
+fn deleting_spares_repository_and_cache_wherever_they_are() {
+    let world = World::new();
+    fs::write(world.data("file"), "x").unwrap();
+    let stored = world.push();
+    let top = world.folder.path();
+    fs::write(top.join("extra"), "x").unwrap();
+    // By another name: a link to it is what the user may have.
+    symlink(&world.place.repo, top.join("link")).unwrap();
+    let dry = world.restore(&stored, &Options { target: top.into(), delete: true, dry_run: true, ..Options::default() });
+    assert_eq!(dry.deleted, 3, "the data, the link, the rest");
+    let (report, said) = restore_alone(&world, &stored, top);
+    assert_eq!((report.unwrap().deleted, said.len()), (3, 1), "{said:?}");
+    assert!(said[0].starts_with("/cache: stays"), "caches of other repositories may be there: {said:?}");
+    assert_eq!(fs::read(top.join("file")).unwrap(), b"x");
+    assert!(!top.join("extra").exists() && !world.data("").exists());
+    assert_whole(&world.place.open().unwrap());
+
+    // And what holds them is not removed, nor taken apart, nor replaced by what the snapshot has in its place.
+    let deep = World::new();
+    fs::write(deep.data("file"), "x").unwrap();
+    fs::create_dir_all(deep.folder.path().join("holds/it")).unwrap();
+    fs::write(deep.folder.path().join("holds/other"), "x").unwrap();
+    let place = Place::below(&deep.folder.path().join("holds/it"));
+    let world = World { repo: place.init(), place, ..deep };
+    let stored = world.push();
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert!(report.unwrap().deleted > 0 && said.len() == 1, "{said:?}");
+    assert!(world.folder.path().join("holds/other").exists() && said[0].starts_with("/holds: stays"), "{said:?}");
+    fs::create_dir(world.data("")).unwrap();
+    fs::write(world.data("holds"), "x").unwrap();
+    let stored = world.push();
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert_eq!(report.unwrap().failed, 1, "{said:?}");
+    assert_whole(&world.place.open().unwrap());
+}
+
+#[test]
+fn nothing_is_restored_into_a_repository() {
+    let world = World::new();
+    fs::create_dir_all(world.data("repo/keys")).unwrap();
+    fs::write(world.data("repo/config"), "another").unwrap();
+    fs::write(world.data("repo/keys/x"), "another").unwrap();
+    let stored = world.push();
+    for target in [world.place.repo.clone(), world.place.repo.join("made/by"), world.place.cache.join(world.repo.id().to_string())] {
+        let error = restore_alone(&world, &stored, &target).0.unwrap_err();
+        assert_eq!(error.kind(), store_core::error::ErrorKind::Refused, "{}", target.display());
+    }
+    assert!(!world.place.repo.join("made").exists());
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert!(report.unwrap().failed > 0 && said[0].contains("in the repository"), "{said:?}");
+    assert!(world.data("").exists(), "nothing is deleted where not all was restored");
+    assert_whole(&world.place.open().unwrap());
+}
+
+#[test]
+fn what_the_caller_keeps_is_not_deleted_and_a_failure_deletes_nothing() {
+    let world = World::new();
+    fs::create_dir(world.data("folder")).unwrap();
+    fs::write(world.data("folder/file"), "x").unwrap();
+    let stored = world.push();
+    for name in ["a", "b", "c/key", "d"] {
+        fs::create_dir_all(world.out(name).parent().unwrap()).unwrap();
+        fs::write(world.out(name), "x").unwrap();
+    }
+    fs::write(world.out("folder"), "in the way").unwrap();
+    let keep = vec![world.out("b"), world.out("c/key"), world.out("is/not/there")];
+    let failing = Options { delete: true, keep: keep.clone(), ..world.options(Overwrite::Never) };
+    let report = restore(&world.repo, &stored, &failing, &Heard::default()).unwrap();
+    assert_eq!((report.failed, report.deleted), (1, 0));
+    assert!(world.out("a").exists());
+    let report = world.restore(&stored, &Options { delete: true, keep, ..world.options(Overwrite::Always) });
+    assert_eq!(report.deleted, 2);
+    assert_eq!(
+        [("a", false), ("b", true), ("c/key", true), ("d", false)].map(|(name, _)| world.out(name).exists()),
+        [false, true, true, false]
+    );
+}
+
 /// Writes into a restored file as soon as it is said to be done.
 struct Meddler {
     path: PathBuf,

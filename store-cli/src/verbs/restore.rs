@@ -3,12 +3,15 @@ use store_core::ops::list::Item;
 use store_core::ops::restore::{Options, Overwrite, Report, restore_with};
 use store_core::source::{Case, ExcludeBuilder, Excludes};
 
+use std::path::PathBuf;
+
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
 use crate::exit::{Failure, Outcome, Result, chain};
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
 use crate::output::progress::Watch;
+use crate::settings::{Access, Password};
 use crate::{interrupt, locate};
 
 pub(super) fn run(context: &Context, args: Restore) -> Result {
@@ -36,6 +39,7 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
             args::Overwrite::Never => Overwrite::Never,
         },
         delete: args.delete,
+        keep: kept(context, &spare),
         verify: args.verify,
         sparse: args.sparse,
         dry_run,
@@ -70,6 +74,19 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
     })
 }
 
+/// What --delete leaves alone besides the repositories: what a push leaves out, and what opens them.
+fn kept(context: &Context, spare: &Access) -> Vec<PathBuf> {
+    let opening = |access: &Access| {
+        let password = access.password.as_ref().and_then(|password| match &password.value {
+            Password::File(path) => Some(path.clone()),
+            Password::Command(_) | Password::Variable(_) => None,
+        });
+        [password, access.key_file.as_ref().map(|file| file.value.clone())]
+    };
+    let opening = [&context.settings.access, spare].into_iter().flat_map(opening).flatten();
+    opening.chain([context.settings.cache_dir.clone()]).collect()
+}
+
 /// Compiles patterns; none at all is nothing to match.
 fn patterns(list: &[String], option: &str) -> Result<Option<Excludes>> {
     if list.is_empty() {
@@ -97,7 +114,7 @@ fn line(item: &Item, report: &Report, dry_run: bool) -> String {
         parts.push(format!("left as it was {}", report.skipped));
     }
     if report.deleted > 0 {
-        parts.push(format!("deleted {}", report.deleted));
+        parts.push(format!("{} {}", if dry_run { "would delete" } else { "deleted" }, report.deleted));
     }
     parts.push(duration(report.duration));
     if report.failed > 0 {

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::SinkError;
+use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
-use crate::linux::FOLDER;
+use crate::linux::{FOLDER, Inode};
 
 /// Folders that are kept open.
 const KEPT: usize = 64;
@@ -28,6 +29,7 @@ pub struct Target {
     root: Arc<OwnedFd>,
     one_step: bool,
     pub(super) privileged: bool,
+    keep: Keep,
     kept: Mutex<Kept>,
 }
 
@@ -41,6 +43,17 @@ impl Target {
     /// Opens the folder at `path`, which may be reached through links: it is the user's word. With `create`, it and the folders
     /// above it are made if they are not there.
     pub fn open(path: &Path, create: bool) -> Result<Self, SinkError> {
+        Self::open_keeping(path, create, Keep::default())
+    }
+
+    /// The same, with what has to stay whatever is restored.
+    ///
+    /// # Errors
+    /// The same, and [`SinkError::Closed`] when the target is in a folder that is closed.
+    pub fn open_keeping(path: &Path, create: bool, keep: Keep) -> Result<Self, SinkError> {
+        if keep.is_closed(path) {
+            return Err(SinkError::Closed { path: path.to_path_buf() });
+        }
         let failed = |source: std::io::Error| SinkError::Target { path: path.to_path_buf(), source };
         if create {
             std::fs::create_dir_all(path).map_err(failed)?;
@@ -50,7 +63,7 @@ impl Target {
         // An older kernel does not know the call, and some sandboxes forbid it.
         let one_step = rustix::fs::openat2(&root, c".", PLACE, Mode::empty(), BENEATH).is_ok();
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, kept: Mutex::default() })
+        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, keep, kept: Mutex::default() })
     }
 
     /// The same target without `openat2`.
@@ -68,6 +81,29 @@ impl Target {
     /// The path it was opened with, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether and how what is at `path` has to stay.
+    pub fn keeps(&self, path: &TargetPath) -> Result<Option<Staying>, SinkError> {
+        let (folder, name) = self.parent(path)?;
+        self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))
+    }
+
+    /// The same for an entry of an opened folder.
+    pub(super) fn stays(&self, folder: impl AsFd, name: &[u8]) -> rustix::io::Result<Option<Staying>> {
+        if self.keep.is_empty() {
+            return Ok(None);
+        }
+        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(self.keep.of(Inode::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this inode has to stay.
+    pub(super) fn has_to_stay(&self, inode: Inode) -> bool {
+        self.keep.of(inode).is_some()
     }
 
     /// The folder at `path`, opened as a place to make and look up things in.

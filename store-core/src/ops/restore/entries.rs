@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::guard::Verdict;
-use super::walk::{Visit, as_path};
+use super::walk::Visit;
 use super::{Here, Options, Overwrite, Report};
 use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
@@ -163,34 +163,22 @@ impl<'c, 'r> Restorer<'c, 'r> {
         is_other
     }
 
-    fn delete_others(&mut self, names: &HashSet<Vec<u8>>, here: &Here) {
-        let Some(target) = self.context.target else { return };
-        let listed = match target.list(&here.target) {
-            Ok(listed) => listed,
-            Err(error) => return self.context.fail(here.target.as_path().display(), chain(&error)),
-        };
-        for other in listed.into_iter().filter(|listed| !names.contains(&listed.name)) {
-            let shown = here.shown.join(as_path(&other.name));
-            if self.options.exclude.as_ref().is_some_and(|exclude| exclude.matches(&shown)) {
-                continue;
-            }
-            match here.target.child(&other.name).and_then(|path| target.remove(&path)) {
-                Ok(_) => self.report.deleted += 1,
-                Err(error) => self.context.fail(shown.display(), chain(&error)),
-            }
-        }
-    }
-
-    /// Writes what is left, then links, then the metadata of folders.
-    pub(super) fn finish(mut self) -> Result<Report, Error> {
+    /// Writes what is left, then links.
+    pub(super) fn write_rest(&mut self) -> Result<(), Error> {
         self.batch.run(self.context)?;
-        let Some(target) = self.context.target else { return Ok(self.report) };
+        let Some(target) = self.context.target else { return Ok(()) };
         for (original, path) in &self.pending_links {
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
                 Err(error) => self.context.fail_file(path, chain(&error)),
             }
         }
+        Ok(())
+    }
+
+    /// Gives folders their metadata, when nothing is made or deleted in them any more.
+    pub(super) fn finish(self) -> Report {
+        let Some(target) = self.context.target else { return self.report };
         let (warnings, errors) = target.finish_directories(self.directories);
         warnings.iter().for_each(|warning| self.context.warn(warning.path.display(), chain(warning)));
         errors.iter().for_each(|error| self.context.fail("a directory", chain(error)));
@@ -199,7 +187,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
                 self.context.fail(path.as_path().display(), chain(&error));
             }
         }
-        Ok(self.report)
+        self.report
     }
 }
 
@@ -249,10 +237,7 @@ impl Visit for Restorer<'_, '_> {
         }
     }
 
-    fn leave(&mut self, here: &Here, names: &HashSet<Vec<u8>>) -> Result<(), Error> {
-        if self.options.delete && here.wanted {
-            self.delete_others(names, here);
-        }
+    fn leave(&mut self, _: &Here, _: &HashSet<Vec<u8>>) -> Result<(), Error> {
         Ok(())
     }
 
