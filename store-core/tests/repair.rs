@@ -13,16 +13,17 @@ mod tiny;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use damaged::{Harm, Whole, findings, fresh, restorable};
+use damaged::{Harm, Whole, findings, fresh, restorable, write_tree};
 use disk::Disk;
 use rig::{assert_restores, assert_whole, check_all};
 use store_core::backend::ObjectPath;
 use store_core::base::ids::SnapshotId;
 use store_core::error::ErrorKind;
+use store_core::format::lost::Loss;
 use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
 use store_core::ops::repair::{self, PacksOptions, PacksReport, SnapshotFate, SnapshotsOptions, SnapshotsReport, packs, snapshots};
-use store_core::ops::{forget, tag};
+use store_core::ops::{forget, restore, tag};
 use store_core::plan::repair::PackFate;
 use store_core::repo::Repo;
 use tiny::{Folders, open, prune_all};
@@ -277,6 +278,37 @@ fn snapshots_of_what_is_left_stand_for_broken_ones() {
     }
     eprintln!("{repaired} snapshots repaired, {unreadable} of which nothing was left");
     assert!(repaired > 50);
+}
+
+#[test]
+fn deleting_what_a_repaired_snapshot_lacks_spares_what_was_lost() {
+    let whole = Whole::new(21, 3);
+    let (mut spared, mut deleted) = (0, 0);
+    for pack in whole.packs() {
+        for harm in harms(whole.objects[&pack].len(), 4001) {
+            let disk = whole.spoilt(&[(pack, harm)]);
+            let (_folder, repo) = fresh(&disk);
+            let report = repair_snapshots(&repo, true);
+            for line in report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced) {
+                let (_, tree) = whole.made.iter().find(|(id, _)| *id == line.id).unwrap();
+                let target = rig::quick_folder();
+                write_tree(target.path(), tree);
+                std::fs::create_dir(target.path().join("more")).unwrap();
+                let stored = rig::find(&repo, line.repaired.unwrap()).unwrap();
+                let options = restore::Options { target: target.path().into(), delete: true, ..restore::Options::default() };
+                let restored = restore::restore(&repo, &stored, &options, &Silent).unwrap();
+                assert_eq!(restored.failed, 0);
+                let found = rig::tree_at(target.path());
+                assert!(tree.iter().all(|(path, thing)| found.get(path) == Some(thing)), "{harm:?}: {:?}", line.lost.losses);
+                let of_root = line.lost.losses.iter().any(|loss| matches!(loss, Loss::Entries { path, .. } if path.is_empty()));
+                assert_eq!(found.contains_key(std::path::Path::new("more")), of_root, "{harm:?}");
+                spared += line.lost.losses.len();
+                deleted += restored.deleted;
+            }
+        }
+    }
+    eprintln!("{spared} losses spared, {deleted} others deleted");
+    assert!(spared > 50 && deleted > 20);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::lost::Precious;
 use super::walk::{Visit, as_path};
 use super::{Here, Options};
 use crate::error::{Error, ErrorKind, chain};
@@ -15,6 +16,7 @@ pub(super) struct Deleter<'c, 'r> {
     pub(super) context: &'c RestoreContext<'r>,
     pub(super) options: &'c Options,
     pub(super) target: &'c Target,
+    pub(super) precious: Precious,
     pub(super) deleted: u64,
 }
 
@@ -29,6 +31,10 @@ impl Deleter<'_, '_> {
         for other in listed.into_iter().filter(|listed| !names.contains(&listed.name)) {
             let shown = here.shown.join(as_path(&other.name));
             if self.options.exclude.as_ref().is_some_and(|exclude| exclude.matches(&shown)) {
+                continue;
+            }
+            if self.precious.has(&shown) {
+                self.context.warn(shown.display(), "stays: it may be what the snapshot lost");
                 continue;
             }
             let path = here.target.child(&other.name);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use delete::Deleter;
 use entries::Restorer;
+use lost::Precious;
 pub use lost::missing;
 use verify::Verifier;
 use walk::walk;
@@ -27,6 +28,7 @@ use walk::walk;
 use crate::backend::Location;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Entry;
+use crate::format::lost::LOST;
 use crate::monitor::Monitor;
 use crate::pipeline::{RestoreContext, RestoreCounts};
 use crate::repo::{Repo, StoredSnapshot};
@@ -63,7 +65,7 @@ pub struct Options {
     /// What happens to what is there.
     pub overwrite: Overwrite,
     /// Removes what is there and not in the snapshot, once all that is in it was restored without a failure. Not the repositories that are
-    /// read, nor their caches.
+    /// read, nor their caches; and not what may be what a repaired snapshot lacks.
     pub delete: bool,
     /// What else is never removed: files and folders, wherever they are. What is not there is no error.
     pub keep: Vec<PathBuf>,
@@ -154,7 +156,7 @@ pub fn restore_with(
     let mut restorer = Restorer::new(&context, options, target_was_there);
     walk(repo, &start, options, &mut restorer)?;
     restorer.write_rest()?;
-    let deleted = if options.delete { delete(&context, &start, options, keep)? } else { 0 };
+    let deleted = if options.delete { delete(&context, &start, options, stored, keep)? } else { 0 };
     let mut report = restorer.finish();
     report.deleted = deleted;
     if let (true, Some(target)) = (options.verify, &target) {
@@ -194,9 +196,14 @@ fn keep(repo: &Repo, second: Option<&Repo>, options: &Options) -> Result<Keep, E
 }
 
 /// Deletes what is too much, if all that there should be is there. Says how much that was.
-fn delete(context: &RestoreContext<'_>, start: &Entry, options: &Options, keep: Keep) -> Result<u64, Error> {
+fn delete(context: &RestoreContext<'_>, start: &Entry, options: &Options, stored: &StoredSnapshot, keep: Keep) -> Result<u64, Error> {
     if context.counts.failed.load(Ordering::Relaxed) > 0 {
         context.warn("/", "nothing was deleted, since not all was restored");
+        return Ok(0);
+    }
+    let precious = Precious::of(stored.snapshot.extra.get(LOST).map(Vec::as_slice), &options.path);
+    if precious.is_everything() {
+        context.warn("/", "nothing was deleted, since it may be what the snapshot lost: it does not say what that was");
         return Ok(0);
     }
     let looked;
@@ -208,7 +215,7 @@ fn delete(context: &RestoreContext<'_>, start: &Entry, options: &Options, keep: 
             &looked
         }
     };
-    let mut deleter = Deleter { context, options, target, deleted: 0 };
+    let mut deleter = Deleter { context, options, target, precious, deleted: 0 };
     walk(context.repo, start, options, &mut deleter)?;
     Ok(deleter.deleted)
 }
