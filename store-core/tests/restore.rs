@@ -283,6 +283,35 @@ fn what_the_caller_keeps_is_not_deleted_and_a_failure_deletes_nothing() {
     );
 }
 
+/// The largest file below a folder.
+fn largest(folder: &Path) -> PathBuf {
+    let files = tree_at(folder).into_iter().filter_map(|(path, thing)| match thing {
+        rig::Thing::File(bytes) => Some((bytes.len(), folder.join(path))),
+        _ => None,
+    });
+    files.max().unwrap().1
+}
+
+#[test]
+fn another_name_of_a_file_that_failed_fails_too_and_nothing_is_put_in_its_place() {
+    let world = World::new();
+    fs::write(world.data("a"), Noise::new(5).bytes(3 << 20)).unwrap();
+    fs::hard_link(world.data("a"), world.data("b")).unwrap();
+    let stored = world.push();
+    let pack = largest(&world.place.repo);
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    fs::create_dir(world.out("")).unwrap();
+    fs::write(world.out("b"), "the last good copy").unwrap();
+    let repo = world.place.open().unwrap();
+    let report = restore(&repo, &stored, &world.options(Overwrite::Always), &Heard::default()).unwrap();
+    assert_eq!(report.failed, 2);
+    assert_eq!(fs::read(world.out("b")).unwrap(), b"the last good copy");
+}
+
 /// Writes into a restored file as soon as it is said to be done.
 struct Meddler {
     path: PathBuf,

@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::guard::Verdict;
@@ -135,7 +136,10 @@ impl<'c, 'r> Restorer<'c, 'r> {
             _ => return,
         };
         match made.and_then(|()| target.set_metadata(path, &entry.meta)) {
-            Ok(warnings) => warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning))),
+            Ok(warnings) => {
+                self.context.is_finished(path, &entry.meta);
+                warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning)));
+            }
             Err(error) => self.context.fail(here.shown.display(), chain(&error)),
         }
     }
@@ -167,7 +171,14 @@ impl<'c, 'r> Restorer<'c, 'r> {
     pub(super) fn write_rest(&mut self) -> Result<(), Error> {
         self.batch.run(self.context)?;
         let Some(target) = self.context.target else { return Ok(()) };
+        let finished = self.context.finished.lock().unwrap_or_else(PoisonError::into_inner);
         for (original, path) in &self.pending_links {
+            // What stands there under the first name is half of it, or another file: what is at the second one may be better.
+            if !finished.contains(original) {
+                let message = format!("is another name of {}, which was not restored", original.as_path().display());
+                self.context.fail_file(path, message);
+                continue;
+            }
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
                 Err(error) => self.context.fail_file(path, chain(&error)),

@@ -152,6 +152,7 @@ pub fn restore_with(
         counts: RestoreCounts { expected, ..RestoreCounts::default() },
         spare,
         other: Mutex::default(),
+        finished: Mutex::default(),
     };
     let mut restorer = Restorer::new(&context, options, target_was_there);
     walk(repo, &start, options, &mut restorer)?;
