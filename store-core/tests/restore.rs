@@ -283,6 +283,46 @@ fn what_the_caller_keeps_is_not_deleted_and_a_failure_deletes_nothing() {
     );
 }
 
+#[test]
+fn folders_that_are_made_are_open_to_nobody_else_until_all_is_there() {
+    /// The modes of folders when each file is done.
+    struct Modes(Vec<PathBuf>, Mutex<Vec<u32>>);
+
+    impl Monitor for Modes {
+        fn file(&self, _: &str, _: &'static str, _: u64) {
+            self.1.lock().unwrap().extend(self.0.iter().map(|path| mode_of(path)));
+        }
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o7777
+    }
+
+    let world = World::new();
+    fs::write(world.data("file"), "x").unwrap();
+    fs::set_permissions(world.data(""), fs::Permissions::from_mode(0o751)).unwrap();
+    let stored = world.push();
+    // As the system makes them for this process.
+    fs::create_dir(world.folder.path().join("usual")).unwrap();
+    let usual = mode_of(&world.folder.path().join("usual"));
+    assert_ne!(usual, 0o700, "there is something to see");
+    for (path, mode) in [("", 0o751), ("file", usual)] {
+        let folders = vec![world.out(""), world.out("deep"), world.out("deep/er")];
+        let modes = Modes(folders.clone(), Mutex::default());
+        let options = Options { target: world.out("deep/er"), path: path.into(), ..Options::default() };
+        assert_eq!(restore(&world.repo, &stored, &options, &modes).unwrap().failed, 0);
+        assert_eq!(modes.1.into_inner().unwrap(), [0o700; 3]);
+        assert_eq!(folders.iter().map(|path| mode_of(path)).collect::<Vec<_>>(), [usual, usual, mode], "{path:?}");
+        fs::remove_dir_all(world.out("")).unwrap();
+    }
+    // What was there keeps its mode.
+    fs::create_dir(world.out("")).unwrap();
+    fs::set_permissions(world.out(""), fs::Permissions::from_mode(0o750)).unwrap();
+    let options = Options { path: "file".into(), ..world.options(Overwrite::Always) };
+    world.restore(&stored, &options);
+    assert_eq!(mode_of(&world.out("")), 0o750);
+}
+
 /// The largest file below a folder.
 fn largest(folder: &Path) -> PathBuf {
     let files = tree_at(folder).into_iter().filter_map(|(path, thing)| match thing {

@@ -190,6 +190,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
     /// Gives folders their metadata, when nothing is made or deleted in them any more.
     pub(super) fn finish(self) -> Report {
         let Some(target) = self.context.target else { return self.report };
+        let is_described = self.directories.iter().any(|(path, _)| path.is_root());
         let (warnings, errors) = target.finish_directories(self.directories);
         warnings.iter().for_each(|warning| self.context.warn(warning.path.display(), chain(warning)));
         errors.iter().for_each(|error| self.context.fail("a directory", chain(error)));
@@ -197,6 +198,10 @@ impl<'c, 'r> Restorer<'c, 'r> {
             if let Err(error) = target.set_folder_mode(path, *mode) {
                 self.context.fail(path.as_path().display(), chain(&error));
             }
+        }
+        // A target that was made, and of which the snapshot says nothing, becomes a folder like others.
+        if let Err(error) = target.open_made(!is_described) {
+            self.context.warn("/", chain(&error));
         }
         self.report
     }
