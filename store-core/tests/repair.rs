@@ -9,6 +9,8 @@ mod disk;
 mod rig;
 #[path = "disk/tiny.rs"]
 mod tiny;
+#[path = "disk/tricky.rs"]
+mod tricky;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,15 +20,17 @@ use disk::Disk;
 use rig::{assert_restores, assert_whole, check_all};
 use store_core::backend::ObjectPath;
 use store_core::base::ids::SnapshotId;
+use store_core::crypto::Secret;
 use store_core::error::ErrorKind;
 use store_core::format::lost::Loss;
 use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
 use store_core::ops::repair::{self, PacksOptions, PacksReport, SnapshotFate, SnapshotsOptions, SnapshotsReport, packs, snapshots};
-use store_core::ops::{forget, restore, tag};
+use store_core::ops::{forget, key, restore, tag};
 use store_core::plan::repair::PackFate;
-use store_core::repo::Repo;
+use store_core::repo::{Repo, Secrets};
 use tiny::{Folders, open, prune_all};
+use tricky::{Trick, Tricky};
 
 fn repair_packs(repo: &Repo, execute: bool) -> PacksReport {
     packs(repo, &PacksOptions { read_data: true, execute, ..PacksOptions::default() }, &Silent).unwrap()
@@ -365,4 +369,39 @@ fn a_pinned_snapshot_stays_beside_what_is_left_of_it() {
     let ids = |report: &SnapshotsReport| report.broken.iter().map(|line| line.repaired).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&report), "no second one is made");
     assert!(!check_all(&repo).unwrap().findings.is_empty());
+}
+
+fn secrets(byte: u8) -> Secrets {
+    Secrets { passphrase: None, key_file: Some(Secret::take(&mut [byte; 32])) }
+}
+
+#[test]
+fn of_two_who_remove_each_others_key_slot_none_leaves_a_locked_repository() {
+    let (folders, disk) = (Folders::new(), Disk::new());
+    let repo = tiny::init(&disk, &folders.cache);
+    let first = repo.slot_of(&rig::secrets()).unwrap().unwrap();
+    let second = key::add(&repo, &secrets(8), "second").unwrap();
+    let before = disk.objects();
+    let tricky = Tricky::new(&disk, Trick::AlsoDeleted(ObjectPath::Key(first)));
+    let repo = Repo::open_on(tricky, &tiny::options(&folders.cache), &rig::secrets()).unwrap().with_index_in_memory();
+    let error = key::remove(&repo, second, &rig::secrets()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    let path = ObjectPath::Key(second);
+    assert_eq!(disk.objects()[&path], before[&path]);
+    assert!(Repo::open_on(disk, &tiny::options(&folders.cache), &secrets(8)).is_ok());
+}
+
+#[test]
+fn a_key_slot_that_may_not_open_is_not_the_one_that_stays() {
+    let (folders, disk) = (Folders::new(), Disk::new());
+    let repo = tiny::init(&disk, &folders.cache);
+    let own = repo.slot_of(&rig::secrets()).unwrap().unwrap();
+    let second = key::add(&repo, &secrets(8), "second").unwrap();
+    let mut objects = disk.objects();
+    Harm::Flip(-1).to(&mut objects, &ObjectPath::Key(second));
+    let repo = open(&Disk::that(disk::Forgets::Nothing, objects), &folders.cache).unwrap();
+    assert!(key::list(&repo).unwrap().iter().all(|(_, info)| info.is_some()), "what it says in the clear can be read");
+    assert_eq!(key::remove(&repo, own, &rig::secrets()).unwrap_err().kind(), ErrorKind::Refused);
+    key::remove(&repo, second, &rig::secrets()).unwrap();
+    assert_eq!(key::remove(&repo, own, &rig::secrets()).unwrap_err().kind(), ErrorKind::Refused);
 }
