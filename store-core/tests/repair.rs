@@ -405,3 +405,29 @@ fn a_key_slot_that_may_not_open_is_not_the_one_that_stays() {
     key::remove(&repo, second, &rig::secrets()).unwrap();
     assert_eq!(key::remove(&repo, own, &rig::secrets()).unwrap_err().kind(), ErrorKind::Refused);
 }
+
+#[test]
+fn a_repair_that_does_not_know_whether_it_committed_leaves_its_announcement() {
+    let whole = Whole::new(22, 2);
+    let mut tried = 0;
+    for pack in whole.packs() {
+        let disk = whole.spoilt(&[(pack, Harm::Flip(150))]);
+        let folder = rig::quick_folder();
+        let tricky = Tricky::new(&disk, Trick::UnsureOutcome);
+        let backend = Arc::<Tricky>::clone(&tricky);
+        let repo = Repo::open_on(backend, &tiny::options(folder.path()), &rig::secrets()).unwrap().with_index_in_memory();
+        let options = SnapshotsOptions { read_data: true, execute: true, ..SnapshotsOptions::default() };
+        let done = snapshots(&repo, &options, &Silent);
+        if !tricky.happened() {
+            continue;
+        }
+        tried += 1;
+        assert!(done.is_err());
+        let announced: Vec<_> = disk.objects().into_keys().filter(|path| matches!(path, ObjectPath::Session(_))).collect();
+        assert_eq!(announced.len(), 1, "a prune must be able to find out");
+        // What came through is there, and is what the next repair goes on with.
+        let (_cache, other) = fresh(&disk);
+        assert!(repair_snapshots(&other, true).broken.iter().all(|line| line.fate == SnapshotFate::Unreadable || line.repaired.is_some()));
+    }
+    assert!(tried > 0, "no pack has files");
+}
