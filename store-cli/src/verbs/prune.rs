@@ -8,7 +8,7 @@ use store_core::repo::Repo;
 
 use super::{Context, forget as forget_verb};
 use crate::args::Prune;
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::interrupt;
 use crate::output::human::{count, size};
 use crate::output::json::{self, Message};
@@ -33,6 +33,22 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
     let report = prune(&repo, &options, &watch);
     watch.finish();
     let report = report?;
+    read_or_not(print(context, args, &report, execute))?;
+    match report.stopped {
+        Some(Stopped::Busy { sessions }) => {
+            let who = if sessions == 1 {
+                "a push that has not ended may need".into()
+            } else {
+                format!("{sessions} pushes that have not ended may need")
+            };
+            let failure = Failure::new(ErrorKind::Busy, format!("{who} what is to be deleted"));
+            Err(failure.hint("prune again later, and it goes on; pushes older than --fence-after are ended"))
+        }
+        Some(Stopped::Budget) | None => Ok(Outcome::Done),
+    }
+}
+
+fn print(context: &Context, args: &Prune, report: &Report, execute: bool) -> Result<()> {
     let mut out = context.ui.out();
     if args.explain {
         for (pack, fate) in &report.decision.packs {
@@ -46,23 +62,11 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         }
     }
     if context.ui.json {
-        out.json(&Message::Pruned(Box::new(summary(&report, execute))))?;
+        out.json(&Message::Pruned(Box::new(summary(report, execute))))?;
     } else if !context.ui.quiet {
-        out.line(text(&report, execute))?;
+        out.line(text(report, execute))?;
     }
-    out.done()?;
-    match report.stopped {
-        Some(Stopped::Busy { sessions }) => {
-            let who = if sessions == 1 {
-                "a push that has not ended may need".into()
-            } else {
-                format!("{sessions} pushes that have not ended may need")
-            };
-            let failure = Failure::new(ErrorKind::Busy, format!("{who} what is to be deleted"));
-            Err(failure.hint("prune again later, and it goes on; pushes older than --fence-after are ended"))
-        }
-        Some(Stopped::Budget) | None => Ok(Outcome::Done),
-    }
+    out.done()
 }
 
 /// Forgets what the stored policy drops, if there is one. Gives the snapshots that would be gone at once if that were carried out, where it is not.
@@ -80,7 +84,7 @@ fn apply_policy(context: &Context, args: &Prune, repo: &Repo, execute: bool) -> 
         forget::carry_out(repo, &plan)?;
     }
     if !context.ui.quiet {
-        forget_verb::print(context, &plan, args.explain, execute)?;
+        read_or_not(forget_verb::print(context, &plan, args.explain, execute))?;
     }
     refused?;
     let at_once = !execute && plan.trash == 0;

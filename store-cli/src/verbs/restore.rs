@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
-use crate::exit::{Failure, Outcome, Result, chain};
+use crate::exit::{Failure, Outcome, Result, chain, read_or_not};
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
 use crate::output::progress::Watch;
@@ -54,24 +54,28 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         }
         failure
     })?;
+    read_or_not(print(context, &item, &report, dry_run, args.plan))?;
+    Ok(match (report.failed, report.lost) {
+        (0, 0) => Outcome::Done,
+        (0, _) => Outcome::Partial,
+        _ => Outcome::Incomplete,
+    })
+}
+
+fn print(context: &Context, item: &Item, report: &Report, dry_run: bool, plan: bool) -> Result<()> {
     let mut out = context.ui.out();
     if context.ui.json {
-        out.json(&Message::Restored(summary(&item, &report, dry_run)))?;
+        out.json(&Message::Restored(summary(item, report, dry_run)))?;
     } else if !context.ui.quiet {
-        out.line(line(&item, &report, dry_run))?;
-        if args.plan {
+        out.line(line(item, report, dry_run))?;
+        if plan {
             out.line(format_args!("reads {} in {}", size(report.read_bytes), count(report.blobs, "blob")))?;
         } else if context.ui.verbose > 0 && !dry_run {
             let (read, blobs) = (size(report.read_bytes), count(report.blobs, "blob"));
             out.line(format_args!("read {read} in {blobs}, decoded {} times", report.decoded))?;
         }
     }
-    out.done()?;
-    Ok(match (report.failed, report.lost) {
-        (0, 0) => Outcome::Done,
-        (0, _) => Outcome::Partial,
-        _ => Outcome::Incomplete,
-    })
+    out.done()
 }
 
 /// What --delete leaves alone besides the repositories: what a push leaves out, and what opens them.
