@@ -253,6 +253,8 @@ fn nothing_is_restored_into_a_repository() {
         assert_eq!(error.kind(), store_core::error::ErrorKind::Refused, "{}", target.display());
     }
     assert!(!world.place.repo.join("made").exists());
+    let dry = Options { target: world.folder.path().into(), delete: true, dry_run: true, ..Options::default() };
+    assert_eq!(world.restore(&stored, &dry).deleted, 1, "the data, and nothing in the repository");
     let (report, said) = restore_alone(&world, &stored, world.folder.path());
     assert!(report.unwrap().failed > 0 && said[0].contains("in the repository"), "{said:?}");
     assert!(world.data("").exists(), "nothing is deleted where not all was restored");

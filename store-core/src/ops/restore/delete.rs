@@ -61,8 +61,9 @@ impl Deleter<'_, '_> {
 }
 
 impl Visit for Deleter<'_, '_> {
-    fn enter(&mut self, _: &Entry, _: &Here) -> Result<bool, Error> {
-        Ok(true)
+    /// Not into a repository, of which nothing was restored either: a dry run comes here.
+    fn enter(&mut self, _: &Entry, here: &Here) -> Result<bool, Error> {
+        Ok(here.target.is_root() || !matches!(self.target.keeps(&here.target), Ok(Some(Kept::Closed))))
     }
 
     fn entry(&mut self, _: &Entry, _: &Here, _: &Here) -> Result<(), Error> {

@@ -157,9 +157,10 @@ pub fn restore_with(
     let mut restorer = Restorer::new(&context, options, target_was_there);
     walk(repo, &start, options, &mut restorer)?;
     restorer.write_rest()?;
-    let deleted = if options.delete { delete(&context, &start, options, stored, keep)? } else { 0 };
+    let deleted = if options.delete { delete(&context, &start, options, stored, keep) } else { Ok(0) };
+    // Folders get their metadata even if the deleting was cut off: all is restored by then.
     let mut report = restorer.finish();
-    report.deleted = deleted;
+    report.deleted = deleted?;
     if let (true, Some(target)) = (options.verify, &target) {
         walk(repo, &start, options, &mut Verifier { context: &context, target })?;
     }
