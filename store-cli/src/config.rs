@@ -16,7 +16,7 @@
 
 use std::env;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +33,6 @@ pub(crate) const PROJECT_FILE: &str = "snap.toml";
 pub(crate) struct Config {
     /// Where it is.
     pub(crate) path: PathBuf,
-    /// Whether somebody else than this user or root can have written it.
-    pub(crate) foreign: bool,
     /// What it says.
     pub(crate) keys: Keys,
 }
@@ -189,24 +187,41 @@ impl std::fmt::Display for Scalar {
 }
 
 impl Config {
-    /// Reads one file; `None` if it is not there.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
+    /// Reads one file; `None` if it is not there. One that nobody has named must be a file that nobody but this user or root can have written:
+    /// it could send what is pushed to a repository of somebody else, leave files out, or choose a program to run.
+    pub(crate) fn read(path: &Path, is_named: bool) -> Result<Option<Self>> {
         let fail = |error: &io::Error| Failure::with(ErrorKind::Usage, format_args!("{} cannot be read", path.display()), error);
-        let meta = match fs::metadata(path) {
-            Ok(meta) => meta,
+        // A link that somebody else has made leads where he likes, to another file of this user, too; and what is no file may not even be opened.
+        let refuse = |meta: io::Result<fs::Metadata>| match foreign(&meta.map_err(|error| fail(&error))?) {
+            Some(why) if !is_named => {
+                let path = path.display();
+                let message =
+                    format!("{path} {why}: it is not taken for a file of settings, which say where to push and what to leave out");
+                let next =
+                    format!("look at it, then make it yours (chown, chmod o-w) or name it (-P {path}); or name another file in its place");
+                Err(Failure::new(ErrorKind::Refused, message).hint(next))
+            }
+            _ => Ok(()),
+        };
+        match fs::symlink_metadata(path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            meta => refuse(meta)?,
+        }
+        let mut file = match fs::File::open(path) {
+            Ok(file) => file,
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(fail(&error)),
         };
-        let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
-        let others_write = meta.mode() & 0o002 != 0;
-        let foreign = others_write || ![0, rustix::process::geteuid().as_raw()].contains(&meta.uid());
-        Ok(Some(Self { path: path.to_owned(), foreign, keys: parse(&text, path)? }))
+        refuse(file.metadata())?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| fail(&error))?;
+        Ok(Some(Self { path: path.to_owned(), keys: parse(&text, path)? }))
     }
 
     /// The nearest `snap.toml` in `folder` or above it.
     pub(crate) fn find_upward(folder: &Path) -> Result<Option<Self>> {
         for folder in folder.ancestors() {
-            if let Some(config) = Self::read(&folder.join(PROJECT_FILE))? {
+            if let Some(config) = Self::read(&folder.join(PROJECT_FILE), false)? {
                 return Ok(Some(config));
             }
         }
@@ -214,14 +229,14 @@ impl Config {
     }
 
     /// The user's profile of this name, in `$XDG_CONFIG_HOME/snap` or `~/.config/snap`; `None` if it is not there.
-    pub(crate) fn profile(name: &str) -> Result<Option<Self>> {
+    pub(crate) fn profile(name: &str, is_named: bool) -> Result<Option<Self>> {
         if name.is_empty() || name.contains('/') {
             return Err(Failure::usage(format!(
                 "'{name}' is no name of a profile: it is the name of a file in ~/.config/snap, without .toml"
             )));
         }
         let Some(folder) = config_home() else { return Ok(None) };
-        Self::read(&folder.join("snap").join(format!("{name}.toml")))
+        Self::read(&folder.join("snap").join(format!("{name}.toml")), is_named)
     }
 
     /// A path that the file gives: `~/` is the home folder, and a relative path starts at the file's folder.
@@ -231,6 +246,15 @@ impl Config {
         }
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
+}
+
+/// Why somebody else than this user or root can have written a file, if so.
+fn foreign(meta: &fs::Metadata) -> Option<String> {
+    if ![0, rustix::process::geteuid().as_raw()].contains(&meta.uid()) {
+        return Some(format!("belongs to user {}", meta.uid()));
+    }
+    let everybody_writes = !meta.is_symlink() && meta.mode() & 0o002 != 0;
+    everybody_writes.then(|| "can be written by everybody".to_owned())
 }
 
 fn config_home() -> Option<PathBuf> {

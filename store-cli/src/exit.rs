@@ -77,7 +77,7 @@ impl Failure {
         self
     }
 
-    /// Whether it is no failure at all: whoever read standard output has gone, as `head` does.
+    /// Whether whoever read standard output has gone, as `head` does: no failure of a verb that only shows something.
     pub(crate) fn is_unread_output(&self) -> bool {
         self.unread
     }
@@ -122,6 +122,15 @@ impl fmt::Display for Failure {
 impl From<ops::Error> for Failure {
     fn from(error: ops::Error) -> Self {
         Self::new(error.kind(), chain(&error))
+    }
+}
+
+/// What came of printing, for a verb whose work and whose outcome are the same whether anybody reads of it or not. A verb that only shows
+/// something ends instead when nobody looks any more.
+pub(crate) fn read_or_not(printed: Result<()>) -> Result<()> {
+    match printed {
+        Err(failure) if failure.is_unread_output() => Ok(()),
+        printed => printed,
     }
 }
 
@@ -185,5 +194,7 @@ mod tests {
     fn a_reader_that_went_is_no_failure() {
         assert!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).is_unread_output());
         assert!(!Failure::from(io::Error::other("x")).is_unread_output());
+        assert!(read_or_not(Err(io::Error::from(io::ErrorKind::BrokenPipe).into())).is_ok());
+        assert!(read_or_not(Err(io::Error::other("x").into())).is_err());
     }
 }

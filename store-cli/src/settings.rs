@@ -79,9 +79,16 @@ impl Settings {
     /// Reads config files and resolves everything for this process.
     pub(crate) fn load(global: &Global) -> Result<Self> {
         let folder = env::current_dir().map_err(|error| Failure::with(ErrorKind::Failed, "the current folder is not there", &error))?;
+        let asked = asked_profile(global, &variable)?;
         let mut files = Vec::new();
-        files.extend(Config::find_upward(&folder)?);
-        files.extend(profile(global, &variable)?);
+        match &asked {
+            // It stands in the place of what would be found.
+            Some(asked) if asked.value.contains('/') => files.push(named(asked)?),
+            asked => {
+                files.extend(Config::find_upward(&folder)?);
+                files.extend(profile(asked.as_ref())?);
+            }
+        }
         Self::resolve(global, &variable, files)
     }
 
@@ -129,18 +136,28 @@ fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The profile that was asked for, which must be there, or the default one, which need not.
-fn profile(global: &Global, environment: Lookup<'_>) -> Result<Option<Config>> {
-    let asked = match (&global.profile, environment("SNAP_PROFILE")) {
+/// The profile that was asked for, if any was.
+fn asked_profile(global: &Global, environment: Lookup<'_>) -> Result<Option<Value<String>>> {
+    Ok(match (&global.profile, environment("SNAP_PROFILE")) {
         (Some(name), _) => Some(Value { value: name.clone(), origin: Origin::Flag("--profile") }),
         (None, Some(name)) => Some(Value { value: text(name, "SNAP_PROFILE")?, origin: Origin::Environment("SNAP_PROFILE") }),
         (None, None) => None,
-    };
-    let Some(Value { value: name, origin }) = asked else { return Config::profile(DEFAULT_PROFILE) };
-    match Config::profile(&name)? {
+    })
+}
+
+/// The profile that was asked for, which must be there, or the default one, which need not.
+fn profile(asked: Option<&Value<String>>) -> Result<Option<Config>> {
+    let Some(Value { value: name, origin }) = asked else { return Config::profile(DEFAULT_PROFILE, false) };
+    match Config::profile(name, true)? {
         Some(config) => Ok(Some(config)),
         None => Err(Failure::usage(format!("{origin}: there is no profile '{name}'")).hint(format!("make ~/.config/snap/{name}.toml"))),
     }
+}
+
+/// The file whose path was given.
+fn named(asked: &Value<String>) -> Result<Config> {
+    let Value { value: path, origin } = asked;
+    Config::read(Path::new(path), true)?.ok_or_else(|| Failure::usage(format!("{origin}: there is no file {path}")))
 }
 
 /// What one setting is called in each place.
@@ -243,7 +260,7 @@ mod tests {
     use crate::config::Keys;
 
     pub(super) fn file(name: &str, text: &str) -> Config {
-        Config { path: Path::new("/p").join(name), foreign: false, keys: toml::from_str::<Keys>(text).unwrap() }
+        Config { path: Path::new("/p").join(name), keys: toml::from_str::<Keys>(text).unwrap() }
     }
 
     fn resolve(global: &Global, environment: &[(&str, &str)], files: Vec<Config>) -> Result<Settings> {
@@ -305,15 +322,6 @@ mod tests {
         let flag = Global { password_file: Some("c".into()), ..Global::default() };
         let password = resolve(&flag, &[("SNAP_PASSWORD", "a")], vec![]).unwrap().access.password.unwrap();
         assert_eq!(password.value, Password::File("c".into()));
-    }
-
-    #[test]
-    fn a_strangers_file_chooses_no_program() {
-        let mut config = file("snap.toml", "[repository]\npassword-command = 'evil'");
-        assert!(resolve(&Global::default(), &[], vec![config]).unwrap().access.password.is_some());
-        config = file("snap.toml", "[repository]\npassword-command = 'evil'");
-        config.foreign = true;
-        assert!(resolve(&Global::default(), &[], vec![config]).is_err());
     }
 
     #[test]

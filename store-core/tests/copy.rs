@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use damaged::{Harm, fresh};
 use disk::{Disk, Forgets, Moment, Survives};
 use rig::{Heard, Noise, Tree, assert_restores, assert_whole, push_options, restored, secrets, tree_at};
-use store_core::backend::{MemoryBackend, ObjectPath};
+use store_core::backend::{Backend as _, MemoryBackend, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::error::{Error, ErrorKind};
 use store_core::format::config::Config;
@@ -317,6 +317,37 @@ fn a_forgotten_copy_is_not_copied_again_while_it_is_in_the_trash() {
     let plan = forget::named(&to, &[copied(&fates[0].1).snapshot.unwrap()], None).unwrap();
     forget::carry_out(&to, &plan).unwrap();
     assert_eq!(copy_all(&versions.repo, &to).0.present, 2);
+}
+
+#[test]
+fn what_the_target_is_about_to_lose_or_lost_meanwhile_is_copied_again() {
+    let versions = Versions::new(12, 3);
+    let disk = Disk::new();
+    let to = init(&disk, &versions.cache("to"));
+    let (_, fates) = copy_all(&versions.repo, &to);
+    let id = |at: usize| copied(&fates[at].1).snapshot.unwrap();
+    // Forgotten, and in no trash: the next prune drops it.
+    forget::carry_out(&to, &forget::named(&to, &[id(0)], Some(0)).unwrap()).unwrap();
+    assert_eq!(to.live_snapshots(Time { seconds: i64::MAX / 2, nanos: 0 }).unwrap().dropped.len(), 1);
+    // The last one goes while the copy runs.
+    let all = list::list(&versions.repo, &list::Filter::default()).unwrap();
+    let mut now = Vec::new();
+    let report = copy(&versions.repo, &to, &all, &Options::default(), &Silent, &mut |_, fate| {
+        if now.is_empty() {
+            disk.delete(&ObjectPath::Outcome(id(2))).unwrap();
+        }
+        now.push(*fate);
+        Ok(())
+    });
+    assert_eq!(report.map(|report| (report.copied, report.present)).unwrap(), (2, 1), "{now:?}");
+    assert_eq!(now[1], Fate::Present(id(1)));
+    for (fate, (_, tree)) in now.iter().zip(&versions.made) {
+        match fate {
+            Fate::Copied(report) => assert_restores(&to, report.snapshot.unwrap(), tree),
+            Fate::Present(id) => assert_restores(&to, *id, tree),
+            Fate::Failed => panic!("nothing is damaged"),
+        }
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl History {
                 key::passwd(&repo, &secrets(7), &secrets(9), "new").unwrap();
                 now(&[8, 9], &[7], &disk);
                 now(&[9], &[7], &disk);
-                key::remove(&repo, added).unwrap();
+                key::remove(&repo, added, &secrets(9)).unwrap();
                 now(&[9], &[7, 8], &disk);
             }
         }

@@ -191,7 +191,7 @@ impl Start {
             }
             Verb::KeyRemove => {
                 match repo.slot_of(&secrets(8))? {
-                    Some(slot) => key::remove(&repo, slot)?,
+                    Some(slot) => key::remove(&repo, slot, &rig::secrets())?,
                     None => return Ok(None),
                 }
                 Some(Done::KeyRemoved)

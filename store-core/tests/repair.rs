@@ -9,23 +9,28 @@ mod disk;
 mod rig;
 #[path = "disk/tiny.rs"]
 mod tiny;
+#[path = "disk/tricky.rs"]
+mod tricky;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use damaged::{Harm, Whole, findings, fresh, restorable};
+use damaged::{Harm, Whole, findings, fresh, restorable, write_tree};
 use disk::Disk;
 use rig::{assert_restores, assert_whole, check_all};
 use store_core::backend::ObjectPath;
 use store_core::base::ids::SnapshotId;
+use store_core::crypto::Secret;
 use store_core::error::ErrorKind;
+use store_core::format::lost::Loss;
 use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
 use store_core::ops::repair::{self, PacksOptions, PacksReport, SnapshotFate, SnapshotsOptions, SnapshotsReport, packs, snapshots};
-use store_core::ops::{forget, tag};
+use store_core::ops::{forget, key, restore, tag};
 use store_core::plan::repair::PackFate;
-use store_core::repo::Repo;
+use store_core::repo::{Repo, Secrets};
 use tiny::{Folders, open, prune_all};
+use tricky::{Trick, Tricky};
 
 fn repair_packs(repo: &Repo, execute: bool) -> PacksReport {
     packs(repo, &PacksOptions { read_data: true, execute, ..PacksOptions::default() }, &Silent).unwrap()
@@ -280,6 +285,37 @@ fn snapshots_of_what_is_left_stand_for_broken_ones() {
 }
 
 #[test]
+fn deleting_what_a_repaired_snapshot_lacks_spares_what_was_lost() {
+    let whole = Whole::new(21, 3);
+    let (mut spared, mut deleted) = (0, 0);
+    for pack in whole.packs() {
+        for harm in harms(whole.objects[&pack].len(), 4001) {
+            let disk = whole.spoilt(&[(pack, harm)]);
+            let (_folder, repo) = fresh(&disk);
+            let report = repair_snapshots(&repo, true);
+            for line in report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced) {
+                let (_, tree) = whole.made.iter().find(|(id, _)| *id == line.id).unwrap();
+                let target = rig::quick_folder();
+                write_tree(target.path(), tree);
+                std::fs::create_dir(target.path().join("more")).unwrap();
+                let stored = rig::find(&repo, line.repaired.unwrap()).unwrap();
+                let options = restore::Options { target: target.path().into(), delete: true, ..restore::Options::default() };
+                let restored = restore::restore(&repo, &stored, &options, &Silent).unwrap();
+                assert_eq!(restored.failed, 0);
+                let found = rig::tree_at(target.path());
+                assert!(tree.iter().all(|(path, thing)| found.get(path) == Some(thing)), "{harm:?}: {:?}", line.lost.losses);
+                let of_root = line.lost.losses.iter().any(|loss| matches!(loss, Loss::Entries { path, .. } if path.is_empty()));
+                assert_eq!(found.contains_key(std::path::Path::new("more")), of_root, "{harm:?}");
+                spared += line.lost.losses.len();
+                deleted += restored.deleted;
+            }
+        }
+    }
+    eprintln!("{spared} losses spared, {deleted} others deleted");
+    assert!(spared > 50 && deleted > 20);
+}
+
+#[test]
 fn what_is_left_of_a_snapshot_does_not_need_a_pack_that_was_cut_short() {
     // Packs of which the start can be read, and something of it is needed that is nowhere else.
     let (mut needed, mut seed) = (0, 40);
@@ -417,4 +453,65 @@ fn a_push_finds_its_bases_again_once_sketches_were_made_anew() {
     let (first, without) = stored_for_the_next_version(false);
     let (_, with) = stored_for_the_next_version(true);
     assert!(without > first / 2 && with < without / 2, "{first} stored, then {without} without sketches and {with} with them");
+}
+
+fn secrets(byte: u8) -> Secrets {
+    Secrets { passphrase: None, key_file: Some(Secret::take(&mut [byte; 32])) }
+}
+
+#[test]
+fn of_two_who_remove_each_others_key_slot_none_leaves_a_locked_repository() {
+    let (folders, disk) = (Folders::new(), Disk::new());
+    let repo = tiny::init(&disk, &folders.cache);
+    let first = repo.slot_of(&rig::secrets()).unwrap().unwrap();
+    let second = key::add(&repo, &secrets(8), "second").unwrap();
+    let before = disk.objects();
+    let tricky = Tricky::new(&disk, Trick::AlsoDeleted(ObjectPath::Key(first)));
+    let repo = Repo::open_on(tricky, &tiny::options(&folders.cache), &rig::secrets()).unwrap().with_index_in_memory();
+    let error = key::remove(&repo, second, &rig::secrets()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    let path = ObjectPath::Key(second);
+    assert_eq!(disk.objects()[&path], before[&path]);
+    assert!(Repo::open_on(disk, &tiny::options(&folders.cache), &secrets(8)).is_ok());
+}
+
+#[test]
+fn a_key_slot_that_may_not_open_is_not_the_one_that_stays() {
+    let (folders, disk) = (Folders::new(), Disk::new());
+    let repo = tiny::init(&disk, &folders.cache);
+    let own = repo.slot_of(&rig::secrets()).unwrap().unwrap();
+    let second = key::add(&repo, &secrets(8), "second").unwrap();
+    let mut objects = disk.objects();
+    Harm::Flip(-1).to(&mut objects, &ObjectPath::Key(second));
+    let repo = open(&Disk::that(disk::Forgets::Nothing, objects), &folders.cache).unwrap();
+    assert!(key::list(&repo).unwrap().iter().all(|(_, info)| info.is_some()), "what it says in the clear can be read");
+    assert_eq!(key::remove(&repo, own, &rig::secrets()).unwrap_err().kind(), ErrorKind::Refused);
+    key::remove(&repo, second, &rig::secrets()).unwrap();
+    assert_eq!(key::remove(&repo, own, &rig::secrets()).unwrap_err().kind(), ErrorKind::Refused);
+}
+
+#[test]
+fn a_repair_that_does_not_know_whether_it_committed_leaves_its_announcement() {
+    let whole = Whole::new(22, 2);
+    let mut tried = 0;
+    for pack in whole.packs() {
+        let disk = whole.spoilt(&[(pack, Harm::Flip(150))]);
+        let folder = rig::quick_folder();
+        let tricky = Tricky::new(&disk, Trick::UnsureOutcome);
+        let backend = Arc::<Tricky>::clone(&tricky);
+        let repo = Repo::open_on(backend, &tiny::options(folder.path()), &rig::secrets()).unwrap().with_index_in_memory();
+        let options = SnapshotsOptions { read_data: true, execute: true, ..SnapshotsOptions::default() };
+        let done = snapshots(&repo, &options, &Silent);
+        if !tricky.happened() {
+            continue;
+        }
+        tried += 1;
+        assert!(done.is_err());
+        let announced: Vec<_> = disk.objects().into_keys().filter(|path| matches!(path, ObjectPath::Session(_))).collect();
+        assert_eq!(announced.len(), 1, "a prune must be able to find out");
+        // What came through is there, and is what the next repair goes on with.
+        let (_cache, other) = fresh(&disk);
+        assert!(repair_snapshots(&other, true).broken.iter().all(|line| line.fate == SnapshotFate::Unreadable || line.repaired.is_some()));
+    }
+    assert!(tried > 0, "no pack has files");
 }

@@ -195,6 +195,165 @@ fn of_a_large_file_that_is_there_only_what_differs_is_written() {
     assert_eq!((report.kept_bytes, report.written_bytes, report.decoded), (bytes.len() as u64, 0, 0));
 }
 
+/// Restores into `target`, deleting what is too much.
+fn restore_alone(world: &World, stored: &StoredSnapshot, target: &Path) -> (Result<Report, store_core::error::Error>, Vec<String>) {
+    let heard = Heard::default();
+    let options = Options { target: target.into(), delete: true, ..Options::default() };
+    let report = restore(&world.repo, stored, &options, &heard);
+    let said = heard.0.into_inner().unwrap().iter().map(|warning| format!("{}: {}", warning.item, warning.message)).collect();
+    (report, said)
+}
+
+#[test]
+fn deleting_spares_repository_and_cache_wherever_they_are() {
+    let world = World::new();
+    fs::write(world.data("file"), "x").unwrap();
+    let stored = world.push();
+    let top = world.folder.path();
+    fs::write(top.join("extra"), "x").unwrap();
+    // By another name: a link to it is what the user may have.
+    symlink(&world.place.repo, top.join("link")).unwrap();
+    let dry = world.restore(&stored, &Options { target: top.into(), delete: true, dry_run: true, ..Options::default() });
+    assert_eq!(dry.deleted, 3, "the data, the link, the rest");
+    let (report, said) = restore_alone(&world, &stored, top);
+    assert_eq!((report.unwrap().deleted, said.len()), (3, 1), "{said:?}");
+    assert!(said[0].starts_with("/cache: stays"), "caches of other repositories may be there: {said:?}");
+    assert_eq!(fs::read(top.join("file")).unwrap(), b"x");
+    assert!(!top.join("extra").exists() && !world.data("").exists());
+    assert_whole(&world.place.open().unwrap());
+
+    // And what holds them is not removed, nor taken apart, nor replaced by what the snapshot has in its place.
+    let deep = World::new();
+    fs::write(deep.data("file"), "x").unwrap();
+    fs::create_dir_all(deep.folder.path().join("holds/it")).unwrap();
+    fs::write(deep.folder.path().join("holds/other"), "x").unwrap();
+    let place = Place::below(&deep.folder.path().join("holds/it"));
+    let world = World { repo: place.init(), place, ..deep };
+    let stored = world.push();
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert!(report.unwrap().deleted > 0 && said.len() == 1, "{said:?}");
+    assert!(world.folder.path().join("holds/other").exists() && said[0].starts_with("/holds: stays"), "{said:?}");
+    fs::create_dir(world.data("")).unwrap();
+    fs::write(world.data("holds"), "x").unwrap();
+    let stored = world.push();
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert_eq!(report.unwrap().failed, 1, "{said:?}");
+    assert_whole(&world.place.open().unwrap());
+}
+
+#[test]
+fn nothing_is_restored_into_a_repository() {
+    let world = World::new();
+    fs::create_dir_all(world.data("repo/keys")).unwrap();
+    fs::write(world.data("repo/config"), "another").unwrap();
+    fs::write(world.data("repo/keys/x"), "another").unwrap();
+    let stored = world.push();
+    for target in [world.place.repo.clone(), world.place.repo.join("made/by"), world.place.cache.join(world.repo.id().to_string())] {
+        let error = restore_alone(&world, &stored, &target).0.unwrap_err();
+        assert_eq!(error.kind(), store_core::error::ErrorKind::Refused, "{}", target.display());
+    }
+    assert!(!world.place.repo.join("made").exists());
+    let dry = Options { target: world.folder.path().into(), delete: true, dry_run: true, ..Options::default() };
+    assert_eq!(world.restore(&stored, &dry).deleted, 1, "the data, and nothing in the repository");
+    let (report, said) = restore_alone(&world, &stored, world.folder.path());
+    assert!(report.unwrap().failed > 0 && said[0].contains("in the repository"), "{said:?}");
+    assert!(world.data("").exists(), "nothing is deleted where not all was restored");
+    assert_whole(&world.place.open().unwrap());
+}
+
+#[test]
+fn what_the_caller_keeps_is_not_deleted_and_a_failure_deletes_nothing() {
+    let world = World::new();
+    fs::create_dir(world.data("folder")).unwrap();
+    fs::write(world.data("folder/file"), "x").unwrap();
+    let stored = world.push();
+    for name in ["a", "b", "c/key", "d"] {
+        fs::create_dir_all(world.out(name).parent().unwrap()).unwrap();
+        fs::write(world.out(name), "x").unwrap();
+    }
+    fs::write(world.out("folder"), "in the way").unwrap();
+    let keep = vec![world.out("b"), world.out("c/key"), world.out("is/not/there")];
+    let failing = Options { delete: true, keep: keep.clone(), ..world.options(Overwrite::Never) };
+    let report = restore(&world.repo, &stored, &failing, &Heard::default()).unwrap();
+    assert_eq!((report.failed, report.deleted), (1, 0));
+    assert!(world.out("a").exists());
+    let report = world.restore(&stored, &Options { delete: true, keep, ..world.options(Overwrite::Always) });
+    assert_eq!(report.deleted, 2);
+    assert_eq!(
+        [("a", false), ("b", true), ("c/key", true), ("d", false)].map(|(name, _)| world.out(name).exists()),
+        [false, true, true, false]
+    );
+}
+
+#[test]
+fn folders_that_are_made_are_open_to_nobody_else_until_all_is_there() {
+    /// The modes of folders when each file is done.
+    struct Modes(Vec<PathBuf>, Mutex<Vec<u32>>);
+
+    impl Monitor for Modes {
+        fn file(&self, _: &str, _: &'static str, _: u64) {
+            self.1.lock().unwrap().extend(self.0.iter().map(|path| mode_of(path)));
+        }
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        path.metadata().unwrap().mode() & 0o7777
+    }
+
+    let world = World::new();
+    fs::write(world.data("file"), "x").unwrap();
+    fs::set_permissions(world.data(""), fs::Permissions::from_mode(0o751)).unwrap();
+    let stored = world.push();
+    // As the system makes them for this process.
+    fs::create_dir(world.folder.path().join("usual")).unwrap();
+    let usual = mode_of(&world.folder.path().join("usual"));
+    assert_ne!(usual, 0o700, "there is something to see");
+    for (path, mode) in [("", 0o751), ("file", usual)] {
+        let folders = vec![world.out(""), world.out("deep"), world.out("deep/er")];
+        let modes = Modes(folders.clone(), Mutex::default());
+        let options = Options { target: world.out("deep/er"), path: path.into(), ..Options::default() };
+        assert_eq!(restore(&world.repo, &stored, &options, &modes).unwrap().failed, 0);
+        assert_eq!(modes.1.into_inner().unwrap(), [0o700; 3]);
+        assert_eq!(folders.iter().map(|path| mode_of(path)).collect::<Vec<_>>(), [usual, usual, mode], "{path:?}");
+        fs::remove_dir_all(world.out("")).unwrap();
+    }
+    // What was there keeps its mode.
+    fs::create_dir(world.out("")).unwrap();
+    fs::set_permissions(world.out(""), fs::Permissions::from_mode(0o750)).unwrap();
+    let options = Options { path: "file".into(), ..world.options(Overwrite::Always) };
+    world.restore(&stored, &options);
+    assert_eq!(mode_of(&world.out("")), 0o750);
+}
+
+/// The largest file below a folder.
+fn largest(folder: &Path) -> PathBuf {
+    let files = tree_at(folder).into_iter().filter_map(|(path, thing)| match thing {
+        rig::Thing::File(bytes) => Some((bytes.len(), folder.join(path))),
+        _ => None,
+    });
+    files.max().unwrap().1
+}
+
+#[test]
+fn another_name_of_a_file_that_failed_fails_too_and_nothing_is_put_in_its_place() {
+    let world = World::new();
+    fs::write(world.data("a"), Noise::new(5).bytes(3 << 20)).unwrap();
+    fs::hard_link(world.data("a"), world.data("b")).unwrap();
+    let stored = world.push();
+    let pack = largest(&world.place.repo);
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    fs::create_dir(world.out("")).unwrap();
+    fs::write(world.out("b"), "the last good copy").unwrap();
+    let repo = world.place.open().unwrap();
+    let report = restore(&repo, &stored, &world.options(Overwrite::Always), &Heard::default()).unwrap();
+    assert_eq!(report.failed, 2);
+    assert_eq!(fs::read(world.out("b")).unwrap(), b"the last good copy");
+}
+
 /// Writes into a restored file as soon as it is said to be done.
 struct Meddler {
     path: PathBuf,

@@ -27,7 +27,8 @@ pub(crate) struct Global {
     /// Folder for what can be rebuilt at any time [env: SNAP_CACHE_DIR] [default: ~/.cache/snap]
     #[arg(long, value_name = "DIR", global = true, hide_short_help = true)]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Config file ~/.config/snap/NAME.toml [env: SNAP_PROFILE] [default: default]
+    /// Config file ~/.config/snap/NAME.toml; one with a / in it is a path, read in the place of any snap.toml that would be found here or above
+    /// [env: SNAP_PROFILE] [default: default]
     #[arg(short = 'P', long, value_name = "NAME", global = true, hide_short_help = true)]
     pub(crate) profile: Option<String>,
     /// One JSON object a line

@@ -7,12 +7,19 @@ use super::Filters;
 
 /// Write a snapshot's files, or what of them is asked for
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "With --delete, what is in the target and not in the snapshot is deleted, folders with all that is in them: also what the push of that
+snapshot was told to leave out (its --exclude, --git-ignore and the like), since the snapshot does not have it. That is done last, and only if all that
+the snapshot has was restored. Never deleted are the repositories in use, their caches, password and key files, and folders that hold one of them; what
+--exclude matches; and, with patterns or --include, what is not below something that matches. -n -v names all that would be deleted.
+
+Examples:
   snap restore latest -t ./run
   snap restore v017:tokenizer -t ./tokenizer       only what is in that folder
   snap restore latest -t ./run '*.safetensors'     only what matches
-  snap restore latest~3 -t ./run --delete -n       says what would change
-  snap restore v017 -t ./run --from /mnt/second    what is lost comes from the second repository")]
+  snap restore latest~3 -t ./run --delete -n -v    says what would change
+  snap restore v017 -t ./run --from /mnt/second    what is lost comes from the second repository"
+)]
 pub(crate) struct Restore {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
@@ -32,7 +39,7 @@ pub(crate) struct Restore {
     /// What becomes of files that are there already
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Overwrite::Always)]
     pub(crate) overwrite: Overwrite,
-    /// Delete in the target what the snapshot does not have
+    /// Delete in the target what the snapshot does not have, what its push left out included: see below, and try -n first
     #[arg(long)]
     pub(crate) delete: bool,
     /// Read what was written once more and compare it

@@ -212,14 +212,6 @@ impl Layers<'_> {
                     return Err(Failure::usage(format!("{}: {file_key} and {command_key} are both given", config.path.display())));
                 }
                 (Some(file), None) => (file_key, Password::File(config.resolve(file))),
-                // Whoever may leave a file in a folder must not choose what others run there.
-                (None, Some(_)) if config.foreign => {
-                    return Err(Failure::usage(format!(
-                        "{} names a {command_key}, and belongs to somebody else or can be written by everybody",
-                        config.path.display()
-                    ))
-                    .hint(format!("give --{command_key} yourself if you trust it")));
-                }
                 (None, Some(command)) => (command_key, Password::Command(command.to_owned())),
                 (None, None) => continue,
             };

@@ -6,7 +6,7 @@ use store_core::ops::bench::{Options, SAMPLE, bench, versions_in};
 
 use super::Context;
 use crate::args::Bench;
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::interrupt;
 use crate::output::human::parse_size;
 use crate::output::json::Message;
@@ -29,17 +29,20 @@ pub(super) fn run(context: &Context, args: &Bench) -> Result {
         let failure = Failure::from(error);
         if interrupt::requested() { failure.of_kind(ErrorKind::Interrupted) } else { failure }
     })?;
-    let measured = Measured::from(&report);
+    read_or_not(print(context, Measured::from(&report), args.csv))?;
+    Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
+}
+
+fn print(context: &Context, measured: Measured, csv: bool) -> Result<()> {
     let mut out = context.ui.out();
-    if args.csv {
+    if csv {
         out.write_all(measured.csv().as_bytes())?;
     } else if context.ui.json {
         out.json(&Message::Measured(Box::new(measured)))?;
     } else {
         out.write_all(measured.text().as_bytes())?;
     }
-    out.done()?;
-    Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
+    out.done()
 }
 
 /// The paths that were given, or what the one that was given holds.

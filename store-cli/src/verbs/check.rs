@@ -4,7 +4,7 @@ use store_core::ops::check::{Finding, Options, Read, Report, check};
 
 use super::{Context, probe};
 use crate::args::{Check, Subset};
-use crate::exit::{Outcome, Result};
+use crate::exit::{Outcome, Result, read_or_not};
 use crate::interrupt;
 use crate::output::human::{count, printable, size};
 use crate::output::json::{self, Message};
@@ -27,6 +27,11 @@ pub(super) fn run(context: &Context, args: &Check) -> Result {
     let report = check(&repo, &Options { read }, &watch);
     watch.finish();
     let report = report?;
+    read_or_not(print(context, &report))?;
+    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Damage })
+}
+
+fn print(context: &Context, report: &Report) -> Result<()> {
     let mut out = context.ui.out();
     for finding in &report.findings {
         if context.ui.json {
@@ -43,7 +48,7 @@ pub(super) fn run(context: &Context, args: &Check) -> Result {
         }
     }
     if context.ui.json {
-        out.json(&Message::Checked(summary(&report)))?;
+        out.json(&Message::Checked(summary(report)))?;
     } else if !context.ui.quiet {
         let read = if report.read_bytes > 0 { format!("  read {}", size(report.read_bytes)) } else { String::new() };
         let verdict = match report.findings.len() as u64 {
@@ -58,8 +63,7 @@ pub(super) fn run(context: &Context, args: &Check) -> Result {
             count(report.chunks, "chunk"),
         ))?;
     }
-    out.done()?;
-    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Damage })
+    out.done()
 }
 
 pub(super) fn line(finding: &Finding) -> String {

@@ -6,7 +6,7 @@ use store_core::retention::{Calendar, GroupBy, newest_of_periods};
 
 use super::{Context, filter, push};
 use crate::args::Copy;
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::output::human::{count, duration, ratio, size};
 use crate::output::json::{Copied, CopyOf, Message};
 use crate::output::progress::Watch;
@@ -27,17 +27,17 @@ pub(super) fn run(context: &Context, args: &Copy) -> Result {
     }
     let options = Options { verify: args.verify, no_delta: args.no_delta, dry_run: context.global.dry_run };
     let report = copy_and_tell(context, &from, &to, &chosen, &options)?;
-    print(context, &report, options.dry_run)?;
+    read_or_not(print(context, &report, options.dry_run))?;
     Ok(if report.failed > 0 { Outcome::Damage } else { Outcome::Done })
 }
 
-/// Copies, and prints what became of each snapshot as soon as it is known.
+/// Copies, and prints what became of each snapshot as soon as it is known, as long as anybody reads that.
 fn copy_and_tell(context: &Context, from: &Repo, to: &Repo, chosen: &[Item], options: &Options) -> Result<Report> {
     let watch = Watch::new(context.ui);
     let mut unprinted = None;
     let report = copy(from, to, chosen, options, &watch, &mut |item, fate| {
         let mut printed = Ok(());
-        watch.aside(|| printed = tell(context, item, fate, options.dry_run));
+        watch.aside(|| printed = read_or_not(tell(context, item, fate, options.dry_run)));
         printed.map_err(|failure| {
             let error = ops::Error::new(ErrorKind::Failed, failure.to_string());
             unprinted = Some(failure);

@@ -5,7 +5,7 @@ use store_core::ops::restore::{Options, missing};
 
 use super::{Context, filter, place_of_files};
 use crate::args::Dump;
-use crate::exit::{Outcome, Result};
+use crate::exit::{Outcome, Result, read_or_not};
 
 pub(super) fn run(context: &Context, args: &Dump) -> Result {
     let filter = filter(&args.filters)?;
@@ -13,11 +13,13 @@ pub(super) fn run(context: &Context, args: &Dump) -> Result {
     let (item, path) = place_of_files(&repo, &args.place, &filter)?;
     let mut out = Watched { out: context.ui.out(), broken: None };
     let dumped = dump(&repo, &item, &path, &mut out);
-    if let Some(error) = out.broken.take() {
-        return Err(error.into());
+    match out.broken.take() {
+        Some(error) => read_or_not(Err(error.into()))?,
+        None => {
+            dumped?;
+            read_or_not(out.out.done())?;
+        }
     }
-    dumped?;
-    out.out.done()?;
     // A tar of a repaired snapshot is not all there was.
     let missing = missing(&item, &Options { path, ..Options::default() });
     missing.iter().for_each(|warning| context.ui.warning(warning));

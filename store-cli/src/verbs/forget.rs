@@ -10,7 +10,7 @@ use store_core::retention::{GroupBy, Policy, RelativeTo, Rule, Windows};
 
 use super::{Context, filter, words};
 use crate::args::{Forget, Keep};
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::output::human::{count, duration, local_time, printable, rfc3339, size};
 use crate::output::json::{self, Message};
 use crate::output::table::{Column, layout};
@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
     if execute {
         forget::carry_out(&repo, &plan)?;
     }
-    print(context, &plan, args.explain, execute)?;
+    read_or_not(print(context, &plan, args.explain, execute))?;
     refused?;
     if !execute && plan.dropped().next().is_some() {
         context.ui.note("this is a plan: --execute carries it out");
@@ -128,6 +128,14 @@ fn ids(repo: &store_core::repo::Repo, args: &Forget, filter: &Filter) -> Result<
 fn undo(context: &Context, args: &Forget, filter: &Filter) -> Result {
     let repo = context.open()?;
     let undone = forget::undo(&repo, &ids(&repo, args, filter)?, context.global.dry_run)?;
+    read_or_not(print_undone(context, &undone))?;
+    match undone.gone.first() {
+        Some(first) => Err(Failure::new(ErrorKind::Failed, format!("{} came too late: a prune has dropped it", first.short()))),
+        None => Ok(Outcome::Done),
+    }
+}
+
+fn print_undone(context: &Context, undone: &forget::Undone) -> Result<()> {
     let mut out = context.ui.out();
     let full = |ids: &[SnapshotId]| ids.iter().map(SnapshotId::to_string).collect();
     if context.ui.json {
@@ -138,16 +146,18 @@ fn undo(context: &Context, args: &Forget, filter: &Filter) -> Result {
         let would = if context.global.dry_run { "would be" } else { "is" };
         undone.back.iter().try_for_each(|id| out.line(format_args!("{}  {would} back", id.short())))?;
     }
-    out.done()?;
-    match undone.gone.first() {
-        Some(first) => Err(Failure::new(ErrorKind::Failed, format!("{} came too late: a prune has dropped it", first.short()))),
-        None => Ok(Outcome::Done),
-    }
+    out.done()
 }
 
 fn show_policy(context: &Context) -> Result {
     let repo = context.open()?;
     let stored = forget::stored_policy(&repo.standing()?)?;
+    read_or_not(print_policy(context, &stored))?;
+    stored.governing()?;
+    Ok(Outcome::Done)
+}
+
+fn print_policy(context: &Context, stored: &forget::StoredPolicy) -> Result<()> {
     let mut out = context.ui.out();
     for told in &stored.texts {
         if context.ui.json {
@@ -158,9 +168,7 @@ fn show_policy(context: &Context) -> Result {
         // Line by line, since line feeds are meant here.
         told.text.lines().try_for_each(|line| out.line(printable(line.as_bytes())))?;
     }
-    out.done()?;
-    stored.governing()?;
-    Ok(Outcome::Done)
+    out.done()
 }
 
 fn remove_policy(context: &Context) -> Result {

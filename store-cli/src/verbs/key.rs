@@ -27,9 +27,9 @@ pub(super) fn run(context: &Context, args: Key) -> Result {
         }
         KeyAction::Remove { id } => {
             context.refuse_dry_run("key remove")?;
-            let repo = context.open()?;
+            let (repo, secrets) = context.open_with()?;
             let id = find(&repo, &id)?;
-            key::remove(&repo, id)?;
+            key::remove(&repo, id, &secrets)?;
             let mut out = context.ui.out();
             if context.ui.json {
                 out.json(&Message::KeyRemoved { id: id.to_string() })?;

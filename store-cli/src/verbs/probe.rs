@@ -6,7 +6,7 @@ use store_core::ops::ErrorKind;
 use store_core::ops::probe::{Report, probe};
 
 use super::Context;
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::output::Ui;
 use crate::output::human::count;
 use crate::output::json::Message;
@@ -14,15 +14,18 @@ use crate::output::json::Message;
 pub(super) fn run(context: &Context) -> Result {
     let repo = context.open()?;
     let Report { failures, recorded, effort, duration } = probe(&repo, Effort::default())?;
-    let mut out = context.ui.out();
-    if context.ui.json {
-        let (failures, total_duration) = (&failures, duration.as_secs_f64());
-        out.json(&Message::Probed { rounds: effort.rounds, writers: effort.writers, failures, recorded, total_duration })?;
-    } else if failures.is_empty() && !context.ui.quiet {
-        let (rounds, writers, seconds) = (count(effort.rounds as u64, "name"), effort.writers, duration.as_secs_f64());
-        out.line(format_args!("the store keeps what it must: {rounds}, {writers} writers each  {seconds:.1} s"))?;
-    }
-    out.done()?;
+    let printed = || -> Result<()> {
+        let mut out = context.ui.out();
+        if context.ui.json {
+            let (failures, total_duration) = (&failures, duration.as_secs_f64());
+            out.json(&Message::Probed { rounds: effort.rounds, writers: effort.writers, failures, recorded, total_duration })?;
+        } else if failures.is_empty() && !context.ui.quiet {
+            let (rounds, writers, seconds) = (count(effort.rounds as u64, "name"), effort.writers, duration.as_secs_f64());
+            out.line(format_args!("the store keeps what it must: {rounds}, {writers} writers each  {seconds:.1} s"))?;
+        }
+        out.done()
+    };
+    read_or_not(printed())?;
     if failures.is_empty() {
         return Ok(Outcome::Done);
     }

@@ -8,7 +8,7 @@ use store_core::repo::Repo;
 
 use super::{Context, forget as forget_verb};
 use crate::args::Prune;
-use crate::exit::{Failure, Outcome, Result};
+use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::interrupt;
 use crate::output::human::{count, size};
 use crate::output::json::{self, Message};
@@ -35,24 +35,7 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
     let report = prune(&repo, &options, &watch);
     watch.finish();
     let report = report?;
-    let mut out = context.ui.out();
-    if args.explain {
-        for (pack, fate) in &report.decision.packs {
-            let (id, reason) = (pack.id.to_string(), fate.to_string());
-            if context.ui.json {
-                let decided = json::PackFate { id: &id, size: pack.len, needed: pack.needed, goes: fate.goes(), reason: &reason };
-                out.json(&Message::Pack(decided))?;
-            } else {
-                out.line(format_args!("pack {}  {}, {} needed  {reason}", pack.id.short(), size(pack.len), size(pack.needed)))?;
-            }
-        }
-    }
-    if context.ui.json {
-        out.json(&Message::Pruned(Box::new(summary(&report, execute))))?;
-    } else if !context.ui.quiet {
-        out.line(text(&report, execute))?;
-    }
-    out.done()?;
+    read_or_not(print(context, args, &report, execute))?;
     match report.stopped {
         Some(Stopped::Busy { sessions }) => {
             let who = if sessions == 1 {
@@ -67,6 +50,27 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         }
         Some(Stopped::Budget) | None => Ok(Outcome::Done),
     }
+}
+
+fn print(context: &Context, args: &Prune, report: &Report, execute: bool) -> Result<()> {
+    let mut out = context.ui.out();
+    if args.explain {
+        for (pack, fate) in &report.decision.packs {
+            let (id, reason) = (pack.id.to_string(), fate.to_string());
+            if context.ui.json {
+                let decided = json::PackFate { id: &id, size: pack.len, needed: pack.needed, goes: fate.goes(), reason: &reason };
+                out.json(&Message::Pack(decided))?;
+            } else {
+                out.line(format_args!("pack {}  {}, {} needed  {reason}", pack.id.short(), size(pack.len), size(pack.needed)))?;
+            }
+        }
+    }
+    if context.ui.json {
+        out.json(&Message::Pruned(Box::new(summary(report, execute))))?;
+    } else if !context.ui.quiet {
+        out.line(text(report, execute))?;
+    }
+    out.done()
 }
 
 /// Forgets what the stored policy drops, if there is one. Gives the snapshots that would be gone at once if that were carried out, where it is not.
@@ -84,7 +88,7 @@ fn apply_policy(context: &Context, args: &Prune, repo: &Repo, execute: bool) -> 
         forget::carry_out(repo, &plan)?;
     }
     if !context.ui.quiet {
-        forget_verb::print(context, &plan, args.explain, execute)?;
+        read_or_not(forget_verb::print(context, &plan, args.explain, execute))?;
     }
     refused?;
     let at_once = !execute && plan.trash == 0;

@@ -13,7 +13,7 @@ use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection
 use super::{Context, words};
 use crate::args::Push;
 use crate::config::{Config, PushKeys};
-use crate::exit::{Failure, Outcome, Result, chain};
+use crate::exit::{Failure, Outcome, Result, chain, read_or_not};
 use crate::interrupt;
 use crate::output::human::{count, duration, parse_size, ratio, size};
 use crate::output::json::{Message, Pushed};
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
         }
         failure
     })?;
-    print(context, &report, dry_run)?;
+    read_or_not(print(context, &report, dry_run))?;
     Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
 }
 

@@ -3,12 +3,15 @@ use store_core::ops::list::Item;
 use store_core::ops::restore::{Options, Overwrite, Report, restore_with};
 use store_core::source::{Case, ExcludeBuilder, Excludes};
 
+use std::path::PathBuf;
+
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
-use crate::exit::{Failure, Outcome, Result, chain};
+use crate::exit::{Failure, Outcome, Result, chain, read_or_not};
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
 use crate::output::progress::Watch;
+use crate::settings::{Access, Password};
 use crate::{interrupt, locate};
 
 pub(super) fn run(context: &Context, args: Restore) -> Result {
@@ -36,6 +39,7 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
             args::Overwrite::Never => Overwrite::Never,
         },
         delete: args.delete,
+        keep: kept(context, &spare),
         verify: args.verify,
         sparse: args.sparse,
         dry_run,
@@ -50,24 +54,41 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         }
         failure
     })?;
+    read_or_not(print(context, &item, &report, dry_run, args.plan))?;
+    Ok(match (report.failed, report.lost) {
+        (0, 0) => Outcome::Done,
+        (0, _) => Outcome::Partial,
+        _ => Outcome::Incomplete,
+    })
+}
+
+fn print(context: &Context, item: &Item, report: &Report, dry_run: bool, plan: bool) -> Result<()> {
     let mut out = context.ui.out();
     if context.ui.json {
-        out.json(&Message::Restored(summary(&item, &report, dry_run)))?;
+        out.json(&Message::Restored(summary(item, report, dry_run)))?;
     } else if !context.ui.quiet {
-        out.line(line(&item, &report, dry_run))?;
-        if args.plan {
+        out.line(line(item, report, dry_run))?;
+        if plan {
             out.line(format_args!("reads {} in {}", size(report.read_bytes), count(report.blobs, "blob")))?;
         } else if context.ui.verbose > 0 && !dry_run {
             let (read, blobs) = (size(report.read_bytes), count(report.blobs, "blob"));
             out.line(format_args!("read {read} in {blobs}, decoded {} times", report.decoded))?;
         }
     }
-    out.done()?;
-    Ok(match (report.failed, report.lost) {
-        (0, 0) => Outcome::Done,
-        (0, _) => Outcome::Partial,
-        _ => Outcome::Incomplete,
-    })
+    out.done()
+}
+
+/// What --delete leaves alone besides the repositories: what a push leaves out, and what opens them.
+fn kept(context: &Context, spare: &Access) -> Vec<PathBuf> {
+    let opening = |access: &Access| {
+        let password = access.password.as_ref().and_then(|password| match &password.value {
+            Password::File(path) => Some(path.clone()),
+            Password::Command(_) | Password::Variable(_) => None,
+        });
+        [password, access.key_file.as_ref().map(|file| file.value.clone())]
+    };
+    let opening = [&context.settings.access, spare].into_iter().flat_map(opening).flatten();
+    opening.chain([context.settings.cache_dir.clone()]).collect()
 }
 
 /// Compiles patterns; none at all is nothing to match.
@@ -97,7 +118,7 @@ fn line(item: &Item, report: &Report, dry_run: bool) -> String {
         parts.push(format!("left as it was {}", report.skipped));
     }
     if report.deleted > 0 {
-        parts.push(format!("deleted {}", report.deleted));
+        parts.push(format!("{} {}", if dry_run { "would delete" } else { "deleted" }, report.deleted));
     }
     parts.push(duration(report.duration));
     if report.failed > 0 {

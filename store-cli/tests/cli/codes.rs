@@ -115,3 +115,27 @@ fn a_lost_index_is_rebuilt() {
     place.snap(&["restore", "latest", "-t", "out"]).ok();
     assert_eq!(fs::read(place.path("out/a")).unwrap(), noise(1, 100_000));
 }
+
+/// Runs the program with a standard output that nobody reads.
+fn unread(place: &Place, words: &[&str]) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    place.command(words).stdout(writer).output().unwrap().status.code()
+}
+
+#[test]
+fn that_nobody_reads_the_result_makes_it_no_better() {
+    let place = Place::new();
+    place.write("d/sub/a", noise(1, 300_000));
+    place.push(&["d"]);
+    place.write("out/sub", "a file where a folder should be");
+    assert_eq!(unread(&place, &["restore", "latest", "-t", "out", "--overwrite", "never"]), Some(1));
+    for words in [&["list"][..], &["check"], &["dump", "latest"], &["push", "d"], &["prune"]] {
+        assert_eq!(unread(&place, words), Some(0), "{words:?}");
+    }
+    for pack in objects_of(&place.path(".snap"), "packs") {
+        fs::remove_file(pack).unwrap();
+    }
+    assert_eq!(unread(&place, &["check"]), Some(15));
+    assert_eq!(unread(&place, &["repair", "packs"]), Some(15));
+}

@@ -182,3 +182,16 @@ fn a_damaged_snapshot_is_passed_over_and_told() {
     assert!(run.fails(15).contains("is not copied"), "{}", run.err);
     assert!(run.out.contains("copied 1 snapshot  1 damaged"), "{}", run.out);
 }
+
+#[test]
+fn a_copy_goes_on_when_nobody_reads_of_it() {
+    let place = place();
+    for seed in 2..5 {
+        version(&place, seed);
+        place.push(&["run", "--series", "s"]);
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(command(&place, &[]).stdout(writer).output().unwrap().status.code(), Some(0));
+    assert_eq!(second(&place, &["list", "-q"]).ok().lines().count(), 3);
+}

@@ -1,6 +1,6 @@
 use std::fs;
 
-use crate::harness::{Place, noise, tree};
+use crate::harness::{PASSWORD, Place, Run, noise, tree};
 
 fn checkpoint(place: &Place, seed: u64) {
     place.write("run/model.bin", noise(seed, 3_000_000));
@@ -74,6 +74,30 @@ fn what_is_too_much_in_the_target_is_deleted_only_if_asked() {
     assert!(place.path("out/extra").exists());
     place.snap(&["restore", "latest", "-t", "out", "--delete"]).ok();
     assert_eq!(tree(&place.path("out")), tree(&place.path("run")));
+}
+
+#[test]
+fn going_back_in_place_deletes_neither_repository_nor_keys() {
+    let place = Place::new();
+    place.write("run/a", "first");
+    place.write("secret", PASSWORD);
+    place.push(&["run"]);
+    place.write("run/b", "second");
+    place.push(&["run"]);
+    place.write("cache/CACHEDIR.TAG", "");
+    let words = ["restore", "latest~1", "-t", ".", "--delete", "-p", "secret", "--cache-dir", "cache"];
+    let run = |more: &[&str]| {
+        let mut command = place.command(&[&words, more].concat());
+        Run::from(command.env_remove("SNAP_PASSWORD").output().unwrap())
+    };
+    let dry = run(&["-n", "-v"]);
+    assert!(dry.ok().contains("would delete 1") && dry.err.contains("/run"), "{}{}", dry.out, dry.err);
+    assert!(place.path("run/b").exists());
+    assert!(run(&[]).ok().contains("deleted 1"));
+    assert!(place.path("a").exists() && !place.path("run").exists() && place.path("secret").exists());
+    assert_eq!(place.snap(&["list", "-q"]).ok().lines().count(), 2);
+    place.snap(&["restore", "latest", "-t", "run", "--delete"]).ok();
+    assert!(place.path("run/b").exists());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::harness::Place;
 
@@ -65,4 +66,39 @@ fn a_project_says_what_its_pushes_are() {
 fn a_profile_that_was_asked_for_must_be_there() {
     let place = Place::new();
     assert!(place.snap(&["-P", "nope", "list"]).fails(2).contains("--profile"));
+}
+
+#[test]
+fn a_strangers_file_is_refused_as_a_whole_until_it_is_named() {
+    let place = Place::new();
+    place.snap(&["init", "-r", "elsewhere"]).ok();
+    place.write("d/a", "a");
+    place.write("snap.toml", "[repository]\nrepository = \"elsewhere\"\n");
+    let lists = |location: &str| place.snap(&["-P", "./own.toml", "-r", location, "list", "-q"]).ok().lines().count();
+    place.write("own.toml", "");
+    let file = place.path("snap.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    for words in [&["push", "d"][..], &["-r", ".snap", "push", "d"], &["list"]] {
+        let run = place.snap(words);
+        assert!(run.fails(13).contains("snap.toml can be written by everybody") && run.err.contains("-P "), "{}", run.err);
+    }
+    assert_eq!((lists(".snap"), lists("elsewhere")), (0, 0));
+    place.snap(&["-P", "./snap.toml", "push", "d"]).ok();
+    assert_eq!((lists(".snap"), lists("elsewhere")), (0, 1));
+    // A name in its place is as good as if it were not there.
+    place.snap(&["-P", "./own.toml", "push", "d"]).ok();
+    assert_eq!(lists(".snap"), 1);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    place.snap(&["push", "d"]).ok();
+    assert_eq!(lists("elsewhere"), 2);
+    // Only who may give files away can make one of a stranger's.
+    if std::os::unix::fs::chown(&file, Some(4321), None).is_ok() {
+        assert!(place.snap(&["push", "d"]).fails(13).contains("belongs to user 4321"));
+        fs::rename(&file, place.path("theirs")).unwrap();
+        std::os::unix::fs::chown(place.path("theirs"), Some(0), None).unwrap();
+        std::os::unix::fs::symlink("own.toml", &file).unwrap();
+        std::os::unix::fs::lchown(&file, Some(4321), None).unwrap();
+        assert!(place.snap(&["push", "d"]).fails(13).contains("belongs to user 4321"), "a link leads where who made it likes");
+    }
+    assert!(place.snap(&["-P", "./none.toml", "list"]).fails(2).contains("--profile"));
 }

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, Stat};
 
 /// What tells one inode from another while both exist: device and inode number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Inode {
     device: u64,
     number: u64,
@@ -21,6 +21,12 @@ impl Inode {
     #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
     pub(crate) fn of(stat: &Stat) -> Self {
         Self { device: stat.st_dev as u64, number: stat.st_ino as u64 }
+    }
+
+    /// The inode that the standard library describes.
+    pub(crate) fn of_metadata(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self { device: metadata.dev(), number: metadata.ino() }
     }
 }
 

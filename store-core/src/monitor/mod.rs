@@ -111,7 +111,7 @@ pub trait Monitor: Send + Sync {
     /// Counts changed. Called often: a receiver draws when it likes.
     fn progress(&self, _progress: &Progress) {}
 
-    /// A file was finished; `what` says how: `new`, `changed`, `unmodified`, `restored`.
+    /// A file was finished; `what` says how: `new`, `changed`, `unmodified`, `restored`, `deleted`.
     fn file(&self, _path: &str, _what: &'static str, _bytes: u64) {}
 
     /// Something went wrong that does not end the operation.

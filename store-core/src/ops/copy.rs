@@ -46,7 +46,7 @@ pub struct Options {
 pub enum Fate {
     /// It was copied; in a dry run it would be, and the report names no snapshot.
     Copied(push::Report),
-    /// The target has this copy of it already.
+    /// The target has this copy of it already, and no prune drops it now.
     Present(SnapshotId),
     /// It cannot be read, or, with `verify`, the copy that is there differs: the monitor was told.
     Failed,
@@ -100,7 +100,7 @@ pub fn copy(
     let mut known = Known::new(from, to)?;
     let mut report = Report::default();
     for item in chosen {
-        let fate = match known.copy_of(item) {
+        let fate = match known.copy_there(to, item)? {
             Some(there) if !options.verify => Fate::Present(there.id),
             Some(there) => match compare::snapshots(from, item.snapshot.root, to, there.snapshot.root, monitor) {
                 Ok(()) => Fate::Present(there.id),

@@ -181,8 +181,14 @@ impl Repo {
 
     /// Which slot the given secrets open.
     pub fn slot_of(&self, secrets: &Secrets) -> Result<Option<SlotId>, Error> {
+        self.slot_besides(secrets, None)
+    }
+
+    /// The same but for this one.
+    pub(crate) fn slot_besides(&self, secrets: &Secrets, other: Option<SlotId>) -> Result<Option<SlotId>, Error> {
         for (id, object) in cheapest_first(slots(&*self.backend)?) {
-            if let Ok(object) = object
+            if Some(id) != other
+                && let Ok(object) = object
                 && matches!(open_slot(id, &object, self.id(), secrets), Ok(Some(_)))
             {
                 return Ok(Some(id));

@@ -3,15 +3,17 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::SinkError;
+use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
-use crate::linux::FOLDER;
+use crate::linux::{FOLDER, Inode, proc_path};
 
 /// Folders that are kept open.
 const KEPT: usize = 64;
@@ -28,6 +30,9 @@ pub struct Target {
     root: Arc<OwnedFd>,
     one_step: bool,
     pub(super) privileged: bool,
+    keep: Keep,
+    /// Folders that were made to hold the target, and itself if it was.
+    made: Vec<Inode>,
     kept: Mutex<Kept>,
 }
 
@@ -39,18 +44,45 @@ struct Kept {
 
 impl Target {
     /// Opens the folder at `path`, which may be reached through links: it is the user's word. With `create`, it and the folders
-    /// above it are made if they are not there.
+    /// above it are made if they are not there, and are open to their owner alone until [`open_made`](Self::open_made).
     pub fn open(path: &Path, create: bool) -> Result<Self, SinkError> {
-        let failed = |source: std::io::Error| SinkError::Target { path: path.to_path_buf(), source };
-        if create {
-            std::fs::create_dir_all(path).map_err(failed)?;
+        Self::open_keeping(path, create, Keep::default())
+    }
+
+    /// The same, with what has to stay whatever is restored.
+    ///
+    /// # Errors
+    /// The same, and [`SinkError::Closed`] when the target is in a folder that is closed.
+    pub fn open_keeping(path: &Path, create: bool, keep: Keep) -> Result<Self, SinkError> {
+        if keep.is_closed(path) {
+            return Err(SinkError::Closed { path: path.to_path_buf() });
         }
+        let failed = |source: std::io::Error| SinkError::Target { path: path.to_path_buf(), source };
+        let made = if create { make(path).map_err(failed)? } else { Vec::new() };
         let flags = FOLDER.difference(OFlags::NOFOLLOW);
         let root = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
         // An older kernel does not know the call, and some sandboxes forbid it.
         let one_step = rustix::fs::openat2(&root, c".", PLACE, Mode::empty(), BENEATH).is_ok();
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, kept: Mutex::default() })
+        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, keep, made, kept: Mutex::default() })
+    }
+
+    /// Gives the folders above the target that were made for it the mode that folders get here, and, with `itself`, the target, if it was
+    /// made. They keep the mode that lets their owner in alone where nobody knows another.
+    pub fn open_made(&self, itself: bool) -> Result<(), SinkError> {
+        let failed = |source: std::io::Error| SinkError::Target { path: self.path.clone(), source };
+        let Some(mode) = mode_of_folders() else { return Ok(()) };
+        let mut folder = rustix::io::dup(&self.root).map_err(|error| failed(error.into()))?;
+        let mut wanted = itself;
+        while self.made.contains(&Inode::of(&rustix::fs::fstat(&folder).map_err(|error| failed(error.into()))?)) {
+            let above = rustix::fs::openat(&folder, c"..", PLACE, Mode::empty());
+            if wanted {
+                rustix::fs::chmod(proc_path(folder.as_fd(), None), mode).map_err(|error| failed(error.into()))?;
+            }
+            wanted = true;
+            folder = above.map_err(|error| failed(error.into()))?;
+        }
+        Ok(())
     }
 
     /// The same target without `openat2`.
@@ -68,6 +100,29 @@ impl Target {
     /// The path it was opened with, for messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether and how what is at `path` has to stay.
+    pub fn keeps(&self, path: &TargetPath) -> Result<Option<Staying>, SinkError> {
+        let (folder, name) = self.parent(path)?;
+        self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))
+    }
+
+    /// The same for an entry of an opened folder.
+    pub(super) fn stays(&self, folder: impl AsFd, name: &[u8]) -> rustix::io::Result<Option<Staying>> {
+        if self.keep.is_empty() {
+            return Ok(None);
+        }
+        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(self.keep.of(Inode::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this inode has to stay.
+    pub(super) fn has_to_stay(&self, inode: Inode) -> bool {
+        self.keep.of(inode).is_some()
     }
 
     /// The folder at `path`, opened as a place to make and look up things in.
@@ -136,6 +191,21 @@ impl Target {
             }
         }
     }
+}
+
+/// Makes a folder and those above it, open to their owner alone. Says which were made.
+fn make(path: &Path) -> std::io::Result<Vec<Inode>> {
+    let missing = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let made: Vec<&Path> = path.ancestors().filter(|above| !above.as_os_str().is_empty()).take_while(|above| missing(above)).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    made.into_iter().map(|made| Ok(Inode::of_metadata(&made.metadata()?))).collect()
+}
+
+/// The mode that this process' folders get. The mask is read where that changes nothing: other threads make files.
+fn mode_of_folders() -> Option<Mode> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    Some(Mode::from_raw_mode(0o777 & !u32::from_str_radix(mask.trim(), 8).ok()?))
 }
 
 impl Kept {

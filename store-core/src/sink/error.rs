@@ -48,6 +48,18 @@ pub enum SinkError {
         /// Where.
         path: PathBuf,
     },
+    /// Something that has to stay would be removed.
+    #[error("{path:?} is or holds the repository, its cache or a key in use, and is not removed; restore elsewhere")]
+    Kept {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Something would be made or changed in a folder where nothing may be.
+    #[error("{path:?} is in the repository or its cache, where nothing is restored; restore elsewhere")]
+    Closed {
+        /// Where.
+        path: PathBuf,
+    },
     /// What was written a moment ago is now another thing: somebody else works in the target.
     #[error("{path:?} was replaced while it was restored; let nothing else write to the target")]
     Replaced {

@@ -4,6 +4,8 @@
 //! from an opened folder and follows no symbolic link, whoever planted it and whenever. What stands in the way of an entry is replaced
 //! only as far as [`Existing`] allows, and a file that has other names is never written to: its names may be outside.
 //!
+//! What a [`Keep`] names is never removed, nor a folder that holds it: that is decided before anything of such a folder is.
+//!
 //! Metadata come last, since they may forbid writing: [`TargetFile::set_metadata`] when a file's bytes are there,
 //! [`Target::finish_directories`] when all entries are. What the system refuses of them is a [`Warning`], not an error.
 //!
@@ -12,6 +14,7 @@
 mod beneath;
 mod error;
 mod file;
+mod keep;
 mod look;
 mod metadata;
 mod path;
@@ -21,6 +24,7 @@ mod remove;
 pub use beneath::Target;
 pub use error::{SinkError, Warning};
 pub use file::TargetFile;
+pub use keep::{Keep, Kept};
 pub use look::{Form, Standing};
 pub use path::TargetPath;
 pub use place::{Existing, Listed};

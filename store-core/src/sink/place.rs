@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::beneath::{PLACE, Target};
 use super::error::{SinkError, Warning};
 use super::file::TargetFile;
+use super::keep::Kept;
 use super::path::TargetPath;
 use crate::linux::names::Names;
 use crate::linux::proc_path;
@@ -37,10 +38,14 @@ pub struct Listed {
 }
 
 impl Target {
-    /// Makes a folder, or takes the one that is there. It is left open to its owner alone until its metadata are set.
+    /// Makes a folder, or takes the one that is there, unless that is closed. It is left open to its owner alone until its metadata are set.
     pub fn make_dir(&self, path: &TargetPath, existing: Existing) -> Result<(), SinkError> {
         if path.is_root() {
             return Ok(());
+        }
+        let (folder, name) = self.parent(path)?;
+        if self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))? == Some(Kept::Closed) {
+            return Err(SinkError::Closed { path: path.as_path().to_path_buf() });
         }
         self.make("make the folder", path, existing, |folder, name| match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
             Err(Errno::EXIST) => match rustix::fs::openat(folder, name, PLACE, Mode::empty()) {
@@ -173,6 +178,11 @@ impl Target {
         if existing == Existing::Refuse {
             return Err(SinkError::Exists { path: path.as_path().to_path_buf() });
         }
+        let kept = self.stays(folder, name).map_err(|error| SinkError::at("look at", path, error))?;
+        // A file or a link in use may be replaced by what the snapshot has in its place.
+        if kept.is_some() && is_folder(folder, name) {
+            return Err(SinkError::Kept { path: path.as_path().to_path_buf() });
+        }
         self.let_go(path);
         let refused = match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -204,4 +214,9 @@ impl Target {
         }
         Ok(())
     }
+}
+
+fn is_folder(folder: BorrowedFd<'_>, name: &[u8]) -> bool {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }

@@ -26,8 +26,14 @@ struct Level {
 
 impl Target {
     /// Removes an entry, with all that is in it. A symbolic link is removed itself. Says whether anything was there.
+    ///
+    /// # Errors
+    /// [`SinkError::Kept`], and nothing is removed, when it has to stay.
     pub fn remove(&self, path: &TargetPath) -> Result<bool, SinkError> {
         let (folder, name) = self.parent(path)?;
+        if self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))?.is_some() {
+            return Err(SinkError::Kept { path: path.as_path().to_path_buf() });
+        }
         self.let_go(path);
         match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -49,7 +55,12 @@ impl Target {
             Errno::XDEV | Errno::BUSY => SinkError::MountPoint { path: path.as_path().to_path_buf() },
             error => SinkError::at("remove", path, error),
         };
-        let mut levels = vec![self.empty(folder, name).map_err(failed)?];
+        let empty = |folder: BorrowedFd<'_>, name: &[u8]| {
+            let level = self.empty(folder, name).map_err(failed)?;
+            // Not met at the top, where all above it was refused, unless it is mounted in another place as well.
+            if self.has_to_stay(level.inode) { Err(SinkError::Kept { path: path.as_path().to_path_buf() }) } else { Ok(level) }
+        };
+        let mut levels = vec![empty(folder, name)?];
         while let Some(level) = levels.last_mut() {
             let Some(opened) = &level.folder else { return Err(SinkError::Replaced { path: path.as_path().to_path_buf() }) };
             if let Some(name) = level.names.get(level.next) {
@@ -57,7 +68,7 @@ impl Target {
                 match rustix::fs::unlinkat(opened, name, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(Errno::ISDIR | Errno::PERM) => {
-                        let inner = self.empty(opened.as_fd(), name).map_err(failed)?;
+                        let inner = empty(opened.as_fd(), name)?;
                         if let Some(above) = levels.len().checked_sub(OPEN) {
                             levels[above].folder = None;
                         }

@@ -5,7 +5,7 @@ use store_core::ops::repair::{self, LostNotes, Report, SketchesReport};
 
 use super::Context;
 use crate::args::{Repair, RepairAction};
-use crate::exit::{Outcome, Result};
+use crate::exit::{Outcome, Result, read_or_not};
 use crate::interrupt;
 use crate::output::human::{count, size};
 use crate::output::json::{self, Message};
@@ -46,24 +46,26 @@ fn notes(context: &Context, execute: bool) -> Result {
 fn index(context: &Context, with_sketches: bool) -> Result {
     let dry_run = context.global.dry_run;
     let repo = context.open()?;
-    let mut out = context.ui.out();
-    if !dry_run && !context.ui.json && !context.ui.quiet {
-        let plan = index_once(context, &repo, true)?;
-        out.line(line(&plan, "plan"))?;
-    }
+    let plan = if !dry_run && !context.ui.json && !context.ui.quiet { Some(index_once(context, &repo, true)?) } else { None };
     let report = index_once(context, &repo, dry_run)?;
     let sketches = if dry_run || !with_sketches { SketchesReport::default() } else { sketches(context, &repo)? };
+    read_or_not(print_index(context, plan.as_ref(), &report, &sketches, dry_run))?;
+    Ok(if report.unreadable_packs > 0 { Outcome::Damage } else { Outcome::Done })
+}
+
+fn print_index(context: &Context, plan: Option<&Report>, report: &Report, sketches: &SketchesReport, dry_run: bool) -> Result<()> {
+    let mut out = context.ui.out();
+    plan.map_or(Ok(()), |plan| out.line(line(plan, "plan")))?;
     if context.ui.json {
-        out.json(&Message::Repaired(summary(&report, &sketches, dry_run)))?;
+        out.json(&Message::Repaired(summary(report, sketches, dry_run)))?;
     } else if !context.ui.quiet {
-        out.line(line(&report, if dry_run { "dry run" } else { "index repaired" }))?;
+        out.line(line(report, if dry_run { "dry run" } else { "index repaired" }))?;
         if sketches.packs > 0 {
             let (packs, chunks) = (count(sketches.packs, "pack"), count(sketches.chunks, "chunk"));
             out.line(format_args!("sketches made for {chunks} of {packs}: {} read", size(sketches.read_bytes)))?;
         }
     }
-    out.done()?;
-    Ok(if report.unreadable_packs > 0 { Outcome::Damage } else { Outcome::Done })
+    out.done()
 }
 
 fn index_once(context: &Context, repo: &store_core::repo::Repo, dry_run: bool) -> Result<Report> {

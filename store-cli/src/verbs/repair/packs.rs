@@ -4,7 +4,7 @@ use store_core::plan::repair::PackFate;
 use super::super::Context;
 use super::super::check;
 use crate::args::RepairPacks;
-use crate::exit::{Outcome, Result};
+use crate::exit::{Outcome, Result, read_or_not};
 use crate::output::human::{count, size};
 use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
@@ -18,6 +18,16 @@ pub(super) fn run(context: &Context, args: &RepairPacks) -> Result {
     let report = packs(&repo, &options, &watch);
     watch.finish();
     let report = report?;
+    read_or_not(print(context, &report, execute))?;
+    let is_damaged = report.packs.iter().any(|line| line.fate != PackFate::Sound);
+    let left = if execute { report.has_lost() || report.packs.iter().any(stays) } else { is_damaged };
+    if left && execute {
+        context.ui.note("push the same data again to heal what is lost; for what cannot be pushed again, `snap repair snapshots`");
+    }
+    Ok(if left { Outcome::Damage } else { Outcome::Done })
+}
+
+fn print(context: &Context, report: &PacksReport, execute: bool) -> Result<()> {
     let mut out = context.ui.out();
     for line in &report.packs {
         let (id, reason) = (line.pack.to_string(), line.fate.to_string());
@@ -36,17 +46,11 @@ pub(super) fn run(context: &Context, args: &RepairPacks) -> Result {
         }
     }
     if context.ui.json {
-        out.json(&Message::PacksRepaired(summary(&report, execute)))?;
+        out.json(&Message::PacksRepaired(summary(report, execute)))?;
     } else if !context.ui.quiet {
-        out.line(text(&report, execute))?;
+        out.line(text(report, execute))?;
     }
-    out.done()?;
-    let is_damaged = report.packs.iter().any(|line| line.fate != PackFate::Sound);
-    let left = if execute { report.has_lost() || report.packs.iter().any(stays) } else { is_damaged };
-    if left && execute {
-        context.ui.note("push the same data again to heal what is lost; for what cannot be pushed again, `snap repair snapshots`");
-    }
-    Ok(if left { Outcome::Damage } else { Outcome::Done })
+    out.done()
 }
 
 /// Whether a damaged pack is still there.

@@ -8,7 +8,7 @@ use store_core::retention::Span;
 
 use super::super::{Context, filter};
 use crate::args::RepairSnapshots;
-use crate::exit::{Outcome, Result};
+use crate::exit::{Outcome, Result, read_or_not};
 use crate::output::human::{count, printable};
 use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
@@ -32,6 +32,12 @@ pub(super) fn run(context: &Context, args: &RepairSnapshots) -> Result {
     let report = if none_chosen { Ok(SnapshotsReport::default()) } else { snapshots(&repo, &options, &watch) };
     watch.finish();
     let report = report?;
+    read_or_not(print(context, &report, execute))?;
+    let is_left = report.broken.iter().any(|line| !execute || line.fate != SnapshotFate::Replaced);
+    Ok(if is_left { Outcome::Damage } else { Outcome::Done })
+}
+
+fn print(context: &Context, report: &SnapshotsReport, execute: bool) -> Result<()> {
     let mut out = context.ui.out();
     for line in &report.broken {
         if context.ui.json {
@@ -61,9 +67,7 @@ pub(super) fn run(context: &Context, args: &RepairSnapshots) -> Result {
         };
         out.line(format_args!("{}  {broken} of them broken  {last}", count(report.whole + broken, "snapshot")))?;
     }
-    out.done()?;
-    let is_left = report.broken.iter().any(|line| !execute || line.fate != SnapshotFate::Replaced);
-    Ok(if is_left { Outcome::Damage } else { Outcome::Done })
+    out.done()
 }
 
 fn fate(line: &SnapshotLine, execute: bool) -> String {

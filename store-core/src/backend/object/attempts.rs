@@ -73,7 +73,8 @@ impl Attempts {
         F: Fn() -> A + Sync,
         A: Future<Output = object_store::Result<T>> + Send,
     {
-        let started = Instant::now();
+        // Counted from the first failure: on a slow link an attempt alone may take as long as trying again may.
+        let mut failing_since = None;
         let (mut wait, mut is_unsure) = (FIRST_WAIT, false);
         loop {
             let trouble = match self.attempt(folder, asked, len, &once).await {
@@ -90,7 +91,7 @@ impl Attempts {
             is_unsure |= unsure;
             let is_away = self.is_away.load(Ordering::Relaxed);
             let retry_for = if is_away { self.retry_for.min(RETRY_AWAY) } else { self.retry_for };
-            if started.elapsed() + wait > retry_for {
+            if failing_since.get_or_insert_with(Instant::now).elapsed() + wait > retry_for {
                 self.is_away.store(true, Ordering::Relaxed);
                 self.given_up.fetch_add(1, Ordering::Relaxed);
                 return (Err(trouble), is_unsure);
@@ -129,4 +130,28 @@ fn shortened(wait: Duration) -> Duration {
     // Without randomness it is all of it.
     let share = getrandom::u32().map_or(1.0, |random| 0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0);
     wait.mul_f64(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_takes_long_before_it_fails_is_tried_again() {
+        let transport = Transport { patience: Duration::from_secs(1), retry_for: Duration::from_millis(900), ..Transport::default() };
+        let attempts = Attempts::new(&transport, &Connector { upload: None, download: None, patience: transport.patience });
+        let tried = AtomicU32::new(0);
+        let once = || async {
+            if tried.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let done = runtime.block_on(attempts.until(None, Asked::Put, 0, once));
+        assert!(done.is_ok() && tried.into_inner() == 2);
+        assert_eq!(attempts.given_up(), 0);
+    }
 }

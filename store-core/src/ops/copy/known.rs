@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::backend::ObjectPath;
 use crate::base::ids::{RepoId, SnapshotId, WriterId};
+use crate::clock;
 use crate::error::Error;
 use crate::format::copied::{COPIED, Origin, decode_origins};
 use crate::notes::StoredSnapshot;
@@ -23,7 +25,7 @@ pub(super) struct Known {
     by_origin: HashMap<Origin, usize>,
     /// The target's when the copy began, with what was copied since.
     pub(super) standings: Standings,
-    /// Where the target has each origin, forgotten or not.
+    /// Where the target has each origin for sure, be it in the trash: not what the next prune drops.
     copies: HashMap<Origin, SnapshotId>,
 }
 
@@ -34,12 +36,14 @@ impl Known {
         let by_origin =
             sources.iter().enumerate().flat_map(|(at, stored)| origins(from.id(), stored).into_iter().map(move |origin| (origin, at)));
         let (by_origin, standings) = (by_origin.collect(), to.standing()?);
-        let all = standings.forgotten.iter().chain(&standings.snapshots);
+        let now = clock::now();
+        let in_trash = |stored: &&StoredSnapshot| stored.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
+        let all = standings.forgotten.iter().filter(in_trash).chain(&standings.snapshots);
         let copies = all.flat_map(|stored| origins(to.id(), stored).into_iter().map(|origin| (origin, stored.id))).collect();
         Ok(Self { from: from.id(), to: to.id(), sources, by_origin, standings, copies })
     }
 
-    /// The target's copy of a snapshot of the source, forgotten or not.
+    /// The target's copy of a snapshot of the source, in the trash or not forgotten.
     pub(super) fn copy_of(&self, source: &StoredSnapshot) -> Option<&StoredSnapshot> {
         let id = origins(self.from, source).iter().find_map(|origin| self.copies.get(origin))?;
         self.standings.find(id)
@@ -72,6 +76,27 @@ impl Known {
     /// The last snapshot of a writer in the target.
     pub(super) fn last_of(&self, writer: &WriterId) -> Option<SnapshotId> {
         self.standings.snapshots.iter().rev().find(|stored| stored.snapshot.writer == *writer).map(|stored| stored.id)
+    }
+
+    /// The same, if it is there still: a prune may have dropped it since this began.
+    pub(super) fn copy_there(&mut self, to: &Repo, source: &StoredSnapshot) -> Result<Option<StoredSnapshot>, Error> {
+        while let Some(copy) = self.copy_of(source) {
+            match to.backend.len(&ObjectPath::Outcome(copy.id)) {
+                Ok(_) => return Ok(Some(copy.clone())),
+                Err(error) if error.is_not_found() => {
+                    let gone = copy.id;
+                    self.lose(gone);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn lose(&mut self, gone: SnapshotId) {
+        self.copies.retain(|_, id| *id != gone);
+        let Standings { snapshots, forgotten, .. } = &mut self.standings;
+        [snapshots, forgotten].into_iter().for_each(|list| list.retain(|stored| stored.id != gone));
     }
 
     /// Takes in a snapshot that was copied.

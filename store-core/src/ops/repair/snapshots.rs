@@ -19,7 +19,7 @@ use crate::monitor::Monitor;
 use crate::notes::{DEFAULT_TRASH, forget_reason};
 use crate::ops::check::{Read, Seen, diagnose};
 use crate::plan::gc::Standing;
-use crate::repo::{Committed, PackWriter, Repo, Root, SessionHandle, Standings, StoredSnapshot, Unplaced};
+use crate::repo::{Committed, PackWriter, Repo, Root, Standings, StoredSnapshot, Unplaced};
 
 /// The tag of snapshots that lack something.
 const TAG: &str = "repaired";
@@ -98,6 +98,10 @@ pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor)
     Ok(report)
 }
 
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "a prune came in between: try again once it has ended")
+}
+
 /// One snapshot.
 struct Job<'j> {
     repo: &'j Repo,
@@ -148,21 +152,22 @@ impl Job<'_> {
     /// Commits what is left.
     fn make(&self, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
         let session = self.repo.begin_session(Purpose::Repair)?;
-        let made = self.make_within(&session, root, remains);
-        if made.is_err() {
-            self.repo.end_session(&session);
+        let snapshot = self.snapshot_of(root, remains).inspect_err(|_| self.repo.end_session(&session))?;
+        // A commit that fails may have come through all the same: the announcement stays, for a prune to find out.
+        match self.repo.commit(&session, &snapshot)? {
+            Committed::Snapshot(id) => Ok(id),
+            Committed::Fenced => Err(busy()),
         }
-        made
     }
 
-    fn make_within(&self, session: &SessionHandle, root: NodeId, remains: &Remains) -> Result<SnapshotId, Error> {
+    /// Stores what is left, and says what is to be committed.
+    fn snapshot_of(&self, root: NodeId, remains: &Remains) -> Result<Snapshot, Error> {
         let Self { repo, stored, .. } = self;
         let condemned = repo.condemned()?;
         repo.refresh()?;
         let writer = PackWriter::new(repo, false)?;
         remains.write(repo, &writer)?;
         let mut written = writer.finish()?.counts.bytes;
-        let busy = || Error::new(ErrorKind::Busy, "a prune came in between: try again once it has ended");
         let standing = |pack: &PackId| if condemned.contains(pack) { Standing::Gone } else { Standing::Stays };
         let root_of = Root { of: format!("what is left of {}", stored.id.short()), node: root };
         // What can be read may have no place that a prune counts on: in a pack of another length than it should have, say.
@@ -197,7 +202,7 @@ impl Job<'_> {
             unreadable: old.totals.unreadable.saturating_add(lost.losses.len() as u64).saturating_add(lost.more),
             ..left
         };
-        let snapshot = Snapshot {
+        Ok(Snapshot {
             root,
             writer: repo.writer()?,
             parent: Some(stored.id),
@@ -207,11 +212,7 @@ impl Job<'_> {
             program: clock::PROGRAM.into(),
             extra,
             ..old.clone()
-        };
-        match repo.commit(session, &snapshot)? {
-            Committed::Snapshot(id) => Ok(id),
-            Committed::Fenced => Err(busy()),
-        }
+        })
     }
 
     /// Stores what can be read once more, coded against nothing. Says how many bytes that took.

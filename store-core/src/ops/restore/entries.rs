@@ -3,10 +3,11 @@
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::guard::Verdict;
-use super::walk::{Visit, as_path};
+use super::walk::Visit;
 use super::{Here, Options, Overwrite, Report};
 use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
@@ -135,7 +136,10 @@ impl<'c, 'r> Restorer<'c, 'r> {
             _ => return,
         };
         match made.and_then(|()| target.set_metadata(path, &entry.meta)) {
-            Ok(warnings) => warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning))),
+            Ok(warnings) => {
+                self.context.is_finished(path, &entry.meta);
+                warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning)));
+            }
             Err(error) => self.context.fail(here.shown.display(), chain(&error)),
         }
     }
@@ -163,34 +167,30 @@ impl<'c, 'r> Restorer<'c, 'r> {
         is_other
     }
 
-    fn delete_others(&mut self, names: &HashSet<Vec<u8>>, here: &Here) {
-        let Some(target) = self.context.target else { return };
-        let listed = match target.list(&here.target) {
-            Ok(listed) => listed,
-            Err(error) => return self.context.fail(here.target.as_path().display(), chain(&error)),
-        };
-        for other in listed.into_iter().filter(|listed| !names.contains(&listed.name)) {
-            let shown = here.shown.join(as_path(&other.name));
-            if self.options.exclude.as_ref().is_some_and(|exclude| exclude.matches(&shown)) {
+    /// Writes what is left, then links.
+    pub(super) fn write_rest(&mut self) -> Result<(), Error> {
+        self.batch.run(self.context)?;
+        let Some(target) = self.context.target else { return Ok(()) };
+        let finished = self.context.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        for (original, path) in &self.pending_links {
+            // What stands there under the first name is half of it, or another file: what is at the second one may be better.
+            if !finished.contains(original) {
+                let message = format!("is another name of {}, which was not restored", original.as_path().display());
+                self.context.fail_file(path, message);
                 continue;
             }
-            match here.target.child(&other.name).and_then(|path| target.remove(&path)) {
-                Ok(_) => self.report.deleted += 1,
-                Err(error) => self.context.fail(shown.display(), chain(&error)),
-            }
-        }
-    }
-
-    /// Writes what is left, then links, then the metadata of folders.
-    pub(super) fn finish(mut self) -> Result<Report, Error> {
-        self.batch.run(self.context)?;
-        let Some(target) = self.context.target else { return Ok(self.report) };
-        for (original, path) in &self.pending_links {
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
                 Err(error) => self.context.fail_file(path, chain(&error)),
             }
         }
+        Ok(())
+    }
+
+    /// Gives folders their metadata, when nothing is made or deleted in them any more.
+    pub(super) fn finish(self) -> Report {
+        let Some(target) = self.context.target else { return self.report };
+        let is_described = self.directories.iter().any(|(path, _)| path.is_root());
         let (warnings, errors) = target.finish_directories(self.directories);
         warnings.iter().for_each(|warning| self.context.warn(warning.path.display(), chain(warning)));
         errors.iter().for_each(|error| self.context.fail("a directory", chain(error)));
@@ -199,7 +199,11 @@ impl<'c, 'r> Restorer<'c, 'r> {
                 self.context.fail(path.as_path().display(), chain(&error));
             }
         }
-        Ok(self.report)
+        // A target that was made, and of which the snapshot says nothing, becomes a folder like others.
+        if let Err(error) = target.open_made(!is_described) {
+            self.context.warn("/", chain(&error));
+        }
+        self.report
     }
 }
 
@@ -249,10 +253,7 @@ impl Visit for Restorer<'_, '_> {
         }
     }
 
-    fn leave(&mut self, here: &Here, names: &HashSet<Vec<u8>>) -> Result<(), Error> {
-        if self.options.delete && here.wanted {
-            self.delete_others(names, here);
-        }
+    fn leave(&mut self, _: &Here, _: &HashSet<Vec<u8>>) -> Result<(), Error> {
         Ok(())
     }
 

@@ -1,8 +1,10 @@
 //! `restore`: writes what a snapshot has beneath a folder.
 //!
 //! The walk (`walk`) goes through the tree level by level and without recursion; `entries` places what it meets, as far as `guard` allows
-//! where something stands already, and `file` finds out which bytes of a regular file are wanted. `verify` walks again and compares.
+//! where something stands already, and `file` finds out which bytes of a regular file are wanted. `delete` walks again once all is there, and
+//! `verify` once more and compares.
 
+mod delete;
 mod entries;
 mod file;
 mod guard;
@@ -11,21 +13,26 @@ mod spare;
 mod verify;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use delete::Deleter;
 use entries::Restorer;
+use lost::Precious;
 pub use lost::missing;
 use verify::Verifier;
 use walk::walk;
 
+use crate::backend::Location;
 use crate::error::{Error, ErrorKind};
+use crate::format::entry::Entry;
+use crate::format::lost::LOST;
 use crate::monitor::Monitor;
 use crate::pipeline::{RestoreContext, RestoreCounts};
 use crate::repo::{Repo, StoredSnapshot};
-use crate::sink::{SinkError, Target, TargetPath};
+use crate::sink::{Keep, SinkError, Target, TargetPath};
 use crate::source::Excludes;
 
 /// What happens to an entry where something is already, whatever it is: a file, a link, a pipe, a device, a folder. A folder that stays
@@ -57,8 +64,11 @@ pub struct Options {
     pub exclude: Option<Excludes>,
     /// What happens to what is there.
     pub overwrite: Overwrite,
-    /// Removes what is there and not in the snapshot.
+    /// Removes what is there and not in the snapshot, once all that is in it was restored without a failure. Not the repositories that are
+    /// read, nor their caches; and not what may be what a repaired snapshot lacks.
     pub delete: bool,
+    /// What else is never removed: files and folders, wherever they are. What is not there is no error.
+    pub keep: Vec<PathBuf>,
     /// Reads all files again afterwards and compares.
     pub verify: bool,
     /// Writes runs of zeros as holes.
@@ -84,7 +94,7 @@ pub struct Report {
     pub written_bytes: u64,
     /// Bytes that were there and right, and those of files that stayed as they were.
     pub kept_bytes: u64,
-    /// Things removed that are not in the snapshot.
+    /// Things removed that are not in the snapshot, or that would be: a folder with all that is in it is one.
     pub deleted: u64,
     /// Entries that could not be restored.
     pub failed: u64,
@@ -129,7 +139,8 @@ pub fn restore_with(
     let start = repo.find(stored, &options.path)?;
     let spare = second.map(|second| spare::of(repo, stored, &start, options, second)).transpose()?;
     let target_was_there = options.target.exists();
-    let target = if options.dry_run { None } else { Some(Target::open(&options.target, true)?) };
+    let keep = keep(repo, second, options)?;
+    let target = if options.dry_run { None } else { Some(Target::open_keeping(&options.target, true, keep.clone())?) };
     let totals = &stored.snapshot.totals;
     let passes = if options.verify && target.is_some() { 2 } else { 1 };
     let expected = (totals.files, totals.bytes.saturating_mul(passes));
@@ -141,10 +152,15 @@ pub fn restore_with(
         counts: RestoreCounts { expected, ..RestoreCounts::default() },
         spare,
         other: Mutex::default(),
+        finished: Mutex::default(),
     };
     let mut restorer = Restorer::new(&context, options, target_was_there);
     walk(repo, &start, options, &mut restorer)?;
-    let mut report = restorer.finish()?;
+    restorer.write_rest()?;
+    let deleted = if options.delete { delete(&context, &start, options, stored, keep) } else { Ok(0) };
+    // Folders get their metadata even if the deleting was cut off: all is restored by then.
+    let mut report = restorer.finish();
+    report.deleted = deleted?;
     if let (true, Some(target)) = (options.verify, &target) {
         walk(repo, &start, options, &mut Verifier { context: &context, target })?;
     }
@@ -163,9 +179,53 @@ pub fn restore_with(
     Ok(report)
 }
 
+/// What has to stay: the repositories that are read, with their caches, and what the caller names.
+fn keep(repo: &Repo, second: Option<&Repo>, options: &Options) -> Result<Keep, Error> {
+    let mut keep = Keep::default();
+    let failed = |path: &Path, error| Error::with(ErrorKind::Failed, format!("cannot look at {}", path.display()), error);
+    for repo in [Some(repo), second].into_iter().flatten() {
+        // What is no folder is nowhere that a target could be.
+        let folder = match Location::parse(&repo.location()) {
+            Ok(Location::Folder(folder)) => Some(folder),
+            _ => None,
+        };
+        for path in folder.iter().chain([&repo.cache_dir]) {
+            keep.close(path).map_err(|error| failed(path, error))?;
+        }
+    }
+    options.keep.iter().try_for_each(|path| keep.keep(path).map_err(|error| failed(path, error)))?;
+    Ok(keep)
+}
+
+/// Deletes what is too much, if all that there should be is there. Says how much that was.
+fn delete(context: &RestoreContext<'_>, start: &Entry, options: &Options, stored: &StoredSnapshot, keep: Keep) -> Result<u64, Error> {
+    if context.counts.failed.load(Ordering::Relaxed) > 0 {
+        context.warn("/", "nothing was deleted, since not all was restored");
+        return Ok(0);
+    }
+    let precious = Precious::of(stored.snapshot.extra.get(LOST).map(Vec::as_slice), &options.path);
+    if precious.is_everything() {
+        context.warn("/", "nothing was deleted, since it may be what the snapshot lost: it does not say what that was");
+        return Ok(0);
+    }
+    let looked;
+    let target = match context.target {
+        Some(target) => target,
+        None if !options.target.exists() => return Ok(0),
+        None => {
+            looked = Target::open_keeping(&options.target, false, keep)?;
+            &looked
+        }
+    };
+    let mut deleter = Deleter { context, options, target, precious, deleted: 0 };
+    walk(context.repo, start, options, &mut deleter)?;
+    Ok(deleter.deleted)
+}
+
 impl From<SinkError> for Error {
     fn from(error: SinkError) -> Self {
-        Self::with(ErrorKind::Failed, "cannot restore there", error)
+        let kind = if matches!(error, SinkError::Closed { .. }) { ErrorKind::Refused } else { ErrorKind::Failed };
+        Self::with(kind, "cannot restore there", error)
     }
 }
 

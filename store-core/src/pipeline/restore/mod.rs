@@ -16,6 +16,7 @@ pub(crate) use batch::RestoreBatch;
 pub(crate) use slot::FileSlot;
 pub(crate) use spare::Spare;
 
+use crate::format::entry::Metadata;
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::Repo;
 use crate::sink::{Target, TargetPath};
@@ -33,6 +34,8 @@ pub(crate) struct RestoreContext<'r> {
     pub(crate) spare: Option<Spare<'r>>,
     /// Files that are not as they are in the snapshot, since they failed or were left as they were.
     pub(crate) other: Mutex<HashSet<TargetPath>>,
+    /// Of files with several names, the names under which they were restored to their end.
+    pub(crate) finished: Mutex<HashSet<TargetPath>>,
 }
 
 /// Counts that all workers add to.
@@ -74,6 +77,13 @@ impl RestoreContext<'_> {
     /// Notes that what is at `path` is not what the snapshot has.
     pub(crate) fn is_other(&self, path: &TargetPath) {
         self.other.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+    }
+
+    /// Notes that what is at `path` is all there, if it will get other names.
+    pub(crate) fn is_finished(&self, path: &TargetPath, meta: &Metadata) {
+        if meta.links > 1 {
+            self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        }
     }
 
     /// Counts bytes that were worked through, and tells.

@@ -123,6 +123,7 @@ impl FileSlot {
         for warning in file.set_metadata(&self.meta) {
             context.warn(warning.path.display(), chain(&warning));
         }
+        context.is_finished(&self.path, &self.meta);
         context.counts.files_done.fetch_add(1, Ordering::Relaxed);
         context.monitor.file(&self.path.as_path().to_string_lossy(), "restored", self.size);
         // Closed now: a tree may have more files than a process may hold open.
