@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::guard::Verdict;
 use super::walk::{Visit, as_path};
 use super::{Here, Options, Overwrite, Report};
-use crate::error::{Error, chain};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
 use crate::pipeline::{RestoreBatch, RestoreContext};
 use crate::sink::{Existing, Form, TargetPath};
@@ -103,7 +103,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
 
     fn make(&mut self, made: Result<(), crate::sink::SinkError>, path: &TargetPath) -> bool {
         if let Err(error) = made {
-            self.context.fail(path.as_path().display(), chain(&error));
+            self.context.fail_as(error.kind(), path.as_path().display(), chain(&error));
             return false;
         }
         self.made.insert(path.clone());
@@ -131,12 +131,14 @@ impl<'c, 'r> Restorer<'c, 'r> {
                     made => made.map(|_| ()),
                 }
             }
-            // Whoever listens on a socket makes it again.
+            Kind::Socket => {
+                return self.context.warn(here.shown.display(), "a socket is not restored: the program that listens on it makes it again");
+            }
             _ => return,
         };
         match made.and_then(|()| target.set_metadata(path, &entry.meta)) {
             Ok(warnings) => warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning))),
-            Err(error) => self.context.fail(here.shown.display(), chain(&error)),
+            Err(error) => self.context.fail_as(error.kind(), here.shown.display(), chain(&error)),
         }
     }
 
@@ -188,7 +190,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
         for (original, path) in &self.pending_links {
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
-                Err(error) => self.context.fail_file(path, chain(&error)),
+                Err(error) => self.context.fail_file(path, error.kind(), chain(&error)),
             }
         }
         let (warnings, errors) = target.finish_directories(self.directories);
@@ -256,7 +258,7 @@ impl Visit for Restorer<'_, '_> {
         Ok(())
     }
 
-    fn lost(&mut self, shown: &Path, why: String) {
-        self.context.fail(shown.display(), why);
+    fn lost(&mut self, shown: &Path, kind: ErrorKind, why: String) {
+        self.context.fail_as(kind, shown.display(), why);
     }
 }

@@ -12,8 +12,8 @@ mod verify;
 mod walk;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use entries::Restorer;
@@ -88,6 +88,8 @@ pub struct Report {
     pub deleted: u64,
     /// Entries that could not be restored.
     pub failed: u64,
+    /// The gravest reason for which one of these could not: damage, then no space, then a store that cannot be reached, then anything else.
+    pub gravest: Option<ErrorKind>,
     /// What a repaired snapshot lacks of what was asked for: it was lost before.
     pub lost: u64,
     /// Blobs of file contents that were needed, with those that they are coded against.
@@ -155,6 +157,7 @@ pub fn restore_with(
     report.written_bytes = counts.written.load(Ordering::Relaxed);
     report.kept_bytes = counts.kept.load(Ordering::Relaxed);
     report.failed = counts.failed.load(Ordering::Relaxed);
+    report.gravest = *counts.gravest.lock().unwrap_or_else(PoisonError::into_inner);
     report.blobs = counts.blobs.load(Ordering::Relaxed);
     report.decoded = counts.decoded.load(Ordering::Relaxed);
     report.read_bytes = counts.read.load(Ordering::Relaxed);
@@ -165,7 +168,7 @@ pub fn restore_with(
 
 impl From<SinkError> for Error {
     fn from(error: SinkError) -> Self {
-        Self::with(ErrorKind::Failed, "cannot restore there", error)
+        Self::with(error.kind(), "cannot restore there", error)
     }
 }
 

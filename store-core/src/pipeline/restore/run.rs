@@ -93,8 +93,9 @@ impl<'b> BlobRunner<'b> {
 
     fn decode_now(&self, target: &Target, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
         let repo = self.context.repo;
-        let place = self.place(blob.key).map_err(|error| ReadError::Index(chain(&error)))?;
-        let place = place.ok_or_else(|| ReadError::Index("the index lost a blob".into()))?;
+        let place = self.place(blob.key).map_err(|error| ReadError::index(&error))?;
+        let place = place
+            .ok_or_else(|| ReadError::Index { why: "the index lost a blob: run the command again".into(), kind: ErrorKind::Failed })?;
         let sealed = repo.read_sealed(&place)?;
         let counts = &self.context.counts;
         counts.read.fetch_add(sealed.len() as u64, Ordering::Relaxed);
@@ -154,8 +155,13 @@ impl<'b> BlobRunner<'b> {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),
                     _ if self.files[want.file as usize].write_spare(context, want.offset, want.len, id) => {}
-                    (None, Err(error)) => self.fail(want, format!("its bytes from {} on are lost: {}", want.offset, chain(error))),
-                    (None, Ok(_)) => self.fail(want, format!("its bytes from {} on are damaged in the repository", want.offset)),
+                    (None, Err(error)) => {
+                        self.fail(want, error.kind(), format!("its bytes from {} on are lost: {}", want.offset, chain(error)));
+                    }
+                    (None, Ok(_)) => {
+                        let message = format!("its bytes from {} on are damaged in the repository", want.offset);
+                        self.fail(want, ErrorKind::Damage, message);
+                    }
                 }
             }
         }
@@ -168,8 +174,8 @@ impl<'b> BlobRunner<'b> {
         }
     }
 
-    fn fail(&self, want: &Want, message: String) {
-        self.files[want.file as usize].fail(self.context, message);
+    fn fail(&self, want: &Want, kind: ErrorKind, message: String) {
+        self.files[want.file as usize].fail(self.context, kind, message);
     }
 
     /// Writes the bytes of wants that follow one another in one file.
