@@ -16,7 +16,7 @@ use super::Filters;
 pub(crate) struct Restore {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     /// Only what matches one of these
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,
