@@ -20,7 +20,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(condition) = text.parse::<Condition>() {
         let _ = all.iter().filter(|stored| condition.holds(stored)).count();
     }
-    let Ok(policy) = text.parse::<Policy>() else { return };
+    if let Ok(condition) = Condition::stored(text) {
+        let _ = all.iter().filter(|stored| condition.holds(stored)).count();
+    }
+    let written = text.parse::<Policy>();
+    // What may be written may be stored, and is read again.
+    assert!(written.is_err() || Policy::stored(text).is_ok());
+    let Ok(policy) = Policy::stored(text) else { return };
     let situation = Situation { now, calendar: Calendar::Recorded, latest_note: None, trust_clock: true };
     let plan = decide(&policy, &all, &situation);
     assert_eq!(plan.decisions.len(), all.len());

@@ -15,8 +15,8 @@ pub(crate) enum Outcome {
     Partial,
     /// Damage was found.
     Damage,
-    /// Some files could not be written or read.
-    Incomplete,
+    /// All was done but for some files, for a reason of this kind.
+    Incomplete(ErrorKind),
 }
 
 impl Outcome {
@@ -24,10 +24,27 @@ impl Outcome {
     pub(crate) fn code(self) -> u8 {
         match self {
             Outcome::Done => 0,
-            Outcome::Incomplete => 1,
+            Outcome::Incomplete(kind) => code(kind),
             Outcome::Partial => 3,
             Outcome::Damage => 15,
         }
+    }
+}
+
+/// The exit code of a failure of this kind.
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::Unreadable => 3,
+        ErrorKind::NoRepository => 10,
+        ErrorKind::Busy => 11,
+        ErrorKind::WrongKey => 12,
+        ErrorKind::Refused => 13,
+        ErrorKind::Damage => 15,
+        ErrorKind::Unreachable => 16,
+        ErrorKind::NoSpace => 17,
+        ErrorKind::Interrupted => 130,
+        ErrorKind::Failed => 1,
     }
 }
 
@@ -84,18 +101,7 @@ impl Failure {
 
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
-        match self.kind {
-            ErrorKind::Usage => 2,
-            ErrorKind::NoRepository => 10,
-            ErrorKind::Busy => 11,
-            ErrorKind::WrongKey => 12,
-            ErrorKind::Refused => 13,
-            ErrorKind::Damage => 15,
-            ErrorKind::Unreachable => 16,
-            ErrorKind::NoSpace => 17,
-            ErrorKind::Interrupted => 130,
-            ErrorKind::Failed => 1,
-        }
+        code(self.kind)
     }
 
     /// What to do next, where that is known.
@@ -168,6 +174,7 @@ mod tests {
         let codes = [
             (ErrorKind::Failed, 1),
             (ErrorKind::Usage, 2),
+            (ErrorKind::Unreadable, 3),
             (ErrorKind::NoRepository, 10),
             (ErrorKind::Busy, 11),
             (ErrorKind::WrongKey, 12),

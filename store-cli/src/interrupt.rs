@@ -9,6 +9,7 @@ use signal_hook::flag;
 
 use crate::exit::{Failure, Result};
 use store_core::ops::ErrorKind;
+use store_core::source::until_readable;
 
 static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
@@ -29,13 +30,15 @@ pub(crate) fn requested() -> bool {
     STOP.get().is_some_and(|stop| stop.load(Ordering::Relaxed))
 }
 
-/// A reader that does not take the end for the end after Ctrl-C: in a pipeline the program before this one was stopped as well, and what
-/// it wrote is only a part.
-pub(crate) struct Whole<R>(pub(crate) R);
+/// Standard input, read without a buffer. Reading fails once the user asked to stop: at once where nothing comes, and where it ends, since in a
+/// pipeline the program before this one was stopped as well, and what it wrote is only a part.
+pub(crate) struct Stdin;
 
-impl<R: io::Read> io::Read for Whole<R> {
+impl io::Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(buffer)? {
+        let stdin = io::stdin();
+        until_readable(&stdin, &requested)?;
+        match rustix::io::read(&stdin, &mut *buffer)? {
             // `ErrorKind::Interrupted` would mean to try again.
             0 if requested() && !buffer.is_empty() => Err(io::Error::other("interrupted")),
             len => Ok(len),

@@ -44,8 +44,10 @@ pub(crate) fn existing(access: &Access) -> Result<Offered> {
 
 /// What is to open a new repository. A password is asked for twice; a key file is made if it does not exist, and then `made` is called.
 pub(crate) fn first(access: &Access, made: impl FnOnce(&Path)) -> Result<Secrets> {
-    if let Some(Value { value: path, .. }) = &access.key_file
-        && access.password.is_none()
+    // What was typed beats what the environment or a file says.
+    let typed = |origin: &Origin| matches!(origin, Origin::Flag(_));
+    if let Some(Value { value: path, origin }) = &access.key_file
+        && access.password.as_ref().is_none_or(|password| typed(origin) && !typed(&password.origin))
     {
         let (key, new) = key_or_new(path)?;
         if new {

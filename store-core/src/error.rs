@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Unreachable,
     /// No space is left, or a quota is used up.
     NoSpace,
+    /// Nothing of the source could be read.
+    Unreadable,
     /// The user stopped it.
     Interrupted,
     /// Anything else.

@@ -149,3 +149,45 @@ fn weights_that_go_on_as_before_cost_less_the_second_time() {
     restore_latest(&repo, &target);
     assert!(std::fs::read(target.join("model.safetensors")).unwrap() == files[3]);
 }
+
+/// Holds a push back until its totals are known, and notes what it was told.
+#[derive(Default)]
+struct Patient {
+    all: u64,
+    told: std::sync::Mutex<Vec<(u64, u64)>>,
+}
+
+impl Monitor for Patient {
+    fn wants_totals(&self) -> bool {
+        true
+    }
+
+    fn progress(&self, progress: &store_core::monitor::Progress) {
+        if progress.bytes_total < self.all {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        self.told.lock().unwrap().push((progress.bytes_done, progress.bytes_total));
+    }
+}
+
+#[test]
+fn what_there_is_to_push_is_known_before_it_is_pushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("below")).unwrap();
+    for number in 0..200u32 {
+        std::fs::write(data.join(format!("below/{number}")), number.to_le_bytes().repeat(100)).unwrap();
+    }
+    let (repo, _) = Repo::init(&options(folder.path()), &secrets(), "test").unwrap();
+    let watch = Patient { all: 80_000, ..Patient::default() };
+    let source = Source::Paths(Selection { paths: vec![data], ..Selection::default() });
+    push(&repo, Options::new(source), &watch).unwrap();
+    let told = watch.told.into_inner().unwrap();
+    assert!(told.iter().any(|(done, total)| *total == 80_000 && *done < 40_000), "{told:?}");
+    assert_eq!(*told.last().unwrap(), (80_000, 80_000));
+    // How long a stream is nobody knows.
+    let watch = Patient::default();
+    let source = Source::Reader { name: "stream".into(), reader: Box::new(&[7u8; 100_000][..]) };
+    push(&repo, Options::new(source), &watch).unwrap();
+    assert!(watch.told.into_inner().unwrap().iter().all(|(_, total)| *total == 0));
+}

@@ -272,7 +272,7 @@ fn a_dumped_directory_is_a_tar_that_tar_restores() {
 
 fn changes(world: &World, old: &Side, new: &Side, metadata: bool) -> (Vec<String>, Totals) {
     let mut found = Vec::new();
-    let totals = diff(&world.repo, old, new, &diff::Options { metadata }, &mut |change| {
+    let totals = diff(&world.repo, old, new, &diff::Options { metadata, ..diff::Options::default() }, &mut |change| {
         found.push(format!("{:?} {} {} {}", change.what, String::from_utf8_lossy(&change.path), change.old_size, change.new_size));
         Ok(())
     });
@@ -399,13 +399,13 @@ fn changes_of_tensors_are_counted_and_measured() {
         (snapshot(&first, "m/model.safetensors"), snapshot(&second, "m/model.safetensors")),
         (snapshot(&first, ""), live),
     ] {
-        let found = diff::tensors(&world.repo, &old, &new).unwrap();
+        let found = diff::tensors(&world.repo, &old, &new, &diff::Options::default()).unwrap();
         let found: Vec<_> = found.iter().map(|c| (c.name.as_str(), c.what, c.elements, c.changed_elements, c.max_abs_diff)).collect();
         assert_eq!(found, expected);
     }
-    let found = diff::tensors(&world.repo, &snapshot(&first, ""), &snapshot(&second, "")).unwrap();
+    let found = diff::tensors(&world.repo, &snapshot(&first, ""), &snapshot(&second, ""), &diff::Options::default()).unwrap();
     assert_eq!(found[0].file, b"m/model.safetensors");
-    let refused = diff::tensors(&world.repo, &snapshot(&first, "m/text"), &snapshot(&second, "m/text"));
+    let refused = diff::tensors(&world.repo, &snapshot(&first, "m/text"), &snapshot(&second, "m/text"), &diff::Options::default());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Usage);
 }
 

@@ -6,18 +6,21 @@ use super::Filters;
 
 /// Compare two snapshots, or a snapshot and a folder
 #[derive(Debug, Args)]
-#[command(after_help = "The second side is a folder if it is `.`, `..`, or contains a `/` and no `:`, and is there; else it is a snapshot.
+#[command(
+    after_help = "The second side is a folder if it is `.`, `..`, begins with `./`, `../` or `/`, or contains a `/` and no `:` and is there; else it is a snapshot.
+What a push leaves out of a folder by itself, or by snap.toml, is left out here, too.
 Without a second side, a snapshot is compared with its parent.
 
 Signs: + added, - removed, M content changed, T another kind of entry, U only metadata changed.
 
 Examples:
   snap diff latest~1 latest --tensors
-  snap diff latest ./checkpoint --stat")]
+  snap diff latest ./checkpoint --stat"
+)]
 pub(crate) struct Diff {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
-    pub(crate) from: String,
+    pub(crate) from: OsString,
     /// SNAP[:PATH], or a folder
     #[arg(value_name = "SNAPPATH or DIR")]
     pub(crate) to: Option<OsString>,

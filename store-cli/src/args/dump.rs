@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use clap::Args;
 
 use super::Filters;
@@ -10,7 +12,7 @@ use super::Filters;
 pub(crate) struct Dump {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     #[command(flatten)]
     pub(crate) filters: Filters,
 }

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use clap::Args;
 
 use super::Filters;
@@ -12,7 +14,7 @@ use super::Filters;
 pub(crate) struct Ls {
     /// SNAP[:PATH][#TENSORS]
     #[arg(value_name = "SNAPPATH")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     /// Mode, owner, size and time as well
     #[arg(short = 'l', long)]
     pub(crate) long: bool,

@@ -81,7 +81,6 @@ pub(crate) enum Verb {
     Key(Key),
     Repair(Repair),
     Completion(Completion),
-    #[command(hide = true)]
     Man(Man),
 }
 

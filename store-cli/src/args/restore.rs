@@ -23,7 +23,7 @@ Examples:
 pub(crate) struct Restore {
     /// SNAP[:PATH]
     #[arg(value_name = "SNAPPATH")]
-    pub(crate) place: String,
+    pub(crate) place: OsString,
     /// Only what matches one of these
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<String>,

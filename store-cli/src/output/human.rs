@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use store_core::base::units;
 use store_core::format::entry;
 use store_core::format::record::Time;
 
@@ -78,30 +79,9 @@ fn timestamp(time: Time) -> Option<Timestamp> {
     Timestamp::new(time.seconds, i32::try_from(time.nanos).ok()?).ok()
 }
 
-/// Reads a size: `1000`, `512MiB`, `1G`, `10GB`. `K`, `M`, `G`, `T`, with or without `iB`, are powers of 1024; `kB`, `MB`, `GB`,
-/// `TB` are powers of 1000.
+/// Reads a size as [`units::parse_size`] does.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let refuse = || format!("'{text}' is no size: 1000, 512MiB, 1G and 10GB are sizes");
-    let text_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(text_end);
-    let unit = unit.trim().to_ascii_lowercase();
-    let factor: u64 = match unit.as_str() {
-        "" | "b" => 1,
-        "k" | "ki" | "kib" => 1 << 10,
-        "m" | "mi" | "mib" => 1 << 20,
-        "g" | "gi" | "gib" => 1 << 30,
-        "t" | "ti" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "tb" => 1_000_000_000_000,
-        _ => return Err(refuse()),
-    };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor).ok_or_else(refuse);
-    }
-    let value = number.parse::<f64>().map_err(|_| refuse())? * factor as f64;
-    if value.is_finite() && value < u64::MAX as f64 { Ok(value as u64) } else { Err(refuse()) }
+    units::parse_size(text).ok_or_else(|| format!("'{text}' is no size: 1000, 512MiB, 1G and 10GB are sizes"))
 }
 
 /// What of a name, or of a text with names in it, may be shown to people: what could move the cursor, recolour the screen, or turn the

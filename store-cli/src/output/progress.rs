@@ -96,6 +96,10 @@ impl Monitor for Watch {
         }
     }
 
+    fn wants_totals(&self) -> bool {
+        !matches!(self.shown, Shown::Nothing)
+    }
+
     fn file(&self, path: &str, what: &'static str, bytes: u64) {
         if self.ui.verbose > 0 && !self.ui.json {
             self.aside(|| super::to_stderr(format_args!("{what:<10}  {:>8}  {}", size(bytes), printable(path.as_bytes()))));

@@ -27,7 +27,10 @@ pub(super) fn run(context: &Context, args: &Bench) -> Result {
     watch.finish();
     let report = report.map_err(|error| {
         let failure = Failure::from(error);
-        if interrupt::requested() { failure.of_kind(ErrorKind::Interrupted) } else { failure }
+        if failure.kind() == ErrorKind::Interrupted || interrupt::requested() {
+            return failure.of_kind(ErrorKind::Interrupted).hint("nothing was measured to its end, and nothing is left behind");
+        }
+        failure
     })?;
     read_or_not(print(context, Measured::from(&report), args.csv))?;
     Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })

@@ -1,5 +1,5 @@
 use store_core::ops::copy::{Fate, Options, Report, copy};
-use store_core::ops::list::{Item, list, resolve};
+use store_core::ops::list::{Item, listing, resolve};
 use store_core::ops::{self, ErrorKind};
 use store_core::repo::Repo;
 use store_core::retention::{Calendar, GroupBy, newest_of_periods};
@@ -17,16 +17,21 @@ pub(super) fn run(context: &Context, args: &Copy) -> Result {
     let filter = filter(&args.filters)?;
     let second = context.settings.second((&args.to).into())?;
     let (from, to) = context.open_two(&second, locate::second(&second)?, "--to")?;
-    let mut chosen = match &args.snaps[..] {
-        [] => list(&from, &filter)?,
-        snaps => snaps.iter().map(|snap| resolve(&from, snap, &filter)).collect::<Result<Vec<_>, ops::Error>>()?,
+    let (mut chosen, unread) = match &args.snaps[..] {
+        [] => listing(&from, &filter).map(|listing| (listing.items, listing.unread))?,
+        snaps => (snaps.iter().map(|snap| resolve(&from, snap, &filter)).collect::<Result<Vec<_>, ops::Error>>()?, 0),
     };
     if let Some(period) = args.select {
         let last = newest_of_periods(&chosen, GroupBy::Line, period, &Calendar::Recorded);
         chosen.retain(|item| last.contains(&item.id));
     }
+    if chosen.is_empty() && unread == 0 {
+        context.ui.note("there is no snapshot to copy, or the filters let none through: `snap list` shows all");
+    }
     let options = Options { verify: args.verify, no_delta: args.no_delta, dry_run: context.global.dry_run };
-    let report = copy_and_tell(context, &from, &to, &chosen, &options)?;
+    let mut report = copy_and_tell(context, &from, &to, &chosen, &options)?;
+    // Among all that are to be copied are those of which nothing but the name can be read.
+    report.failed += unread;
     read_or_not(print(context, &report, options.dry_run))?;
     Ok(if report.failed > 0 { Outcome::Damage } else { Outcome::Done })
 }

@@ -2,12 +2,13 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::Path;
 
+use store_core::ops::ErrorKind;
 use store_core::ops::diff::{self, Change, Options, Side, Totals, What};
 use store_core::ops::list::Filter;
 use store_core::repo::Repo;
 
-use super::{Context, filter, ls, place};
-use crate::args::Diff;
+use super::{Context, filter, ls, place, push};
+use crate::args::{Diff, Push};
 use crate::exit::{Failure, Outcome, Result};
 use crate::output::Out;
 use crate::output::human::{count, printable, size};
@@ -18,30 +19,35 @@ pub(super) fn run(context: &Context, args: &Diff) -> Result {
     let filter = filter(&args.filters)?;
     let repo = context.open()?;
     let (from, to) = sides(&repo, args, &filter)?;
+    // What a push would leave out was never there to be compared.
+    let options = Options { metadata: args.metadata, excludes: push::excludes(context, &Push::default(), &repo)? };
     let mut out = context.ui.out();
     if args.tensors {
-        tensors(context, &repo, &from, &to, &mut out)?;
+        tensors(context, &repo, (&from, &to), &options, &mut out)?;
     } else {
-        files(context, args, &repo, &from, &to, &mut out)?;
+        files(context, args, &repo, (&from, &to), &options, &mut out)?;
     }
     out.done()?;
     Ok(Outcome::Done)
 }
 
 fn sides(repo: &Repo, args: &Diff, filter: &Filter) -> Result<(Side, Side)> {
-    let side = |text: &str| place(repo, text, filter).map(|(item, place)| Side::Snapshot(item, place.path));
+    let side = |text: &OsStr| place(repo, text, filter).map(|(item, place)| Side::Snapshot(item, place.path));
     match &args.to {
         Some(to) if is_folder(to) => Ok((side(&args.from)?, Side::Folder(to.into()))),
-        Some(to) => {
-            let text = to.to_str().ok_or_else(|| Failure::usage(format!("{} is neither a folder nor a snapshot", to.display())))?;
-            Ok((side(&args.from)?, side(text)?))
+        // No snapshot is named like this, and to say that there is none would help nobody.
+        Some(to) if is_path(to) => {
+            let path = Path::new(to);
+            path.symlink_metadata()
+                .map_err(|error| Failure::with(ErrorKind::Usage, format_args!("cannot compare with {}", path.display()), &error))?;
+            Ok((side(&args.from)?, Side::Folder(to.into())))
         }
+        Some(to) => Ok((side(&args.from)?, side(to)?)),
         None => {
             let (item, place) = place(repo, &args.from, filter)?;
             let Some(parent) = item.snapshot.parent else {
-                return Err(
-                    Failure::usage(format!("{} has no parent to compare it with", args.from)).hint("name a second snapshot or a folder")
-                );
+                return Err(Failure::usage(format!("{} has no parent to compare it with", args.from.display()))
+                    .hint("name a second snapshot or a folder"));
             };
             let parent = store_core::ops::list::resolve(repo, &parent.to_string(), &Filter::default())?;
             Ok((Side::Snapshot(parent, place.path.clone()), Side::Snapshot(item, place.path)))
@@ -56,10 +62,15 @@ fn is_folder(text: &OsStr) -> bool {
     bytes == b"." || bytes == b".." || (bytes.contains(&b'/') && !bytes.contains(&b':') && Path::new(text).is_dir())
 }
 
-fn files(context: &Context, args: &Diff, repo: &Repo, from: &Side, to: &Side, out: &mut Out) -> Result<()> {
+/// Whether it is spelled as a path and as nothing else.
+fn is_path(text: &OsStr) -> bool {
+    [&b"./"[..], b"../", b"/"].iter().any(|start| text.as_encoded_bytes().starts_with(start))
+}
+
+fn files(context: &Context, args: &Diff, repo: &Repo, (from, to): (&Side, &Side), options: &Options, out: &mut Out) -> Result<()> {
     let list = !args.stat && !context.ui.quiet;
     let mut broken = None;
-    let totals = diff::diff(repo, from, to, &Options { metadata: args.metadata }, &mut |change| {
+    let totals = diff::diff(repo, from, to, options, &mut |change| {
         let shown = if list { print(context, out, &change) } else { Ok(()) };
         shown.map_err(|failure| {
             let error = store_core::ops::Error::new(failure.kind(), failure.to_string());
@@ -111,8 +122,8 @@ fn summary(totals: &Totals) -> json::Compared {
     }
 }
 
-fn tensors(context: &Context, repo: &Repo, from: &Side, to: &Side, out: &mut Out) -> Result<()> {
-    let changes = diff::tensors(repo, from, to)?;
+fn tensors(context: &Context, repo: &Repo, (from, to): (&Side, &Side), options: &Options, out: &mut Out) -> Result<()> {
+    let changes = diff::tensors(repo, from, to, options)?;
     if context.ui.json {
         for change in &changes {
             out.json(&Message::TensorChange(json::TensorChange {

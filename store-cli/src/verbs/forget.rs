@@ -54,6 +54,13 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
         forget::carry_out(&repo, &plan)?;
     }
     read_or_not(print(context, &plan, args.explain, execute))?;
+    for line in plan.dropped() {
+        for name in &line.item.snapshot.refs {
+            let (name, id) = (printable(name.as_bytes()), line.item.id.short());
+            let will = if execute { "names nothing, since it points to" } else { "would name nothing, since it points to" };
+            context.ui.note(&format!("the ref {name} {will} {id}: `snap tag SNAP --ref {name}` moves it"));
+        }
+    }
     refused?;
     if !execute && plan.dropped().next().is_some() {
         context.ui.note("this is a plan: --execute carries it out");
@@ -187,8 +194,12 @@ fn remove_policy(context: &Context) -> Result {
 fn set_policy(context: &Context, file: &Path) -> Result {
     context.refuse_dry_run("forget --set-policy")?;
     let text = read(file)?;
+    let named = |error: &dyn std::error::Error| Failure::with(ErrorKind::Usage, file.display(), error);
+    // What is wrong with it is said before a password is asked for.
+    text.parse::<Policy>().map_err(|error| named(&error))?;
     let repo = context.open()?;
-    let policy = forget::set_policy(&repo, &text)?;
+    let of_policy = |error: ops::Error| if error.kind() == ErrorKind::Usage { named(&error) } else { error.into() };
+    let policy = forget::set_policy(&repo, &text).map_err(of_policy)?;
     let rules = policy.rules.len() as u64;
     let mut out = context.ui.out();
     if context.ui.json {
@@ -213,6 +224,7 @@ pub(super) fn print(context: &Context, plan: &Plan, explain: bool, executed: boo
                 short_id: line.item.id.short(),
                 time: rfc3339(line.item.snapshot.time, line.item.snapshot.zone),
                 action: action(line.keep),
+                refs: &line.item.snapshot.refs,
                 rule: line.rule.as_deref(),
                 reasons: &line.reasons,
                 gives_back: line.gives_back,

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use store_core::base::ids::SnapshotId;
 use store_core::format::snapshot::Snapshot;
 use store_core::notes::Pin;
-use store_core::ops::list::{self, Filter, Item, forgotten, list};
+use store_core::ops::list::{self, Filter, Item, listing};
 use store_core::repo::Repo;
 
 use super::{Context, filter};
@@ -19,7 +19,8 @@ pub(super) fn run(context: &Context, args: &List) -> Result {
     if args.refs {
         return refs(context, &repo, &filter);
     }
-    let items = if args.forgotten { forgotten(&repo, &filter)? } else { list(&repo, &filter)? };
+    let listing = listing(&repo, &filter)?;
+    let items = if args.forgotten { listing.forgotten } else { listing.items };
     let mut out = context.ui.out();
     if context.ui.json {
         for item in &items {
@@ -37,7 +38,8 @@ pub(super) fn run(context: &Context, args: &List) -> Result {
         }
     }
     out.done()?;
-    Ok(Outcome::Done)
+    // What cannot be read is not listed: that is told at the end.
+    Ok(if listing.unread > 0 { Outcome::Damage } else { Outcome::Done })
 }
 
 fn table(items: &[Item], more: bool) -> String {
@@ -54,6 +56,8 @@ fn table(items: &[Item], more: bool) -> String {
         Right("new"),
         Right("stored"),
     ];
+    let partial = items.iter().any(|item| item.snapshot.totals.unreadable > 0);
+    columns.extend(partial.then_some(Right("unreadable")));
     if more {
         columns.extend([Left("pinned"), Left("metadata"), Left("description"), Left("paths")]);
     }
@@ -72,6 +76,7 @@ fn table(items: &[Item], more: bool) -> String {
             size(totals.new_bytes),
             size(totals.stored_bytes),
         ];
+        row.extend(partial.then(|| if totals.unreadable > 0 { totals.unreadable.to_string() } else { String::new() }));
         if more {
             let meta: Vec<_> = snapshot.meta.iter().map(|(key, value)| format!("{key}={value}")).collect();
             row.extend([

@@ -19,7 +19,7 @@ pub(super) fn run(context: &Context, args: &Ls) -> Result {
     let mut out = context.ui.out();
     if args.tensors || place.tensor.is_some() {
         if args.long || args.recursive || args.sha256 {
-            return Err(Failure::usage(format!("{}: `#` chooses tensors, which have neither -l, -R nor --sha256", args.place)));
+            return Err(Failure::usage(format!("{}: `#` chooses tensors, which have neither -l, -R nor --sha256", args.place.display())));
         }
         let tensors = ls::tensors(&repo, &item, &place)?;
         if context.ui.json {

@@ -19,14 +19,16 @@ mod shell;
 mod stats;
 mod tag;
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use store_core::backend::Location;
 use store_core::ops::list::{Edge, Filter, Item, SnapPath, parse_time, resolve};
 use store_core::ops::{self, ErrorKind};
 use store_core::repo::{OpenOptions, Repo, Secrets};
+use store_core::source::{Case, ExcludeBuilder, ExcludeError};
 
 use crate::args::{Cli, Filters, Global, Verb};
 use crate::exit::{Failure, Result};
@@ -107,6 +109,10 @@ impl Context {
                     attempt += 1;
                     self.ui.note("That is not the password.");
                 }
+                // What cannot be opened cannot be checked.
+                Err(error) if error.kind() == ErrorKind::Damage => {
+                    return Err(Failure::from(error).hint("put it back from a copy of the repository, such as a backup of its files"));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -125,6 +131,20 @@ impl Context {
             _ => failure,
         });
         Ok((first, opened?.0))
+    }
+
+    /// Leaves out the repository's own folder and the cache, should they lie in what is read: what a push writes is none of what it keeps.
+    fn leave_out_own(&self, repo: &Repo, builder: &mut ExcludeBuilder) -> Result<(), ExcludeError> {
+        for own in [Path::new(&repo.location()), &self.settings.cache_dir] {
+            // As the system spells it, and as it was typed, unless that has a `..` of which the meaning depends on links.
+            let typed = Some(absolute(own)).filter(|path| path.components().all(|part| part != Component::ParentDir));
+            for path in [typed, own.canonicalize().ok()].into_iter().flatten() {
+                if let Some(text) = path.to_str() {
+                    builder.glob(&escaped(text), Case::Sensitive, "the repository's own folder")?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A verb that changes something at once has no dry run, and must not act as if it had.
@@ -173,16 +193,28 @@ fn filter(args: &Filters) -> Result<Filter> {
 }
 
 /// A snapshot, and what of it is meant.
-fn place(repo: &Repo, text: &str, filter: &Filter) -> Result<(Item, SnapPath)> {
-    let place: SnapPath = text.parse().map_err(Failure::from)?;
+fn place(repo: &Repo, text: &OsStr, filter: &Filter) -> Result<(Item, SnapPath)> {
+    let place = SnapPath::parse(text.as_bytes())?;
+    // A file may have a `#` in its name, and then it is meant.
+    if let Some(whole) = SnapPath::whole(text.as_bytes())
+        && let Ok(item) = resolve(repo, &whole.snap, filter)
+        && repo.find(&item, &whole.path).is_ok()
+    {
+        return Ok((item, whole));
+    }
     Ok((resolve(repo, &place.snap, filter)?, place))
 }
 
 /// A place that has no tensors to choose.
-fn place_of_files(repo: &Repo, text: &str, filter: &Filter) -> Result<(Item, Vec<u8>)> {
+fn place_of_files(repo: &Repo, text: &OsStr, filter: &Filter) -> Result<(Item, Vec<u8>)> {
     match place(repo, text, filter)? {
         (item, SnapPath { path, tensor: None, .. }) => Ok((item, path)),
-        _ => Err(Failure::usage(format!("{text}: `#` chooses tensors, which only `ls --tensors` and `diff --tensors` do"))),
+        _ => Err({
+            let text = text.display();
+            Failure::usage(format!(
+                "{text}: no file has this name, and `#` chooses tensors, which only `ls --tensors` and `diff --tensors` do"
+            ))
+        }),
     }
 }
 
@@ -190,6 +222,21 @@ fn words(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// A path as a pattern that matches it alone.
+fn escaped(path: &str) -> String {
+    path.chars().flat_map(|c| ['*', '?', '[', ']', '{', '}', '\\', '!'].contains(&c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 fn absolute(path: &Path) -> std::path::PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_as_a_pattern_means_itself() {
+        assert_eq!(escaped("/a[1]/*b"), "/a\\[1\\]/\\*b");
+    }
 }

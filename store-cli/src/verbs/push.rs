@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 
+use store_core::monitor::Warning;
 use store_core::ops::ErrorKind;
 use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
+use store_core::ops::tag::check_ref;
 use store_core::repo::Repo;
 use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, expand, parse_list};
 
@@ -20,6 +22,8 @@ use crate::output::json::{Message, Pushed};
 use crate::output::progress::Watch;
 
 const STDIN_NAME: &str = "stdin";
+/// Seconds beyond which a time is of the future (`spec/RETENTION.md`, R7).
+const FUTURE: i64 = 3600;
 /// A larger file of metadata is a wrong file.
 const META_FILE_LEN: u64 = 16 << 20;
 
@@ -123,9 +127,14 @@ fn options(context: &Context, args: &Push) -> Result<Options> {
     let keys = || context.settings.files.iter().map(|config| &config.keys.push);
     let moment = args.time.as_ref().map(|text| parse_time(text, Edge::Start)).transpose();
     let moment = moment.map_err(|error| Failure::with(ErrorKind::Usage, "--time", &error))?;
+    if moment.is_some_and(|moment| moment.seconds > store_core::clock::now().seconds + FUTURE) {
+        let message = "this time is yet to come: until then, no policy forgets anything while this snapshot is there";
+        context.ui.warning(&Warning { item: "--time".into(), message: message.into() });
+    }
     let mut tags: Vec<String> = args.tag.iter().flat_map(|tags| words(tags)).chain(keys().flat_map(|keys| keys.tags.clone())).collect();
     tags.sort();
     tags.dedup();
+    args.refs.iter().try_for_each(|name| check_ref(name))?;
     Ok(Options {
         source: source(args)?,
         series: args.series.clone().or_else(|| keys().find_map(|keys| keys.series.clone())),
@@ -170,18 +179,20 @@ fn source(args: &Push) -> Result<Source> {
         if others > 0 || !args.files_from.is_empty() {
             return Err(Failure::usage("standard input is a snapshot of its own: give `-` alone"));
         }
-        return Ok(Source::Reader { name: name(), reader: Box::new(interrupt::Whole(io::stdin())) });
+        return Ok(Source::Reader { name: name(), reader: Box::new(interrupt::Stdin) });
     }
     if args.stdin_filename.is_some() {
         return Err(Failure::usage("--stdin-filename names what `-` or --stdin-from-command reads"));
     }
-    let mut listed = Vec::new();
+    let (mut lists, mut listed) = (Vec::new(), Vec::new());
     for list in &args.files_from {
         let fail = |error| Failure::with(ErrorKind::Usage, format_args!("--files-from: {} cannot be read", list.display()), &error);
         let mut bytes = Vec::new();
-        if list.as_os_str() == "-" { io::stdin().read_to_end(&mut bytes).map(drop) } else { fs::read(list).map(|all| bytes = all) }
+        if list.as_os_str() == "-" { interrupt::Stdin.read_to_end(&mut bytes).map(drop) } else { fs::read(list).map(|all| bytes = all) }
             .map_err(fail)?;
-        listed.extend(parse_list(&bytes, false).iter().flat_map(|path| expand(path)));
+        let lines = parse_list(&bytes, false);
+        listed.extend(lines.iter().flat_map(|path| expand(path)));
+        lists.extend(lines);
     }
     if args.paths.is_empty() && args.files_from.is_empty() {
         return Err(Failure::usage("nothing to push: name a file or a folder, or `-` for standard input"));
@@ -189,6 +200,7 @@ fn source(args: &Push) -> Result<Source> {
     Ok(Source::Paths(Selection {
         paths: args.paths.iter().map(PathBuf::from).collect(),
         listed,
+        lists,
         excludes: Excludes::default(),
         one_file_system: false,
     }))
@@ -206,7 +218,7 @@ fn command(text: &str) -> Result<(String, Vec<OsString>)> {
 }
 
 /// What is left out: what was asked for, and the repository itself with its cache, should they lie in what is pushed.
-fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
+pub(super) fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
     let mut builder = ExcludeBuilder::new();
     let refuse = |error: ExcludeError| Failure::usage(chain(&error));
     for config in &context.settings.files {
@@ -237,13 +249,7 @@ fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
     if any(context, args.git_ignore, |keys| keys.git_ignore) {
         builder.git_ignore();
     }
-    for own in [Path::new(&repo.location()), &context.settings.cache_dir] {
-        for path in [Some(super::absolute(own)), own.canonicalize().ok()].into_iter().flatten() {
-            if let Some(text) = path.to_str() {
-                builder.glob(&escaped(text), Case::Sensitive, "the repository's own folder").map_err(refuse)?;
-            }
-        }
-    }
+    context.leave_out_own(repo, &mut builder).map_err(refuse)?;
     builder.build().map_err(refuse)
 }
 
@@ -269,11 +275,6 @@ fn larger_than(builder: &mut ExcludeBuilder, size: Option<&str>, origin: impl Fn
         builder.larger_than(parse_size(text).map_err(|why| Failure::usage(format!("{}: {why}", origin())))?);
     }
     Ok(())
-}
-
-/// A path as a pattern that matches it alone.
-fn escaped(path: &str) -> String {
-    path.chars().flat_map(|c| ['*', '?', '[', ']', '{', '}', '\\', '!'].contains(&c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// From files first, so that what was typed replaces it.
@@ -384,10 +385,5 @@ mod tests {
         let command = Push { stdin_from_command: true, paths: paths(&["echo", "-"]), ..Push::default() };
         assert!(matches!(source(&command), Ok(Source::Commands(commands)) if commands[0].1.len() == 2));
         assert!(source(&Push { paths: paths(&["x"]), stdin_filename: Some("y".into()), ..Push::default() }).is_err());
-    }
-
-    #[test]
-    fn a_path_as_a_pattern_means_itself() {
-        assert_eq!(escaped("/a[1]/*b"), "/a\\[1\\]/\\*b");
     }
 }

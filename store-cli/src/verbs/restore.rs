@@ -55,10 +55,16 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
         failure
     })?;
     read_or_not(print(context, &item, &report, dry_run, args.plan))?;
+    let nothing = report.files + report.directories + report.others + report.failed + report.lost == 0;
+    if nothing && options.include.is_some() {
+        let message = format!("nothing in {} matches what was asked for, so nothing is restored", item.id.short());
+        return Err(Failure::new(ErrorKind::Failed, message)
+            .hint(format!("`snap ls -R {}` shows the paths: a pattern without a / matches a name in any folder", item.id.short())));
+    }
     Ok(match (report.failed, report.lost) {
         (0, 0) => Outcome::Done,
         (0, _) => Outcome::Partial,
-        _ => Outcome::Incomplete,
+        _ => Outcome::Incomplete(report.gravest.unwrap_or(ErrorKind::Failed)),
     })
 }
 

@@ -139,3 +139,122 @@ fn that_nobody_reads_the_result_makes_it_no_better() {
     assert_eq!(unread(&place, &["check"]), Some(15));
     assert_eq!(unread(&place, &["repair", "packs"]), Some(15));
 }
+
+/// Flips a byte in the middle of a file of the repository.
+fn spoil(object: &std::path::Path) {
+    let mut bytes = fs::read(object).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::set_permissions(object, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(object, bytes).unwrap();
+}
+
+#[test]
+fn while_a_snapshots_record_is_damaged_none_is_the_latest() {
+    let place = Place::new();
+    place.write("a", "one");
+    let first = place.push(&["a"]);
+    place.write("a", "two");
+    let second = place.push(&["a"]);
+    spoil(&place.path(".snap/snapshots").join(&second));
+    for words in [&["restore", "latest", "-t", "out"][..], &["dump", "latest:a"], &["dump", "@1s:a"], &["ls", "latest~1"]] {
+        let run = place.snap(words);
+        assert!(run.fails(15).contains(&second) && run.err.contains("by its id"), "{words:?}: {}", run.err);
+        assert_eq!(run.out, "");
+    }
+    assert_eq!(place.snap(&["dump", &format!("{first}:a")]).ok(), "one");
+    // What can be listed and copied is, and the rest is not passed over.
+    let listed = place.snap(&["list", "-q"]);
+    listed.fails(15);
+    assert_eq!(listed.out.trim(), first);
+    place.snap(&["init", "-r", "second"]).ok();
+    let copy = |words: &[&str]| {
+        let words = [&["copy", "--to", "second"], words].concat();
+        crate::harness::Run::from(place.command(&words).env("SNAP_TO_PASSWORD", crate::harness::PASSWORD).output().unwrap())
+    };
+    copy(&[&first]).ok();
+    let all = copy(&["--json"]);
+    all.fails(15);
+    assert_eq!(all.objects().last().unwrap()["snapshots_failed"], 1);
+    // A push goes on.
+    place.snap(&["push", "a"]).ok();
+}
+
+#[test]
+fn a_restore_from_a_damaged_pack_is_15() {
+    let place = Place::new();
+    place.write("d/a", noise(1, 1_000_000));
+    place.push(&["d"]);
+    let pack = objects_of(&place.path(".snap"), "packs").into_iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
+    spoil(&pack);
+    let run = place.snap(&["restore", "latest", "-t", "out"]);
+    assert!(run.fails(15).contains("a: its bytes from"), "{}", run.err);
+}
+
+#[test]
+fn a_push_that_could_read_nothing_makes_no_snapshot() {
+    let place = Place::new();
+    place.write("a", "a");
+    let before = place.push(&["a", "--series", "s"]);
+    place.write("list", "gone\nalso/lost\n*.none\n");
+    let run = place.snap(&["push", "--files-from", "list", "--series", "s"]);
+    assert!(run.fails(3).contains("no snapshot") && run.err.contains("no file matches \"*.none\""), "{}", run.err);
+    assert_eq!(place.snap(&["list", "-q"]).ok().trim(), before);
+    assert_eq!(fs::read_dir(place.path(".snap/sessions")).unwrap().count(), 0);
+    // One that could read something is one, and says so.
+    place.write("list", "gone\na\n");
+    place.snap(&["push", "--files-from", "list", "--series", "s"]).fails(3);
+    let table = place.snap(&["list"]);
+    assert!(table.ok().lines().next().unwrap().contains("unreadable"), "{}", table.out);
+    assert_eq!(place.snap(&["list", "--json"]).objects()[1]["summary"]["unreadable"], 1);
+}
+
+#[test]
+fn versions_of_one_list_are_a_line_of_their_own() {
+    let place = Place::new();
+    for name in ["x/1", "x/2", "y/1"] {
+        place.write(name, name);
+    }
+    place.write("of-x", "x/*\n");
+    place.write("of-y", "y/1\n");
+    let push = |list: &str| place.push(&["--files-from", list]);
+    let (_, of_y) = (push("of-x"), push("of-y"));
+    // The pattern stays the same whatever it matches.
+    place.write("x/3", "x/3");
+    let of_x = push("of-x");
+    let listed = place.snap(&["list", "--json"]).objects();
+    assert_eq!(listed[0]["paths"], listed[2]["paths"]);
+    assert_eq!((&listed[2]["parent"], &listed[1]["parent"]), (&listed[0]["id"], &serde_json::Value::Null));
+    assert_eq!(listed[1]["paths"][0].as_str().unwrap(), place.path("y/1").to_str().unwrap());
+    place.snap(&["forget", "--keep-last", "1", "--execute"]).ok();
+    let left = place.snap(&["list", "-q"]);
+    assert!(left.ok().contains(&of_x) && left.out.contains(&of_y) && left.out.lines().count() == 2, "{}", left.out);
+}
+
+#[test]
+fn what_is_lost_or_there_already_is_named() {
+    let place = Place::new();
+    assert!(place.snap(&["init"]).fails(13).contains("there is a repository at"));
+    fs::rename(place.path(".snap/config"), place.path("config")).unwrap();
+    let run = place.snap(&["list"]);
+    assert!(run.fails(15).contains("'config'") && !run.err.contains("snap init"), "{}", run.err);
+}
+
+#[test]
+fn conditions_that_can_hardly_be_meant_are_bad_usage() {
+    let place = Place::new();
+    place.write("a", "a");
+    place.snap(&["push", "a", "--meta", "loss=0.5"]).ok();
+    for condition in ["meta.loss > 0.4 && meta.loss < 0.6", "meta.loss < 0.6 and", "meta.loss <", "series =", "meta.loss < 0.1f"] {
+        let run = place.snap(&["list", "--where", condition]);
+        assert!(run.fails(2).contains("is no condition"), "{condition}: {}", run.err);
+    }
+    for (condition, count) in [("bytes < 1MB", 1), ("bytes > 1MB", 0), ("meta.loss > 0.4 and meta.loss < 0.6", 1)] {
+        assert_eq!(place.snap(&["list", "-q", "--where", condition]).ok().lines().count(), count, "{condition}");
+    }
+    place.write("p.toml", "[[retention]]\nmatch = 'bytes > big'\nkeep = true\n");
+    assert!(place.snap(&["forget", "--set-policy", "p.toml"]).fails(2).contains("p.toml: rule 1: match: "));
+    place.write("p.toml", "[retention]\nkeep = true\n");
+    let run = place.snap(&["forget", "--set-policy", "p.toml"]);
+    assert!(run.fails(2).contains("p.toml: line 1: a list") && !run.err.contains("map"), "{}", run.err);
+}

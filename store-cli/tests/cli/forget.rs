@@ -229,3 +229,15 @@ fn a_missing_note_is_noticed() {
     assert_eq!(listed(&place, &[]).len(), 6, "what was forgotten before is kept");
     place.snap(&["check"]).ok();
 }
+
+#[test]
+fn a_plan_says_which_refs_will_name_nothing() {
+    let place = Place::new();
+    place.write("a", "a");
+    let id = place.push(&["a", "--ref", "v1"]);
+    place.snap(&["push", "a"]).ok();
+    let plan = place.snap(&["forget", &id]);
+    plan.ok();
+    assert!(plan.err.contains("the ref v1 would name nothing"), "{}", plan.err);
+    assert_eq!(place.snap(&["forget", &id, "--json"]).objects()[0]["refs"][0], "v1");
+}

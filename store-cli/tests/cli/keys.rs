@@ -122,3 +122,12 @@ fn a_snapshot_says_who_took_it() {
     let listed = place.snap(&["list", "--json"]).objects();
     assert_eq!(listed[0]["username"].as_str().unwrap(), String::from_utf8(name).unwrap().trim());
 }
+
+#[test]
+fn a_key_file_that_was_typed_beats_a_password_of_the_environment() {
+    let place = Place::empty();
+    place.snap(&["init", "--key-file", "k"]).ok();
+    let run = place.command(&["list", "--key-file", "k"]).env_remove("SNAP_PASSWORD").output().unwrap();
+    assert!(run.status.success());
+    place.snap(&["list"]).fails(12);
+}

@@ -194,3 +194,22 @@ fn tensors_are_compared_with_the_names_of_their_files() {
     assert_eq!(changed[0]["file"], "sub/m.safetensors");
     assert!(place.snap(&["diff", "latest~1", "latest", "--tensors"]).ok().contains("sub/m.safetensors"));
 }
+
+#[test]
+fn unmodified_files_are_told_of_by_their_paths() {
+    let place = Place::new();
+    place.write("d/sub/a", "a");
+    let told = || place.snap(&["-v", "push", "d"]).err;
+    let (new, unmodified) = (told(), told());
+    assert!(new.contains("d/sub/a") && unmodified.contains("unmodified") && unmodified.contains("d/sub/a"), "{unmodified}");
+}
+
+#[test]
+fn a_time_to_come_is_warned_of() {
+    let place = Place::new();
+    place.write("a", "a");
+    let run = place.snap(&["push", "a", "--time", "2999-01-01"]);
+    run.ok();
+    assert!(run.err.contains("--time: this time is yet to come"), "{}", run.err);
+    assert_eq!(place.snap(&["push", "a", "--time", "1h"]).err, "");
+}

@@ -46,7 +46,7 @@ fn damage_is_saved_named_and_healed_by_the_next_push() {
     // The other files are there, by a host that knows nothing, too.
     fs::remove_dir_all(place.home(".cache")).unwrap();
     let run = place.snap(&["restore", &id, "-t", "out"]);
-    assert!(run.fails(1).contains("noise"), "{}", run.err);
+    assert!(run.fails(15).contains("noise"), "{}", run.err);
     assert_eq!(fs::read(place.path("out/sub/other")).unwrap(), noise(2, 200_000));
     place.push(&["d"]);
     place.snap(&["check", "--read-data"]).ok();

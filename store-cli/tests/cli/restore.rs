@@ -128,3 +128,57 @@ fn a_diff_names_what_changed() {
     let counts = place.snap(&["diff", "latest", "./run", "--json"]).objects();
     assert_eq!((counts.len(), &counts[0]["changed_files"]), (1, &0.into()));
 }
+
+#[test]
+fn a_pattern_that_matches_nothing_is_no_success() {
+    let place = Place::new();
+    checkpoint(&place, 1);
+    place.push(&["run"]);
+    let run = place.snap(&["restore", "latest", "-t", "out", "*.gguf"]);
+    assert!(run.fails(1).contains("nothing in") && run.err.contains("snap ls -R"), "{}", run.err);
+    place.snap(&["restore", "latest", "-t", "out", "*.gguf", "*.json"]).ok();
+}
+
+#[test]
+fn names_that_look_like_something_else_can_be_asked_for() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.write("d/a#b", "sharp");
+    place.write("d/a", "flat");
+    let odd = std::ffi::OsStr::from_bytes(b"d/o\xffd");
+    fs::write(place.path("").join(odd), "odd").unwrap();
+    place.push(&["d"]);
+    assert_eq!(place.snap(&["dump", "latest:a#b"]).ok(), "sharp");
+    assert_eq!(place.snap(&["dump", "latest:a#b#"]).ok(), "sharp");
+    assert!(place.snap(&["ls", "latest:a#b"]).ok().contains("a#b"));
+    assert!(place.snap(&["dump", "latest:a#c"]).fails(2).contains("no file has this name"));
+    let dumped = place.command(&["dump"]).arg(std::ffi::OsStr::from_bytes(b"latest:o\xffd")).output().unwrap();
+    assert_eq!((dumped.status.code(), dumped.stdout.as_slice()), (Some(0), &b"odd"[..]));
+}
+
+#[test]
+fn a_folder_is_compared_without_what_a_push_leaves_out() {
+    let place = Place::new();
+    place.write("a", "a");
+    place.write("x.tmp", "t");
+    place.write("snap.toml", "[push]\nexclude = ['*.tmp']\n[repository]\ncache-dir = 'cache'\n");
+    place.snap(&["push", "."]).ok();
+    place.write("b", "b");
+    assert_eq!(place.snap(&["diff", "latest", "."]).ok().lines().next(), Some("+  b"));
+    assert!(place.snap(&["diff", "latest", ".", "--stat"]).ok().starts_with("1 file added, 0 removed, 0 changed"));
+    let run = place.snap(&["diff", "latest", "./nosuch"]);
+    assert!(run.fails(2).contains("cannot compare with ./nosuch"), "{}", run.err);
+    place.write("c/a", "other");
+    assert!(place.snap(&["diff", "latest:a", "./c/a"]).ok().contains("1 changed"));
+}
+
+#[test]
+fn a_socket_that_does_not_come_back_is_told_of() {
+    let place = Place::new();
+    place.write("d/a", "a");
+    let _listening = std::os::unix::net::UnixListener::bind(place.path("d/s")).unwrap();
+    place.push(&["d"]);
+    let run = place.snap(&["restore", "latest", "-t", "out"]);
+    run.ok();
+    assert!(run.err.contains("a socket is not restored"), "{}", run.err);
+}

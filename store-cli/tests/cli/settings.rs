@@ -38,6 +38,28 @@ fn a_flag_beats_the_environment_which_beats_the_project_which_beats_the_profile(
 }
 
 #[test]
+fn a_repository_may_be_named_by_a_path_upward() {
+    let place = Place::empty();
+    place.write("z/a", "a");
+    place.write("z/sub/snap.toml", "[repository]\nrepository = \"../../zr\"\n");
+    place.snap(&["init", "-r", "z/../zr"]).ok();
+    let run = |folder: &str, words: &[&str], variable: Option<&str>| {
+        let mut command = place.command(words);
+        command.current_dir(place.path(folder)).envs(variable.map(|value| ("SNAP_REPOSITORY", value)));
+        crate::harness::Run::from(command.output().unwrap())
+    };
+    run("z", &["-r", "../zr", "push", "."], None).ok();
+    run("z", &["push", "."], Some("../zr")).ok();
+    run("z/sub", &["push", "."], None).ok();
+    // It is left out of what it lies in, however either is spelled.
+    for source in ["..", "../../work"] {
+        run("z", &["-r", "../zr", "push", source], None).ok();
+        let listed = run("z", &["-r", "../zr", "ls", "-R", "latest"], None);
+        assert_eq!(listed.ok(), "z\nz/a\nz/sub\nz/sub/snap.toml\n", "{source}");
+    }
+}
+
+#[test]
 fn a_bad_value_names_its_origin() {
     let place = Place::new();
     assert!(place.snap(&["--threads", "none", "list"]).fails(2).contains("--threads"));

@@ -86,6 +86,19 @@ fn a_pin_keeps_a_snapshot_from_being_forgotten() {
 }
 
 #[test]
+fn a_push_takes_no_name_for_a_ref_that_tag_would_refuse() {
+    let place = Place::new();
+    place.write("a", "a");
+    for name in ["latest", "a:b", "a~1", "a#b", "@now", "v@{1}", "two words", ""] {
+        let run = place.snap(&["push", "a", "--ref", "good", "--ref", name]);
+        assert!(run.fails(2).contains("cannot be the name of a ref"), "{name}: {}", run.err);
+        place.snap(&["-r", "nowhere", "push", "no-such-file", "--ref", name]).fails(2);
+    }
+    assert_eq!(place.snap(&["list", "-q"]).ok(), "");
+    place.snap(&["push", "a", "--ref", "v1.0/good"]).ok();
+}
+
+#[test]
 fn nothing_is_said_by_mistake() {
     let (place, ids) = place();
     for words in [

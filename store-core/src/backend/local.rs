@@ -152,7 +152,8 @@ impl Backend for LocalBackend {
         let created = self.publish(&unfinished, &target, bytes);
         // The object has its own name by now, or never will: what is left of the temporary one is of no consequence.
         let _ = fs::remove_file(&unfinished);
-        created.map_err(|source| BackendError { action: "write", object: path.to_string(), source })
+        // Where it is, too: it is the disk there that is full or may not be written to.
+        created.map_err(|source| BackendError { action: "write", object: target.display().to_string(), source })
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {

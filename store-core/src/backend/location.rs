@@ -76,10 +76,15 @@ impl Location {
         match self {
             Self::Folder(root) => match LocalBackend::create_at(root) {
                 Ok(backend) => Ok(Arc::new(backend)),
-                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => Err(Error::new(
-                    ErrorKind::Refused,
-                    format!("{} is not empty: choose an empty or a new folder for the repository", root.display()),
-                )),
+                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
+                    let (is_one, root) = (root.join(super::ObjectPath::Config.to_string()).exists(), root.display());
+                    let message = if is_one {
+                        format!("there is a repository at {root} already: use it, or choose another folder for a new one")
+                    } else {
+                        format!("{root} is not empty: choose an empty or a new folder for the repository")
+                    };
+                    Err(Error::new(ErrorKind::Refused, message))
+                }
                 Err(error) => Err(error.into()),
             },
             #[cfg(feature = "object")]

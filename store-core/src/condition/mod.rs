@@ -12,8 +12,12 @@ use crate::notes::StoredSnapshot;
 
 /// A condition: comparisons joined by `and`, `or`, `not` and parentheses.
 ///
-/// A comparison is one of numbers when both sides are numbers, else of texts. What a snapshot has several of, or none, fulfils `!=` and `!~` when
-/// no one of them is equal or matches, and all others when at least one does. A value that is not a number (NaN) equals only another such.
+/// A comparison is one of numbers when both sides are numbers, else of texts; but metadata that is no number is neither less nor greater than one.
+/// What a snapshot has several of, or none, fulfils `!=` and `!~` when no one of them is equal or matches, and all others when at least one does.
+/// A value that is not a number (NaN) equals only another such.
+///
+/// [`FromStr`](std::str::FromStr) reads what somebody writes now and refuses what can hardly be meant; [`Condition::stored`] reads what was stored
+/// before that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition(Form);
 
@@ -76,7 +80,14 @@ impl Form {
             Self::Any(forms) => forms.iter().any(|form| form.holds(stored)),
             Self::All(forms) => forms.iter().all(|form| form.holds(stored)),
             Self::Not(form) => !form.holds(stored),
-            Self::Compare(field, comparison, value) => comparison.holds(&field.values(stored), value),
+            Self::Compare(field, comparison, value) => {
+                let mut found = field.values(stored);
+                // A loss of `n/a` is not greater than 0.5, though its first letter is.
+                if matches!(field, Field::Meta(_)) && comparison.orders() && value.parse::<f64>().is_ok() {
+                    found.retain(|found| found.trim().parse::<f64>().is_ok());
+                }
+                comparison.holds(&found, value)
+            }
         }
     }
 
@@ -113,6 +124,11 @@ impl Field {
 }
 
 impl Comparison {
+    /// Whether it asks for an order.
+    fn orders(self) -> bool {
+        matches!(self, Self::Less | Self::AtMost | Self::AtLeast | Self::Greater)
+    }
+
     fn holds(self, found: &[Cow<'_, str>], value: &str) -> bool {
         let any = |fits: fn(Ordering) -> bool| found.iter().any(|found| compare(found, value).is_some_and(fits));
         match self {

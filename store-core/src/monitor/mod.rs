@@ -14,7 +14,7 @@ pub struct Progress {
     pub files_total: u64,
     /// Plain bytes worked through.
     pub bytes_done: u64,
-    /// Plain bytes there are, as far as is known.
+    /// Plain bytes there are, as far as is known; 0 when nothing is.
     pub bytes_total: u64,
     /// Plain bytes that the repository did not hold yet (push), or that were written (restore).
     pub new_bytes: u64,
@@ -108,6 +108,11 @@ impl fmt::Display for Decision {
 
 /// What an operation talks to while it runs. Calls come from several threads.
 pub trait Monitor: Send + Sync {
+    /// Whether anybody looks at the totals of [`progress`](Self::progress). Where nobody does, they are not worked out.
+    fn wants_totals(&self) -> bool {
+        false
+    }
+
     /// Counts changed. Called often: a receiver draws when it likes.
     fn progress(&self, _progress: &Progress) {}
 

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, Extent, Kind};
 use crate::merkle::EntriesDiff;
 use crate::repo::{Placed, Repo, StoredFile, clean};
+use crate::source::Excludes;
 
 pub use tensors::{TensorChange, tensors};
 
@@ -27,8 +28,10 @@ pub enum Side {
 }
 
 /// How to compare.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What of a folder does not count, as if it were not there.
+    pub excludes: Excludes,
     /// Whether entries count that differ in mode, owner, modification time or extended attributes alone.
     pub metadata: bool,
 }
@@ -89,7 +92,7 @@ type Give<'g> = dyn FnMut(Change) -> Result<(), Error> + 'g;
 /// When a side is not there or cannot be read, both are folders, or `give` fails.
 pub fn diff(repo: &Repo, old: &Side, new: &Side, options: &Options, give: &mut Give<'_>) -> Result<Totals, Error> {
     repo.refresh()?;
-    let mut comparer = Comparer { repo, options: *options, totals: Totals::default(), give };
+    let mut comparer = Comparer { repo, options: options.clone(), totals: Totals::default(), give };
     match (old, new) {
         (Side::Snapshot(old, old_path), Side::Snapshot(new, new_path)) => {
             let (old, new) = (repo.find(old, old_path)?, repo.find(new, new_path)?);

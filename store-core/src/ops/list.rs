@@ -17,7 +17,7 @@ pub use crate::repo::StoredSnapshot as Item;
 use crate::error::Error;
 use crate::format::record::Time;
 use crate::notes::Move;
-use crate::repo::Repo;
+use crate::repo::{Repo, Standings};
 
 /// Which snapshots count: those that fulfil all that is set.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,24 +53,35 @@ impl Filter {
     }
 }
 
+/// The snapshots that a filter lets through.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// Those that are not forgotten, oldest first.
+    pub items: Vec<Item>,
+    /// Those that are and that no prune has dropped, oldest first.
+    pub forgotten: Vec<Item>,
+    /// How many snapshots there are besides of which the record cannot be read: nobody knows whether the filter lets them through.
+    pub unread: u64,
+}
+
+/// All that can be said of the snapshots that `filter` lets through. A record that cannot be read is counted, and a
+/// [warning](Repo::take_warnings).
+///
+/// # Errors
+/// When the repository cannot be read.
+pub fn listing(repo: &Repo, filter: &Filter) -> Result<Listing, Error> {
+    let Standings { mut snapshots, mut forgotten, unread_snapshots, .. } = repo.standing()?;
+    snapshots.retain(|item| filter.matches(item));
+    forgotten.retain(|item| filter.matches(item));
+    Ok(Listing { items: snapshots, forgotten, unread: unread_snapshots.len() as u64 })
+}
+
 /// The snapshots that `filter` lets through, oldest first.
 ///
 /// # Errors
-/// When a snapshot cannot be read.
+/// When the repository cannot be read.
 pub fn list(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
-    let mut items = repo.snapshots()?;
-    items.retain(|item| filter.matches(item));
-    Ok(items)
-}
-
-/// The snapshots that `filter` lets through among those that are forgotten and that no prune has dropped, oldest first.
-///
-/// # Errors
-/// When a snapshot cannot be read.
-pub fn forgotten(repo: &Repo, filter: &Filter) -> Result<Vec<Item>, Error> {
-    let mut items = repo.standing()?.forgotten;
-    items.retain(|item| filter.matches(item));
-    Ok(items)
+    listing(repo, filter).map(|listing| listing.items)
 }
 
 /// Where a ref pointed at a time.

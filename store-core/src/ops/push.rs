@@ -8,11 +8,11 @@ pub(super) mod verify;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant};
 
 use attempt::{Begun, Made, Maker};
 
+use super::tag;
 use crate::base::ids::{NodeId, SnapshotId};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
@@ -151,10 +151,12 @@ pub struct Report {
 ///
 /// # Errors
 /// When the repository cannot be written, the source as a whole cannot be read, a command fails, nothing matches what is required, what was
-/// written reads back differently, or the monitor interrupts. Of kind [`ErrorKind::Busy`] when prunes took the push for dead time and again.
+/// written reads back differently, or the monitor interrupts. Of kind [`ErrorKind::Unreadable`] when nothing of it could be read. Of kind
+/// [`ErrorKind::Busy`] when prunes took the push for dead time and again.
 /// Single files that cannot be read are warnings and are counted.
 pub fn push(repo: &Repo, mut options: Options, monitor: &dyn Monitor) -> Result<Report, Error> {
     let started = Instant::now();
+    options.refs.iter().try_for_each(|name| tag::check_ref(name))?;
     let require = options.require.iter().map(|pattern| requirement(pattern)).collect::<Result<Vec<_>, _>>()?;
     let source = std::mem::replace(&mut options.source, Source::Commands(Vec::new()));
     let again = match &source {
@@ -219,6 +221,12 @@ impl Job<'_> {
             let message = format!("nothing that was pushed matches '{}', which is required: there is no snapshot", options.require[*unmet]);
             return Err(Error::new(ErrorKind::Failed, message));
         }
+        // Nothing is no version of anything, and must not be the latest.
+        let Totals { files, others, unreadable, .. } = assembled.totals;
+        if unreadable > 0 && files == 0 && others == 0 {
+            let message = "nothing of what was to be pushed could be read, so there is no snapshot of it: see what was said of each";
+            return Err(Error::new(ErrorKind::Unreadable, message));
+        }
         if options.verify {
             verify::packs(repo, &packs, *monitor)?;
         }
@@ -270,11 +278,14 @@ fn run(
 ) -> Result<(Assembled, Written), Error> {
     let input = match source {
         Source::Paths(selection) => {
-            let walk = selection.walk().map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))?;
-            Input::Tree { walk: Box::new(walk), parent: against.parent, base: against.base, force: against.force }
+            let walk = |selection: Selection| {
+                selection.walk().map(Box::new).map_err(|error| Error::with(ErrorKind::Usage, "cannot push these paths", error))
+            };
+            let ahead = if monitor.wants_totals() { Some(Box::new(walk(selection.clone())?.without_attributes())) } else { None };
+            Input::Tree { walk: walk(selection)?, ahead, parent: against.parent, base: against.base, force: against.force }
         }
         Source::Reader { name, reader } => streams::input(vec![(name, reader)])?,
-        Source::Commands(commands) => streams::input(streams::of_commands(commands))?,
+        Source::Commands(commands) => streams::input(streams::of_commands(commands, monitor))?,
     };
     pipeline::run(repo, input, how, expected, monitor)
 }
@@ -288,12 +299,7 @@ fn requirement(pattern: &str) -> Result<Excludes, Error> {
 
 fn recorded_paths(source: &Source) -> Vec<Vec<u8>> {
     match source {
-        Source::Paths(selection) => {
-            let absolute = |path: &std::path::PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let mut paths: Vec<_> = selection.paths.iter().map(|path| absolute(path).as_os_str().as_bytes().to_vec()).collect();
-            paths.sort_unstable();
-            paths
-        }
+        Source::Paths(selection) => selection.recorded(),
         Source::Reader { name, .. } => vec![name.clone().into_bytes()],
         Source::Commands(commands) => commands.iter().map(|(name, _)| name.clone().into_bytes()).collect(),
     }

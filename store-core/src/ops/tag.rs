@@ -138,17 +138,24 @@ fn find<'s>(standings: &'s Standings, id: &SnapshotId) -> Result<&'s Item, Error
     })
 }
 
+/// Refuses a name for a ref that would mean something else, or could not be asked for again.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Usage`].
+pub fn check_ref(name: &str) -> Result<(), Error> {
+    let odd = name.is_empty() || name == "latest" || name.starts_with('@') || name.contains("@{");
+    if odd || name.chars().any(|c| c.is_whitespace() || c.is_control() || [':', '~', '#'].contains(&c)) {
+        return Err(usage(format!("'{name}' cannot be the name of a ref: it is empty, 'latest', or has blanks or one of : ~ # @{{")));
+    }
+    Ok(())
+}
+
 /// Refuses what could not be asked for again.
 fn check_names(ids: &[SnapshotId], options: &Options) -> Result<(), Error> {
     if !options.refs.is_empty() && ids.len() != 1 {
         return Err(usage(format!("a ref points to one snapshot, and {} are named", ids.len())));
     }
-    for name in &options.refs {
-        let odd = name.is_empty() || name == "latest" || name.starts_with('@') || name.contains("@{");
-        if odd || name.chars().any(|c| c.is_whitespace() || c.is_control() || [':', '~', '#'].contains(&c)) {
-            return Err(usage(format!("'{name}' cannot be the name of a ref: it is empty, 'latest', or has blanks or one of : ~ # @{{")));
-        }
-    }
+    options.refs.iter().try_for_each(|name| check_ref(name))?;
     if options.add.iter().chain(options.set.iter().flatten()).any(|tag| tag.is_empty() || tag.contains(',')) {
         return Err(usage("a label is not empty and has no comma".into()));
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+use super::ahead::Ahead;
 use super::cut::{Cut, CutContext, CutError};
 use super::feed::{FileError, Item, LargeFile, TRIES, WholeFile, read_again};
 use super::store::{BlobStore, NewChunk, NewCounts};
@@ -78,7 +79,8 @@ pub(super) struct Assembler<'a, 's, 'scope> {
     pub(super) store: BlobStore<'s, 'scope>,
     pub(super) monitor: &'a dyn Monitor,
     pub(super) written: &'a dyn Fn() -> WrittenCounts,
-    pub(super) expected: Totals,
+    /// A guess at what there will be, and what a look ahead has found of it.
+    expected: (Totals, Option<&'a Ahead>),
     directories: Vec<Directory>,
     totals: Totals,
     files: FileCounts,
@@ -101,7 +103,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         store: BlobStore<'s, 'scope>,
         monitor: &'a dyn Monitor,
         written: &'a dyn Fn() -> WrittenCounts,
-        expected: Totals,
+        expected: (Totals, Option<&'a Ahead>),
         require: &'a [Excludes],
     ) -> Self {
         let (totals, files) = (Totals::default(), FileCounts::default());
@@ -130,7 +132,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let mut large: Option<(Box<LargeFile>, FileList, Option<String>)> = None;
         for item in items {
             if self.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted: what was written so far is taken up by the next push"));
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
             }
             match item {
                 Item::Enter { name, meta } => {
@@ -138,7 +140,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     self.directories.push(Directory { name, meta: meta.unwrap_or_else(bare), entries: EntriesBuilder::new() });
                 }
                 Item::Leave => self.leave()?,
-                Item::Ready(entry, same) => self.ready(*entry, same)?,
+                Item::Ready(entry, path, same) => self.ready(*entry, &path, same)?,
                 Item::Batch(files) => {
                     let (files, permit) = files.recv().map_err(|_| worker_gone())?;
                     for file in files {
@@ -181,11 +183,14 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
     fn report(&mut self) {
         self.told = self.told.max(self.totals.bytes + self.partial);
         let (totals, written) = (&self.totals, (self.written)());
+        let (guess, ahead) = &self.expected;
+        let (files, bytes) = ahead.map_or((guess.files, guess.bytes), |ahead| ahead.totals(guess));
         self.monitor.progress(&Progress {
             files_done: totals.files,
-            files_total: self.expected.files.max(totals.files),
+            files_total: files.max(totals.files),
             bytes_done: self.told,
-            bytes_total: self.expected.bytes.max(self.told),
+            // Of a stream nobody knows: what was read of it is not all.
+            bytes_total: if bytes == 0 { 0 } else { bytes.max(self.told) },
             new_bytes: self.store.counts.bytes,
             stored_bytes: written.bytes,
         });
@@ -196,13 +201,13 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         self.monitor.warning(&warning);
     }
 
-    fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Error> {
+    fn ready(&mut self, entry: Entry, path: &Path, same: bool) -> Result<(), Error> {
         match &entry.kind {
             Kind::File { size, .. } => {
                 self.totals.files += 1;
                 self.totals.bytes += size;
                 self.files.unmodified += 1;
-                self.monitor.file(&String::from_utf8_lossy(&entry.name), if same { "unmodified" } else { "changed" }, *size);
+                self.monitor.file(&path.to_string_lossy(), if same { "unmodified" } else { "changed" }, *size);
             }
             // With all that is in it, which a copy does not count.
             Kind::Directory { .. } => self.totals.directories += 1,

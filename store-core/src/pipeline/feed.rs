@@ -1,6 +1,7 @@
 //! The feeder: walks the source in order, leaves out what did not change, and hands the rest to the pool as pieces.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -41,8 +42,8 @@ pub(super) enum Item {
     },
     /// The directory that began last ends.
     Leave,
-    /// An entry that needs no reading, and whether it is the same as in the parent snapshot.
-    Ready(Box<Entry>, bool),
+    /// An entry that needs no reading, where it is, and whether it is the same as in the parent snapshot.
+    Ready(Box<Entry>, PathBuf, bool),
     /// Small files, read and cut.
     Batch(Receiver<(Vec<WholeFile>, Permit)>),
     /// A large file begins; its pieces follow.
@@ -248,7 +249,7 @@ impl TreeFeeder<'_, '_, '_> {
         };
         let entry = Entry { name: found.name, kind, meta: found.meta };
         let same = old.is_some_and(|old| old == entry);
-        self.ready(entry, same)
+        self.ready(entry, found.path, same)
     }
 
     /// A file needs no reading if nothing says that it changed, and all that the parent has of it is held.
@@ -269,7 +270,7 @@ impl TreeFeeder<'_, '_, '_> {
             if held {
                 self.flush_batch()?;
                 let entry = Entry { name: found.name, kind: old.kind, meta: found.meta };
-                self.send(Item::Ready(Box::new(entry), true))?;
+                self.send(Item::Ready(Box::new(entry), found.path, true))?;
             } else {
                 self.file(found, size, Older { base, replaced: Some(old) })?;
             }
@@ -277,9 +278,9 @@ impl TreeFeeder<'_, '_, '_> {
         Ok(())
     }
 
-    fn ready(&mut self, entry: Entry, same: bool) -> Result<(), Gone> {
+    fn ready(&mut self, entry: Entry, path: PathBuf, same: bool) -> Result<(), Gone> {
         self.flush()?;
-        self.send(Item::Ready(Box::new(entry), same))
+        self.send(Item::Ready(Box::new(entry), path, same))
     }
 
     fn file(&mut self, found: Found, size: u64, older: Older) -> Result<(), Gone> {

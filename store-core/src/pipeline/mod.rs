@@ -4,6 +4,7 @@
 //! order, builds the Merkle lists and groups new chunks into blobs, which the pool codes and the pack writer writes. Two budgets hold memory:
 //! bytes read and not yet assembled, and bytes on their way through the coders. Neither waits for the other, so none can block both.
 
+mod ahead;
 mod assemble;
 mod base;
 mod budget;
@@ -37,6 +38,7 @@ pub(crate) use stored::data_ranges;
 pub(crate) use trial::{file_number, lines, trial};
 pub(crate) use tried::Tried;
 
+use ahead::Ahead;
 use assemble::Assembler;
 use base::BaseFinder;
 use budget::Budget;
@@ -62,6 +64,8 @@ pub enum Input<'r> {
     Tree {
         /// What to walk.
         walk: Box<Walk>,
+        /// The same once more, to be counted ahead for who watches.
+        ahead: Option<Box<Walk>>,
         /// The directory of the parent snapshot.
         parent: Option<NodeId>,
         /// The directory of another snapshot, whose tensors are looked at first for bases of those at the same path.
@@ -105,7 +109,13 @@ pub struct How<'h> {
 
 /// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
 /// `expected` is a guess at what there will be, for progress.
-pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monitor: &dyn Monitor) -> Result<(Assembled, Written), Error> {
+pub fn run(
+    repo: &Repo,
+    mut input: Input<'_>,
+    how: How<'_>,
+    expected: Totals,
+    monitor: &dyn Monitor,
+) -> Result<(Assembled, Written), Error> {
     let context = Arc::new(CutContext {
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
@@ -128,8 +138,16 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
         scratch: repo.scratch.as_deref(),
     });
     let counts = || coding.writer.counts();
+    let walk_ahead = if let Input::Tree { ahead, .. } = &mut input { ahead.take() } else { None };
+    let ahead = walk_ahead.as_ref().map(|_| Ahead::default());
     let assembled = repo.pool.in_place_scope_fifo(|scope| {
         std::thread::scope(|threads| {
+            if let (Some(ahead), Some(walk)) = (&ahead, walk_ahead) {
+                let started = std::thread::Builder::new().name("snap-ahead".into()).spawn_scoped(threads, move || ahead.look(*walk));
+                started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
+            }
+            // However this ends, nobody asks then, and the scope waits.
+            let _ends = Ends(ahead.as_ref());
             let (items, received) = crossbeam_channel::bounded(ITEMS);
             // What the parent refers to may be among what is missing: only what is read is sure to be stored.
             let force = matches!(input, Input::Tree { force: true, .. }) || context.known.is_incomplete();
@@ -141,10 +159,20 @@ pub fn run(repo: &Repo, input: Input<'_>, how: How<'_>, expected: Totals, monito
             });
             started.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?;
             let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
-            Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, expected, how.require).run(&received)
+            Assembler::new(&repo.keys, Arc::clone(&context), store, monitor, &counts, (expected, ahead.as_ref()), how.require)
+                .run(&received)
         })
     })?;
     coding.check()?;
     let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
     Ok((assembled, coding.writer.finish()?))
+}
+
+/// Ends a look ahead when it is dropped.
+struct Ends<'a>(Option<&'a Ahead>);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|ahead| ahead.end());
+    }
 }

@@ -4,7 +4,10 @@
 //! What did not change since a snapshot that both repositories have is taken over unread, whole directories at once. Unlike a file that
 //! changes under a push, what cannot be read in the other repository ends the copy: a part of a snapshot is no copy of it.
 
+use std::ffi::OsStr;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
@@ -202,7 +205,7 @@ impl<'scope> StoredFeeder<'_, '_, 'scope> {
         self.path.extend_from_slice(&entry.name);
         if let Some(kind) = self.taken_over(&entry, before.as_ref(), parent.as_ref()) {
             self.flush()?;
-            self.send(Item::Ready(Box::new(Entry { kind, ..entry }), true))?;
+            self.send(Item::Ready(Box::new(Entry { kind, ..entry }), self.place(), true))?;
             return Ok(());
         }
         match entry.kind {
@@ -215,9 +218,14 @@ impl<'scope> StoredFeeder<'_, '_, 'scope> {
             _ => {
                 self.flush()?;
                 let same = before.is_some_and(|before| before == entry);
-                Ok(self.send(Item::Ready(Box::new(entry), same))?)
+                Ok(self.send(Item::Ready(Box::new(entry), self.place(), same))?)
             }
         }
+    }
+
+    /// Where the entry at hand is in the snapshot.
+    fn place(&self) -> PathBuf {
+        PathBuf::from(OsStr::from_bytes(&self.path))
     }
 
     /// What the older copy has in place of what did not change, if all of that is held.

@@ -197,8 +197,11 @@ impl Repo {
 
     fn open_index(&self) -> Result<Opened, Error> {
         if self.index.folder.is_some() {
-            let unusable =
-                |error| Error::with(ErrorKind::Failed, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error);
+            let unusable = |error: std::io::Error| {
+                let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+                let kind = if full { ErrorKind::NoSpace } else { ErrorKind::Failed };
+                Error::with(kind, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error)
+            };
             self.make_cache_dir().map_err(unusable)?;
         }
         self.index.open()

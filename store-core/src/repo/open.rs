@@ -86,7 +86,15 @@ impl Repo {
     /// The same in any backend.
     pub fn open_on(backend: Arc<dyn Backend>, options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
         let object = backend.read(&ObjectPath::Config, limits::RECORD_LEN).map_err(|error| {
-            if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
+            let has_keys = || backend.list(Folder::Keys).is_ok_and(|keys| !keys.is_empty());
+            if error.is_not_found() && has_keys() {
+                let message = format!(
+                    "the repository at {} has lost its file '{CONFIG_PATH}', without which nothing in it can be read: put it back from a copy of \
+                     this repository; that of another is of no use",
+                    options.location
+                );
+                Error::with(ErrorKind::Damage, message, error)
+            } else if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
                 let message = format!("there is no repository at {}: make one with `snap init -r {}`", options.location, options.location);
                 Error::new(ErrorKind::NoRepository, message)
             } else {

@@ -11,7 +11,7 @@ use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
 use crate::blob::{self, DecodeError};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::{HEADER_LEN, ObjectError};
 use crate::format::node::Node;
@@ -61,8 +61,13 @@ pub enum ReadError {
         id: String,
     },
     /// The index cannot say.
-    #[error("{0}")]
-    Index(String),
+    #[error("{why}")]
+    Index {
+        /// What it says.
+        why: String,
+        /// Whether for lack of room, or because somebody else uses it.
+        kind: ErrorKind,
+    },
 }
 
 impl ReadError {
@@ -75,11 +80,17 @@ impl ReadError {
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    /// The index failed. That it is damaged is no damage of the repository: it is built anew.
+    pub(crate) fn index(error: &Error) -> Self {
+        let kind = if error.kind() == ErrorKind::Damage { ErrorKind::Failed } else { error.kind() };
+        Self::Index { why: chain(error), kind }
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Backend(error) if error.is_unreachable() => ErrorKind::Unreachable,
             Self::Backend(error) if !error.is_not_found() && error.source.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
-            Self::Index(_) => ErrorKind::Failed,
+            Self::Index { kind, .. } => *kind,
             _ => ErrorKind::Damage,
         }
     }
@@ -87,7 +98,11 @@ impl ReadError {
 
 impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
-        Self::with(error.kind(), "cannot read from the repository", error)
+        match error {
+            // It is a local folder, and the repository has nothing to do with it.
+            ReadError::Index { why, kind } => Self::new(kind, why),
+            error => Self::with(error.kind(), "cannot read from the repository", error),
+        }
     }
 }
 
@@ -243,7 +258,7 @@ impl Repo {
     }
 
     fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
-        self.index().map_err(|error| ReadError::Index(error.to_string()))
+        self.index().map_err(|error| ReadError::index(&error))
     }
 
     fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
@@ -351,7 +366,7 @@ impl Repo {
 }
 
 fn index_failed(error: IndexError) -> ReadError {
-    ReadError::Index(error.to_string())
+    ReadError::index(&error.into())
 }
 
 /// The bytes of a chunk within its blob.
@@ -370,5 +385,20 @@ impl NodeSource for Repo {
             len: bytes.len() as u64,
             source: source.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_is_not_said_to_be_the_repository() {
+        let error: Error = index_failed(IndexError::Io("write to /c: No space left on device".into())).into();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        let text = chain(&error);
+        assert!(text.contains("--cache-dir") && text.contains("No space left on device") && !text.contains("the repository"), "{text}");
+        let damaged: Error = index_failed(IndexError::Corrupt("x".into())).into();
+        assert_eq!(damaged.kind(), ErrorKind::Failed);
     }
 }

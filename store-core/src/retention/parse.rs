@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Count, GroupBy, Policy, RelativeTo, Rule, Span, Windows};
 use crate::base::units::KIB;
-use crate::condition::Condition;
+use crate::condition::{Condition, ConditionError};
 
 /// Longest text.
 const TEXT_LEN: usize = 64 * KIB;
@@ -85,6 +85,23 @@ impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
+        Self::read(text, |text| text.parse())
+    }
+}
+
+/// How a condition is read.
+type ReadCondition = fn(&str) -> Result<Condition, ConditionError>;
+
+impl Policy {
+    /// Reads a policy that is stored, with the conditions as they were read when it was stored.
+    ///
+    /// # Errors
+    /// When the text is no policy.
+    pub fn stored(text: &str) -> Result<Self, PolicyError> {
+        Self::read(text, Condition::stored)
+    }
+
+    fn read(text: &str, condition: ReadCondition) -> Result<Self, PolicyError> {
         let wrong = |place: String, why: String| PolicyError { place, why };
         if text.len() > TEXT_LEN {
             return Err(wrong("the policy".into(), format!("it has {} bytes, and {TEXT_LEN} is the most", text.len())));
@@ -92,7 +109,7 @@ impl FromStr for Policy {
         let keys: Keys = toml::from_str(text).map_err(|error| {
             let line =
                 error.span().map_or(1, |span| text.as_bytes()[..span.start.min(text.len())].iter().filter(|c| **c == b'\n').count() + 1);
-            wrong(format!("line {line}"), error.message().replace('\n', " "))
+            wrong(format!("line {line}"), plain(error.message()))
         })?;
         let whole = |why: String| wrong("the policy".into(), why);
         let group_by = keys.group_by.map_or(Ok(GroupBy::Line), |text| text.parse()).map_err(|error| whole(format!("group-by: {error}")))?;
@@ -102,13 +119,39 @@ impl FromStr for Policy {
         }
         let rules = keys.retention.into_iter().enumerate().map(|(number, keys)| {
             let title = keys.name.as_ref().map_or_else(|| format!("rule {}", number + 1), |name| format!("rule {} ({name})", number + 1));
-            rule(keys, group_by).map_err(|why| wrong(title, why))
+            rule(keys, group_by, condition).map_err(|why| wrong(title, why))
         });
         Ok(Self { rules: rules.collect::<Result<_, _>>()?, group_by, trash, zone: keys.zone })
     }
 }
 
-fn rule(keys: RuleKeys, group_by: GroupBy) -> Result<Rule, String> {
+/// What the TOML reader says, in words of TOML.
+fn plain(message: &str) -> String {
+    let message = message.replace('\n', " ");
+    if message.contains("untagged enum") {
+        return "a number, or \"unlimited\", is expected here".into();
+    }
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((found, expected)) = wrong.and_then(|wrong| wrong.split_once(", expected ")) else { return message };
+    let found = match found.split_once(' ') {
+        _ if found == "map" => "a table".to_owned(),
+        _ if found == "sequence" => "a list".to_owned(),
+        Some(("string", text)) => format!("the text {text}"),
+        Some((_, value)) if value.contains('`') => value.split('`').nth(1).unwrap_or(value).to_owned(),
+        _ => found.to_owned(),
+    };
+    let expected = match expected {
+        "a sequence" => "a list, each rule of which begins with [[retention]],",
+        "a string" => "a text in quotes",
+        "a boolean" => "true or false",
+        "u32" => "a number of 0 or more",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    format!("{expected} is expected here, and this is {found}")
+}
+
+fn rule(keys: RuleKeys, group_by: GroupBy, condition: ReadCondition) -> Result<Rule, String> {
     let count = |name: &str, value: Option<Number>| match value {
         None => Ok(None),
         Some(Number::Of(-1)) => Ok(Some(Count::Unlimited)),
@@ -141,7 +184,7 @@ fn rule(keys: RuleKeys, group_by: GroupBy) -> Result<Rule, String> {
     if windows.is_empty() {
         return Err("it says nothing of what is kept: give keep = true, keep-last, keep-within or another of keep-*".into());
     }
-    let matching: Option<Condition> = keys.r#match.map(|text| text.parse()).transpose().map_err(|error| format!("match: {error}"))?;
+    let matching: Option<Condition> = keys.r#match.map(|text| condition(&text)).transpose().map_err(|error| format!("match: {error}"))?;
     let relative_to = keys.relative_to.unwrap_or_default();
     if relative_to == RelativeTo::Ref {
         let by_period = windows.counts.iter().any(Option::is_some) || windows.within_each.iter().any(Option::is_some);

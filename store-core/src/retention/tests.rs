@@ -341,3 +341,26 @@ proptest! {
         prop_assert_eq!(again.dropped().count(), 0);
     }
 }
+
+#[test]
+fn a_stored_policy_is_read_though_it_could_not_be_stored_now() {
+    for matching in ["series = two words", "meta.loss < 0.1f", "bytes > 1MB and", "series ="] {
+        let text = format!("[[retention]]\nmatch = '{matching}'\nkeep = true");
+        assert!(Policy::stored(&text).is_ok(), "{matching}");
+        assert!(text.parse::<Policy>().unwrap_err().to_string().starts_with("rule 1: match: "), "{matching}");
+    }
+}
+
+#[test]
+fn what_toml_is_expected_is_said_in_its_words() {
+    for (text, says) in [
+        ("[retention]\nkeep = true", "a list, each rule of which begins with [[retention]], is expected here, and this is a table"),
+        ("[[retention]]\nkeep = 'yes'", "true or false is expected here, and this is the text \"yes\""),
+        ("[[retention]]\nkeep-last = [1]", "a number, or \"unlimited\", is expected here"),
+        ("[[retention]]\nmatch = 5", "a text in quotes is expected here, and this is 5"),
+        ("[[retention]]\nmin-keep = -1", "a number of 0 or more is expected here, and this is -1"),
+    ] {
+        let error = text.parse::<Policy>().unwrap_err().to_string();
+        assert!(error.contains(says), "{text}: {error}");
+    }
+}

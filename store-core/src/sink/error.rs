@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::path::TargetPath;
+use crate::error::ErrorKind;
 
 /// Why an entry could not be written. Nothing outside the target was touched.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,19 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Closed { .. } => ErrorKind::Refused,
+            Self::Target { source, .. } | Self::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                ErrorKind::NoSpace
+            }
+            _ => ErrorKind::Failed,
+        }
+    }
+
     pub(super) fn at(action: &'static str, path: &TargetPath, source: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.as_path().to_path_buf(), source: source.into() }
     }
@@ -86,7 +100,7 @@ impl SinkError {
 
 /// Metadata, or an entry, that the system did not allow. Everything else of it was restored.
 #[derive(Debug, thiserror::Error)]
-#[error("{path:?}: {what} was not restored")]
+#[error("{what} was not restored")]
 pub struct Warning {
     /// Of what.
     pub path: PathBuf,
@@ -98,6 +112,8 @@ pub struct Warning {
 
 impl Warning {
     pub(super) fn new(path: &TargetPath, what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self { path: path.as_path().to_path_buf(), what: what.into(), source: source.into() }
+        // The target itself has no name in it.
+        let path = if path.is_root() { PathBuf::from(".") } else { path.as_path().to_path_buf() };
+        Self { path, what: what.into(), source: source.into() }
     }
 }

@@ -1,8 +1,14 @@
 //! The standard output of a program, for snapshots of what no file holds, such as a database dump.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::wait::until_readable;
 
 /// A program that did not run, or did not end well. What it wrote must not become a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -37,19 +43,27 @@ pub enum CommandError {
 }
 
 /// A running program whose standard output is read. It is started without a shell, reads nothing from standard input, and shares
-/// standard error. When this is dropped before [`finish`](Self::finish), the program is killed.
+/// standard error. When this is dropped before [`finish`](Self::finish), the program is killed, and what it started with it.
 #[derive(Debug)]
 pub struct Command {
     program: OsString,
     child: Option<Child>,
     output: Option<ChildStdout>,
+    /// Whether it leads a group of processes of its own. Not where there is a terminal: a program in another group than that in the foreground
+    /// could not ask for a password there, and what is typed to stop this process stops that one as well.
+    group: bool,
 }
 
 impl Command {
     /// Starts the program `words[0]` with the other words as its arguments.
     pub fn start(words: &[OsString]) -> Result<Self, CommandError> {
         let (program, arguments) = words.split_first().ok_or(CommandError::Empty)?;
-        let mut child = std::process::Command::new(program)
+        let group = File::open("/dev/tty").is_err();
+        let mut command = std::process::Command::new(program);
+        if group {
+            command.process_group(0);
+        }
+        let mut child = command
             .args(arguments)
             // What opens the repository is none of its business.
             .env_remove("SNAP_PASSWORD")
@@ -59,15 +73,23 @@ impl Command {
             .spawn()
             .map_err(|source| CommandError::Start { program: program.clone(), source })?;
         let output = child.stdout.take();
-        Ok(Self { program: program.clone(), child: Some(child), output })
+        Ok(Self { program: program.clone(), child: Some(child), output, group })
     }
 
     /// Waits until the program has ended; to be called once all was read. Before that, the program finds its output closed.
     ///
     /// # Errors
     /// [`CommandError::Failed`] when its status is not 0 or a signal ended it.
-    pub fn finish(mut self) -> Result<(), CommandError> {
+    pub fn finish(self) -> Result<(), CommandError> {
+        self.finish_unless(&|| false)
+    }
+
+    fn finish_unless(mut self, interrupted: &dyn Fn() -> bool) -> Result<(), CommandError> {
         self.output = None;
+        // An old kernel has no such thing, and then there is no hurry.
+        let ends = self.child.as_ref().and_then(|child| pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok());
+        let waited = ends.map_or(Ok(()), |ends| until_readable(ends, interrupted));
+        waited.map_err(|source| CommandError::Wait { program: self.program.clone(), source })?;
         let Some(mut child) = self.child.take() else { return Ok(()) };
         let program = std::mem::take(&mut self.program);
         match child.wait() {
@@ -78,28 +100,37 @@ impl Command {
     }
 }
 
+impl Command {
+    fn read_unless(&mut self, buffer: &mut [u8], interrupted: &dyn Fn() -> bool) -> io::Result<usize> {
+        let Some(output) = &mut self.output else { return Ok(0) };
+        until_readable(&*output, interrupted)?;
+        output.read(buffer)
+    }
+}
+
 impl Read for Command {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.output.as_mut().map_or(Ok(0), |output| output.read(buffer))
+        self.read_unless(buffer, &|| false)
     }
 }
 
 /// What a program writes to its standard output. It is started by the first read, and unless it ends well the last read fails.
-#[derive(Debug)]
-pub struct CommandOutput {
+pub struct CommandOutput<I> {
     words: Vec<OsString>,
     running: Option<Command>,
     ended: bool,
+    interrupted: I,
 }
 
-impl CommandOutput {
-    /// The output of the program `words[0]` with the other words as its arguments.
-    pub fn of(words: Vec<OsString>) -> Self {
-        Self { words, running: None, ended: false }
+impl<I: Fn() -> bool> CommandOutput<I> {
+    /// The output of the program `words[0]` with the other words as its arguments. Once `interrupted` says so, reading fails, however long the
+    /// program has been silent, and whoever drops this has ended it.
+    pub fn of(words: Vec<OsString>, interrupted: I) -> Self {
+        Self { words, running: None, ended: false, interrupted }
     }
 }
 
-impl Read for CommandOutput {
+impl<I: Fn() -> bool> Read for CommandOutput<I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let failed = |error: CommandError| io::Error::other(crate::error::chain(&error));
         if self.ended || buffer.is_empty() {
@@ -107,13 +138,14 @@ impl Read for CommandOutput {
         }
         let mut running = match self.running.take() {
             Some(running) => running,
+            None if (self.interrupted)() => return Err(io::Error::other("interrupted")),
             None => Command::start(&self.words).map_err(failed)?,
         };
-        let read = running.read(buffer);
+        let read = running.read_unless(buffer, &self.interrupted);
         match read {
             Ok(0) => {
                 self.ended = true;
-                running.finish().map_err(failed)?;
+                running.finish_unless(&self.interrupted).map_err(failed)?;
             }
             _ => self.running = Some(running),
         }
@@ -125,6 +157,9 @@ impl Drop for Command {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // Whether it has just ended by itself makes no difference.
+            if self.group {
+                let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+            }
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -160,11 +195,21 @@ mod tests {
     fn an_output_ends_well_only_if_its_program_does() {
         let read = |script: &str| {
             let mut text = String::new();
-            CommandOutput::of(["sh", "-c", script].map(OsString::from).to_vec()).read_to_string(&mut text).map(|_| text)
+            CommandOutput::of(["sh", "-c", script].map(OsString::from).to_vec(), || false).read_to_string(&mut text).map(|_| text)
         };
         assert_eq!(read("echo one; echo two").unwrap(), "one\ntwo\n");
         assert!(read("echo half; exit 3").unwrap_err().to_string().contains('3'));
-        assert!(CommandOutput::of(vec!["no-such-program-here".into()]).read(&mut [0]).is_err());
+        assert!(CommandOutput::of(vec!["no-such-program-here".into()], || false).read(&mut [0]).is_err());
+    }
+
+    #[test]
+    fn a_silent_program_is_not_waited_for_once_nobody_wants_it() {
+        for script in ["sleep 1000", "exec >&-; sleep 1000"] {
+            let asked = std::sync::atomic::AtomicU32::new(0);
+            let interrupted = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1;
+            let mut output = CommandOutput::of(["sh", "-c", script].map(OsString::from).to_vec(), interrupted);
+            assert!(output.read(&mut [0]).is_err(), "{script}");
+        }
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub enum SourceError {
         /// What vanished.
         path: PathBuf,
     },
+    /// A pattern of a list matches nothing.
+    #[error("no file matches {path:?}")]
+    NoMatch {
+        /// The pattern.
+        path: PathBuf,
+    },
     /// Another entry has taken its place.
     #[error("{path:?} was replaced while it was read; push again when nothing changes it")]
     Replaced {
@@ -53,6 +59,7 @@ impl SourceError {
     pub fn path(&self) -> &Path {
         match self {
             Self::Vanished { path }
+            | Self::NoMatch { path }
             | Self::Replaced { path }
             | Self::Unreadable { path, .. }
             | Self::TooLarge { path, .. }

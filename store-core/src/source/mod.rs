@@ -15,6 +15,7 @@ mod gitignore;
 mod holes;
 mod selection;
 mod stat;
+mod wait;
 mod walk;
 
 pub use command::{Command, CommandError, CommandOutput};
@@ -24,4 +25,5 @@ pub use expand::expand;
 pub use file::OpenFile;
 pub use selection::{Selection, SelectionError, parse_list};
 pub use stat::What;
+pub use wait::until_readable;
 pub use walk::{Event, Found, Walk};

@@ -1,13 +1,14 @@
 //! What a push is asked to read, and how the paths it was given become the entries of one root.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::exclude::Excludes;
 use super::walk::Walk;
+use crate::base::units::KIB;
 use crate::format::entry::Entry;
 
 /// What to read.
@@ -22,6 +23,8 @@ pub struct Selection {
     pub paths: Vec<PathBuf>,
     /// Paths from lists made by other programs: excludes apply, and one that is gone is a problem, not an error.
     pub listed: Vec<PathBuf>,
+    /// What the lists say, patterns as they are, by which versions of one list are told from those of another; without it `listed` is.
+    pub lists: Vec<PathBuf>,
     /// What is left out.
     pub excludes: Excludes,
     /// Whether folders on other file systems than the path that led there are left empty. Files are taken wherever they lie: overlay
@@ -73,7 +76,28 @@ pub(super) struct Root {
     pub(super) listed: bool,
 }
 
+/// Most paths that a snapshot records, and their bytes: `spec/FORMAT.md`, section 10.
+const RECORDED: usize = 1024;
+const RECORDED_LEN: usize = 64 * KIB;
+
 impl Selection {
+    /// The paths as a snapshot records them: absolute, ascending, those of lists among them; those of a long list as one, which tells it from
+    /// other lists.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string().into_vec();
+        let sorted = |paths: &[PathBuf]| paths.iter().map(absolute).collect::<BTreeSet<Vec<u8>>>();
+        let mut named: Vec<Vec<u8>> = self.paths.iter().map(absolute).collect();
+        let mut lists = sorted(if self.lists.is_empty() { &self.listed } else { &self.lists });
+        if lists.len() > RECORDED || lists.iter().map(Vec::len).sum::<usize>() > RECORDED_LEN {
+            let mut hasher = blake3::Hasher::new();
+            lists.iter().for_each(|path| _ = hasher.update(path).update(b"\0"));
+            lists = [format!("files-from:{}", hasher.finalize().to_hex()).into_bytes()].into();
+        }
+        named.extend(lists);
+        named.sort_unstable();
+        named
+    }
+
     /// Starts to read.
     ///
     /// # Errors

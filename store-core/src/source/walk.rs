@@ -106,6 +106,8 @@ pub struct Walk {
     around: Around,
     excludes: Excludes,
     one_file_system: bool,
+    /// Whether extended attributes are left out.
+    is_bare: bool,
     /// The device of the root that is being walked.
     device: Option<u64>,
     /// Ignore rules from above that root.
@@ -125,6 +127,7 @@ impl Walk {
             around: if alone { Around::Done } else { Around::Before },
             excludes,
             one_file_system,
+            is_bare: false,
             device: None,
             above: Vec::new(),
             levels: Vec::new(),
@@ -132,6 +135,12 @@ impl Walk {
             absolute: PathBuf::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// The same walk, for who counts what it meets: no extended attributes are read.
+    pub fn without_attributes(mut self) -> Self {
+        self.is_bare = true;
+        self
     }
 
     fn problem(&mut self, error: SourceError) {
@@ -150,6 +159,11 @@ impl Walk {
         self.above.clear();
         if root.listed && self.excludes.matches(&self.absolute) {
             return;
+        }
+        let is_pattern = root.listed && self.path.as_os_str().as_bytes().iter().any(|byte| b"*?[".contains(byte));
+        if is_pattern && self.absolute.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let path = self.path.clone();
+            return self.problem(SourceError::NoMatch { path });
         }
         if self.excludes.git_ignore {
             let mut problems = Vec::new();
@@ -265,7 +279,8 @@ impl Walk {
             },
             What::File { size, .. } if !self.levels.is_empty() && self.excludes.too_large(size) => {}
             what => {
-                let (xattrs, problem) = stat::attributes(folder.as_fd(), Some(entry), &self.path);
+                let attributes = || stat::attributes(folder.as_fd(), Some(entry), &self.path);
+                let (xattrs, problem) = if self.is_bare { (Vec::new(), None) } else { attributes() };
                 self.events.extend(problem.map(Event::Problem));
                 let meta = stat::metadata(&stat, xattrs);
                 let folder = Some((Arc::clone(folder), entry.to_vec()));
@@ -286,7 +301,8 @@ impl Walk {
             Ok(stat) => stat,
             Err(error) => return self.failed("look at", error),
         };
-        let (xattrs, problem) = stat::attributes(folder.as_fd(), None, &self.path);
+        let attributes = || stat::attributes(folder.as_fd(), None, &self.path);
+        let (xattrs, problem) = if self.is_bare { (Vec::new(), None) } else { attributes() };
         self.events.extend(problem.map(Event::Problem));
         let meta = stat::metadata(&stat, xattrs);
         let device = meta.device;

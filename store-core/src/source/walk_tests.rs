@@ -119,7 +119,7 @@ fn a_path_from_a_list_is_excluded_and_a_named_one_is_taken() {
     let mut rules = ExcludeBuilder::new();
     rules.glob("*.o", Case::Sensitive, "--exclude").unwrap();
     let (paths, listed) = (vec![folder.path().join("a.o")], vec![folder.path().join("b.o"), folder.path().join("gone")]);
-    let words = words(Selection { paths, listed, excludes: rules.build().unwrap(), one_file_system: false }.walk().unwrap());
+    let words = words(Selection { paths, listed, excludes: rules.build().unwrap(), ..Selection::default() }.walk().unwrap());
     assert_eq!(words.len(), 4, "{words:?}");
     assert!(words[1] == "a.o" && words[2].starts_with("!") && words[2].contains("gone"), "{words:?}");
 }
@@ -283,4 +283,32 @@ fn other_file_systems_are_left_empty() {
             Event::Problem(_) => {}
         }
     }
+}
+
+#[test]
+fn lists_are_told_apart_by_what_they_say() {
+    let recorded = |lists: &[String]| {
+        let lists = lists.iter().map(PathBuf::from).collect();
+        Selection { paths: vec!["/z".into()], listed: vec!["/x/1".into()], lists, ..Selection::default() }.recorded()
+    };
+    assert_eq!(recorded(&["/b/*".into(), "/a".into()]), [b"/a".to_vec(), b"/b/*".to_vec(), b"/z".to_vec()]);
+    assert_eq!(recorded(&[]), [b"/x/1".to_vec(), b"/z".to_vec()]);
+    let long: Vec<String> = (0..2000).map(|number| format!("/many/{number}")).collect();
+    let (first, second) = (recorded(&long), recorded(&long[1..]));
+    assert!(first.len() == 2 && second.len() == 2 && first != second);
+    assert!(first.iter().any(|path| path.starts_with(b"files-from:")), "{first:?}");
+    let mut turned = long;
+    turned.reverse();
+    assert_eq!(recorded(&turned), first);
+    assert!(recorded(&["/".to_owned() + &"x".repeat(70_000)]).iter().all(|path| path.len() < 100));
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = vec![folder.path().join("*.none"), folder.path().join("gone")];
+    let walk = Selection { listed, ..Selection::default() }.walk().unwrap();
+    let told: Vec<String> =
+        walk.filter_map(|event| if let Event::Problem(error) = event { Some(error.to_string()) } else { None }).collect();
+    assert!(told.len() == 2 && told[0].contains("no file matches") && !told[1].contains("matches"), "{told:?}");
 }

@@ -1,5 +1,7 @@
 //! What `forget` and `prune` print.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 /// What becomes of one snapshot.
@@ -9,6 +11,8 @@ pub(crate) struct Retention<'a> {
     pub(crate) short_id: String,
     pub(crate) time: String,
     pub(crate) action: &'static str,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) refs: &'a BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rule: Option<&'a str>,
     pub(crate) reasons: &'a [String],

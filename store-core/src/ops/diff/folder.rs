@@ -22,7 +22,7 @@ pub(super) fn compare(comparer: &mut Comparer<'_>, stored: &Entry, path: &[u8], 
     // A trailing slash has a link to a folder followed.
     let is_folder = folder.is_dir();
     let root = if is_folder { folder.join("") } else { folder.to_path_buf() };
-    let walk = Selection { paths: vec![root], ..Selection::default() }.walk();
+    let walk = Selection { paths: vec![root], excludes: comparer.options.excludes.clone(), ..Selection::default() }.walk();
     let walk = walk.map_err(|error| Error::with(ErrorKind::Usage, "cannot compare with this path", error))?;
     let is_directory = matches!(stored.kind, Kind::Directory { .. });
     if is_folder != is_directory {

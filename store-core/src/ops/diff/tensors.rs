@@ -49,7 +49,7 @@ pub struct TensorChange {
 ///
 /// # Errors
 /// When a side is not there or cannot be read, both are folders, or two files are named and neither has tensors.
-pub fn tensors(repo: &Repo, old: &Side, new: &Side) -> Result<Vec<TensorChange>, Error> {
+pub fn tensors(repo: &Repo, old: &Side, new: &Side, options: &Options) -> Result<Vec<TensorChange>, Error> {
     if matches!((old, new), (Side::Folder(_), Side::Folder(_))) {
         return Err(two_folders());
     }
@@ -63,7 +63,7 @@ pub fn tensors(repo: &Repo, old: &Side, new: &Side) -> Result<Vec<TensorChange>,
         return Ok(changes);
     }
     let mut differ = Vec::new();
-    diff(repo, old, new, &Options::default(), &mut |change| {
+    diff(repo, old, new, options, &mut |change| {
         if change.old_size > 0 || change.new_size > 0 {
             differ.push(change);
         }

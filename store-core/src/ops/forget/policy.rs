@@ -23,7 +23,7 @@ impl StoredPolicy {
     /// understand may be what keeps.
     pub fn governing(&self) -> Result<Policy, Error> {
         match &self.texts[..] {
-            [only] => only.text.parse().map_err(|error: PolicyError| {
+            [only] => Policy::stored(&only.text).map_err(|error: PolicyError| {
                 Error::new(
                     ErrorKind::Refused,
                     format!("the stored policy is not understood: {error}: set another with `snap forget --set-policy FILE`"),

@@ -2,6 +2,7 @@
 
 use super::time::{Edge, parse_time};
 use super::{Filter, Item};
+use crate::backend::ObjectPath;
 use crate::base::ids::SnapshotId;
 use crate::error::{Error, ErrorKind};
 use crate::format::record::Time;
@@ -31,7 +32,8 @@ enum Base<'t> {
 /// `REF@{N}`, and by nothing else.
 ///
 /// # Errors
-/// Of kind [`ErrorKind::Usage`] when nothing fits or more than one does; others when snapshots cannot be read.
+/// Of kind [`ErrorKind::Usage`] when nothing fits or more than one does. Of kind [`ErrorKind::Damage`] when `latest`, `@TIME` or `~N` is asked for
+/// while the record of a snapshot cannot be read: it may be the one that is meant. Others when snapshots cannot be read.
 pub fn resolve(repo: &Repo, spec: &str, filter: &Filter) -> Result<Item, Error> {
     choose(&repo.standing()?, spec, filter)
 }
@@ -69,6 +71,14 @@ fn parse(spec: &str) -> Result<(Base<'_>, u64), Error> {
 
 fn choose(known: &Standings, spec: &str, filter: &Filter) -> Result<Item, Error> {
     let (base, back) = parse(spec)?;
+    if let (true, Some(lost)) = (matches!(base, Base::Latest | Base::At(_)) || back > 0, known.unread_snapshots.first()) {
+        let path = ObjectPath::Outcome(*lost);
+        let message = format!(
+            "nobody knows which one '{spec}' is: {path} is damaged, and may be it: name a snapshot by its id, as `snap list` shows it, or put \
+             that file back from a copy of the repository"
+        );
+        return Err(Error::new(ErrorKind::Damage, message));
+    }
     if known.snapshots.is_empty() && known.forgotten.is_empty() {
         return Err(usage("the repository holds no snapshot yet: make one with `snap push`".into()));
     }
@@ -285,6 +295,18 @@ mod tests {
             assert_eq!(found(spec).unwrap(), meant, "{spec}");
         }
         assert!(found("production").unwrap_err().to_string().contains("forget --undo bbbb"));
+    }
+
+    #[test]
+    fn while_a_record_is_damaged_nobody_says_which_one_is_the_latest() {
+        let mut known = known();
+        known.unread_snapshots.insert(SnapshotId::from_bytes([7; 32]));
+        let found = |spec: &str| choose(&known, spec, &Filter::default());
+        for spec in ["latest", "latest~1", "bbbb~1", "production~", "@1970-01-01T00:50:00Z"] {
+            let error = found(spec).unwrap_err();
+            assert!(error.kind() == ErrorKind::Damage && error.to_string().contains("snapshots/0707"), "{spec}: {error}");
+        }
+        assert!(["bbbb", "v1", "production@{1}"].into_iter().all(|spec| found(spec).is_ok()));
     }
 
     #[test]

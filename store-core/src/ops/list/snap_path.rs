@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind};
 
 /// A snapshot, a path within it, and some of the tensors there.
 ///
-/// The last `#` begins the glob; to name a path that has a `#`, end with one more. The path begins behind the first `:`, but for those that
-/// belong to a time: `@2026-01-31 12:00:dir` is the path `dir`.
+/// The last `#` begins the glob; to name a path that has a `#` where a glob could be meant, end with one more. The path begins behind the first
+/// `:`, but for those that belong to a time: `@2026-01-31 12:00:dir` is the path `dir`. Paths are bytes; all else is UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapPath {
     /// Which snapshot, for [`resolve`](super::resolve()).
@@ -19,31 +19,54 @@ pub struct SnapPath {
     pub tensor: Option<String>,
 }
 
+impl SnapPath {
+    /// Reads what somebody typed.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Usage`] when no snapshot is named, or what is no path is not UTF-8.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let refuse = |why: &str| Error::new(ErrorKind::Usage, format!("'{}' {why}", String::from_utf8_lossy(text)));
+        let (rest, tensor) = match text.iter().rposition(|byte| *byte == b'#') {
+            Some(at) => (&text[..at], std::str::from_utf8(&text[at + 1..]).map_err(|_| refuse("chooses tensors by what is not UTF-8"))?),
+            None => (text, ""),
+        };
+        let (snap, path) = split(rest);
+        let snap = std::str::from_utf8(snap).map_err(|_| refuse("names a snapshot by what is not UTF-8"))?;
+        if snap.is_empty() {
+            return Err(refuse("names no snapshot: write SNAP:PATH, as in latest:config.json"));
+        }
+        let tensor = Some(tensor.to_owned()).filter(|glob| !glob.is_empty());
+        Ok(Self { snap: snap.to_owned(), path: path.to_vec(), tensor })
+    }
+
+    /// The same text as a path that has a `#` in it and no glob behind it; `None` if it cannot be one.
+    pub fn whole(text: &[u8]) -> Option<Self> {
+        let (snap, path) = split(text);
+        let snap = std::str::from_utf8(snap).ok().filter(|snap| !snap.is_empty())?;
+        path.contains(&b'#').then(|| Self { snap: snap.to_owned(), path: path.to_vec(), tensor: None })
+    }
+}
+
 impl FromStr for SnapPath {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let (rest, tensor) = match text.rsplit_once('#') {
-            Some((rest, glob)) => (rest, Some(glob.to_owned()).filter(|glob| !glob.is_empty())),
-            None => (text, None),
-        };
-        let (snap, path) = split(rest);
-        if snap.is_empty() {
-            return Err(Error::new(ErrorKind::Usage, format!("'{text}' names no snapshot: write SNAP:PATH, as in latest:config.json")));
-        }
-        Ok(Self { snap: snap.to_owned(), path: path.as_bytes().to_vec(), tensor })
+        Self::parse(text.as_bytes())
     }
 }
 
-fn split(text: &str) -> (&str, &str) {
-    if text.starts_with('@') && !is_time(text) {
-        let colons = text.rmatch_indices(':').map(|(at, _)| at);
-        let split = colons.map(|at| (&text[..at], &text[at + 1..])).find(|(snap, _)| is_time(snap));
-        if let Some(split) = split {
-            return split;
-        }
+fn split(text: &[u8]) -> (&[u8], &[u8]) {
+    let is_time = |text: &[u8]| std::str::from_utf8(text).is_ok_and(is_time);
+    let colons = || (0..text.len()).filter(|at| text[*at] == b':').map(|at| (&text[..at], &text[at + 1..]));
+    if is_time(text) {
+        return (text, b"");
     }
-    if is_time(text) { (text, "") } else { text.split_once(':').unwrap_or((text, "")) }
+    if text.starts_with(b"@")
+        && let Some(split) = colons().collect::<Vec<_>>().into_iter().rev().find(|(snap, _)| is_time(snap))
+    {
+        return split;
+    }
+    colons().next().unwrap_or((text, b""))
 }
 
 #[cfg(test)]
@@ -69,6 +92,13 @@ mod tests {
             let parsed: SnapPath = text.parse().unwrap();
             assert_eq!((parsed.snap.as_str(), parsed.path.as_slice(), parsed.tensor.as_deref()), (snap, path.as_bytes(), tensor), "{text}");
         }
+        let odd = SnapPath::parse(b"latest:a/\xff#*.weight").unwrap();
+        assert_eq!((odd.path.as_slice(), odd.tensor.as_deref()), (&b"a/\xff"[..], Some("*.weight")));
+        assert!(SnapPath::parse(b"\xff:a").is_err() && SnapPath::parse(b"latest:a#\xff").is_err());
+        let whole = |text: &[u8]| SnapPath::whole(text).map(|found| (found.snap, found.path));
+        assert_eq!(whole(b"latest:a#b"), Some(("latest".into(), b"a#b".to_vec())));
+        assert_eq!(whole(b"@3d:a#\xff"), Some(("@3d".into(), b"a#\xff".to_vec())));
+        assert_eq!((whole(b"latest#b"), whole(b"latest:b"), whole(b":a#b")), (None, None, None));
         assert!(":path".parse::<SnapPath>().is_err());
         assert!("".parse::<SnapPath>().is_err());
     }

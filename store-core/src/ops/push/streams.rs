@@ -6,19 +6,25 @@ use std::io::Read;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Entry, Metadata, Timestamp};
+use crate::monitor::Monitor;
 use crate::pipeline::{Input, Stream};
 use crate::source::CommandOutput;
 
 /// What programs write, as streams. A program is started when the one before has ended well.
-pub(super) fn of_commands(commands: Vec<(String, Vec<OsString>)>) -> Vec<(String, Box<dyn Read + Send>)> {
-    commands.into_iter().map(|(name, words)| (name, Box::new(CommandOutput::of(words)) as Box<dyn Read + Send>)).collect()
+/// One that runs when the monitor interrupts is ended.
+pub(super) fn of_commands<'r>(
+    commands: Vec<(String, Vec<OsString>)>,
+    monitor: &'r dyn Monitor,
+) -> Vec<(String, Box<dyn Read + Send + 'r>)> {
+    let output = |words| Box::new(CommandOutput::of(words, move || monitor.interrupted())) as Box<dyn Read + Send + 'r>;
+    commands.into_iter().map(|(name, words)| (name, output(words))).collect()
 }
 
 /// Streams as input, each at its path.
 ///
 /// # Errors
 /// When a path cannot be one in a snapshot, is there twice, or would be a folder of another.
-pub(super) fn input<'r>(streams: Vec<(String, Box<dyn Read + Send>)>) -> Result<Input<'r>, Error> {
+pub(super) fn input<'r>(streams: Vec<(String, Box<dyn Read + Send + 'r>)>) -> Result<Input<'r>, Error> {
     let refuse = |name: &str, why: &str| Error::new(ErrorKind::Usage, format!("'{name}' {why}"));
     let mut found: Vec<Stream<'r>> = Vec::with_capacity(streams.len());
     for (path, reader) in streams {

@@ -20,7 +20,7 @@ pub(in crate::ops) fn packs(repo: &Repo, packs: &[(PackId, u64)], monitor: &dyn 
     repo.pool.install(|| {
         packs.par_iter().try_for_each(|(id, _)| {
             if monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted: what was written so far is taken up by the next push"));
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
             }
             pack(repo, *id)
         })

@@ -83,7 +83,7 @@ impl Visit for Deleter<'_, '_> {
         Ok(())
     }
 
-    fn lost(&mut self, shown: &Path, why: String) {
-        self.context.fail(shown.display(), why);
+    fn lost(&mut self, shown: &Path, kind: ErrorKind, why: String) {
+        self.context.fail_as(kind, shown.display(), why);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::guard::Verdict;
 use super::walk::Visit;
 use super::{Here, Options, Overwrite, Report};
-use crate::error::{Error, chain};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
 use crate::pipeline::{RestoreBatch, RestoreContext};
 use crate::sink::{Existing, Form, TargetPath};
@@ -104,7 +104,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
 
     fn make(&mut self, made: Result<(), crate::sink::SinkError>, path: &TargetPath) -> bool {
         if let Err(error) = made {
-            self.context.fail(path.as_path().display(), chain(&error));
+            self.context.fail_as(error.kind(), path.as_path().display(), chain(&error));
             return false;
         }
         self.made.insert(path.clone());
@@ -132,7 +132,9 @@ impl<'c, 'r> Restorer<'c, 'r> {
                     made => made.map(|_| ()),
                 }
             }
-            // Whoever listens on a socket makes it again.
+            Kind::Socket => {
+                return self.context.warn(here.shown.display(), "a socket is not restored: the program that listens on it makes it again");
+            }
             _ => return,
         };
         match made.and_then(|()| target.set_metadata(path, &entry.meta)) {
@@ -140,7 +142,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
                 self.context.is_finished(path, &entry.meta);
                 warnings.iter().for_each(|warning| self.context.warn(here.shown.display(), chain(warning)));
             }
-            Err(error) => self.context.fail(here.shown.display(), chain(&error)),
+            Err(error) => self.context.fail_as(error.kind(), here.shown.display(), chain(&error)),
         }
     }
 
@@ -176,12 +178,12 @@ impl<'c, 'r> Restorer<'c, 'r> {
             // What stands there under the first name is half of it, or another file: what is at the second one may be better.
             if !finished.contains(original) {
                 let message = format!("is another name of {}, which was not restored", original.as_path().display());
-                self.context.fail_file(path, message);
+                self.context.fail_file(path, ErrorKind::Failed, message);
                 continue;
             }
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
-                Err(error) => self.context.fail_file(path, chain(&error)),
+                Err(error) => self.context.fail_file(path, error.kind(), chain(&error)),
             }
         }
         Ok(())
@@ -257,7 +259,7 @@ impl Visit for Restorer<'_, '_> {
         Ok(())
     }
 
-    fn lost(&mut self, shown: &Path, why: String) {
-        self.context.fail(shown.display(), why);
+    fn lost(&mut self, shown: &Path, kind: ErrorKind, why: String) {
+        self.context.fail_as(kind, shown.display(), why);
     }
 }

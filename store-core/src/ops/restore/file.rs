@@ -38,7 +38,7 @@ impl Restorer<'_, '_> {
         let reused = match self.reuse(size, here) {
             Ok(reused) => reused.map(Arc::new),
             Err(error) => {
-                context.fail_file(&here.target, chain(&error));
+                context.fail_file(&here.target, error.kind(), chain(&error));
                 return Ok(());
             }
         };
@@ -46,7 +46,9 @@ impl Restorer<'_, '_> {
         self.batch.begin(FileSlot::new(here.target.clone(), entry.meta.clone(), size, reused.clone()), reused.is_some());
         if let Err(error) = self.runs(&stored, reused.as_deref())? {
             let slot = self.batch.file().map(Arc::clone);
-            slot.iter().for_each(|slot| slot.fail(context, format!("its list of chunks cannot be read: {}", chain(&error))));
+            slot.iter().for_each(|slot| {
+                slot.fail(context, error.kind(), format!("its list of chunks cannot be read: {}", chain(&error)));
+            });
         }
         self.batch.end(context);
         Ok(())

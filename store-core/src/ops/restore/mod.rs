@@ -14,8 +14,8 @@ mod verify;
 mod walk;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use delete::Deleter;
@@ -98,6 +98,8 @@ pub struct Report {
     pub deleted: u64,
     /// Entries that could not be restored.
     pub failed: u64,
+    /// The gravest reason for which one of these could not: damage, then no space, then a store that cannot be reached, then anything else.
+    pub gravest: Option<ErrorKind>,
     /// What a repaired snapshot lacks of what was asked for: it was lost before.
     pub lost: u64,
     /// Blobs of file contents that were needed, with those that they are coded against.
@@ -171,6 +173,7 @@ pub fn restore_with(
     report.written_bytes = counts.written.load(Ordering::Relaxed);
     report.kept_bytes = counts.kept.load(Ordering::Relaxed);
     report.failed = counts.failed.load(Ordering::Relaxed);
+    report.gravest = *counts.gravest.lock().unwrap_or_else(PoisonError::into_inner);
     report.blobs = counts.blobs.load(Ordering::Relaxed);
     report.decoded = counts.decoded.load(Ordering::Relaxed);
     report.read_bytes = counts.read.load(Ordering::Relaxed);
@@ -224,8 +227,7 @@ fn delete(context: &RestoreContext<'_>, start: &Entry, options: &Options, stored
 
 impl From<SinkError> for Error {
     fn from(error: SinkError) -> Self {
-        let kind = if matches!(error, SinkError::Closed { .. }) { ErrorKind::Refused } else { ErrorKind::Failed };
-        Self::with(kind, "cannot restore there", error)
+        Self::with(error.kind(), "cannot restore there", error)
     }
 }
 

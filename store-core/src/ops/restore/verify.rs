@@ -89,7 +89,7 @@ impl Visit for Verifier<'_, '_> {
                 self.context.fail(here.shown.display(), format!("what was written does not read back: {why}; is the disk sound?"));
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
-            Err(error) => self.context.fail(here.shown.display(), chain(&error)),
+            Err(error) => self.context.fail_as(error.kind(), here.shown.display(), chain(&error)),
         }
         Ok(())
     }
@@ -99,5 +99,5 @@ impl Visit for Verifier<'_, '_> {
     }
 
     /// The first walk has told.
-    fn lost(&mut self, _: &Path, _: String) {}
+    fn lost(&mut self, _: &Path, _: ErrorKind, _: String) {}
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Here, Options};
 use crate::base::ids::NodeId;
 use crate::base::limits;
-use crate::error::{Error, chain};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Entry, Kind};
 use crate::merkle::EntriesCursor;
 use crate::repo::Repo;
@@ -26,7 +26,7 @@ pub(super) trait Visit {
     fn leave(&mut self, here: &Here, names: &HashSet<Vec<u8>>) -> Result<(), Error>;
 
     /// An entry, or the rest of a directory, cannot be had.
-    fn lost(&mut self, shown: &Path, why: String);
+    fn lost(&mut self, shown: &Path, kind: ErrorKind, why: String);
 }
 
 /// A directory that is being read.
@@ -64,7 +64,8 @@ pub(super) fn walk(repo: &Repo, start: &Entry, options: &Options, visit: &mut dy
                 continue;
             }
             Err(error) => {
-                visit.lost(&level.here.shown, format!("the rest of this directory is lost: {}", chain(&error)));
+                let error = Error::from(error);
+                visit.lost(&level.here.shown, error.kind(), format!("the rest of this directory is lost: {}", chain(&error)));
                 levels.pop();
                 continue;
             }
@@ -76,7 +77,11 @@ pub(super) fn walk(repo: &Repo, start: &Entry, options: &Options, visit: &mut dy
         match entry.kind {
             Kind::Directory { entries } => {
                 if levels.len() >= limits::TREE_DEPTH {
-                    visit.lost(&here.shown, "directories lie within each other deeper than any writer makes them".into());
+                    visit.lost(
+                        &here.shown,
+                        ErrorKind::Damage,
+                        "directories lie within each other deeper than any writer makes them".into(),
+                    );
                 } else if visit.enter(&entry, &here)? {
                     levels.push(Level::new(repo, entries, here));
                 }
@@ -98,7 +103,7 @@ fn below(above: &Here, entry: &Entry, options: &Options, visit: &mut dyn Visit) 
     match above.target.child(&entry.name) {
         Ok(target) => Some(Here { target, shown, wanted }),
         Err(error) => {
-            visit.lost(&shown, chain(&error));
+            visit.lost(&shown, ErrorKind::Damage, chain(&error));
             None
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::run::BlobRunner;
 use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::format::entry::Extent;
 use crate::index::{ChunkIndex, IndexError};
 use crate::plan::restore::{BlobKey, Plan, Want};
@@ -77,7 +77,7 @@ impl RestoreBatch {
                     if slot.write_spare(context, offset, len, &id) {
                         self.is_open = true;
                     } else {
-                        slot.fail(context, ReadError::Unknown(format!("chunk {id}")).to_string());
+                        slot.fail(context, ErrorKind::Damage, ReadError::Unknown(format!("chunk {id}")).to_string());
                     }
                 }
             }

@@ -16,6 +16,7 @@ pub(crate) use batch::RestoreBatch;
 pub(crate) use slot::FileSlot;
 pub(crate) use spare::Spare;
 
+use crate::error::ErrorKind;
 use crate::format::entry::Metadata;
 use crate::monitor::{Monitor, Progress, Warning};
 use crate::repo::Repo;
@@ -49,6 +50,8 @@ pub(crate) struct Counts {
     pub(crate) written: AtomicU64,
     pub(crate) kept: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// The gravest reason for which one of these failed.
+    pub(crate) gravest: Mutex<Option<ErrorKind>>,
     /// Blobs that are needed, bases among them.
     pub(crate) blobs: AtomicU64,
     /// Blobs that were decoded, again ones counted again.
@@ -58,20 +61,40 @@ pub(crate) struct Counts {
     pub(crate) spared: AtomicU64,
 }
 
+/// Damage is to be known of whatever else fails; then what somebody can do something about.
+fn gravity(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Damage => 3,
+        ErrorKind::NoSpace => 2,
+        ErrorKind::Unreachable => 1,
+        _ => 0,
+    }
+}
+
 impl RestoreContext<'_> {
     pub(crate) fn warn(&self, item: impl std::fmt::Display, message: impl Into<String>) {
         self.monitor.warning(&Warning { item: item.to_string(), message: message.into() });
     }
 
     pub(crate) fn fail(&self, item: impl std::fmt::Display, message: impl Into<String>) {
+        self.fail_as(ErrorKind::Failed, item, message);
+    }
+
+    /// Counts an entry that failed for such a reason, and tells.
+    pub(crate) fn fail_as(&self, kind: ErrorKind, item: impl std::fmt::Display, message: impl Into<String>) {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        let mut gravest = self.counts.gravest.lock().unwrap_or_else(PoisonError::into_inner);
+        if gravest.is_none_or(|before| gravity(kind) > gravity(before)) {
+            *gravest = Some(kind);
+        }
+        drop(gravest);
         self.warn(item, message);
     }
 
     /// Fails the file at `path`, so that nobody compares it later.
-    pub(crate) fn fail_file(&self, path: &TargetPath, message: impl Into<String>) {
+    pub(crate) fn fail_file(&self, path: &TargetPath, kind: ErrorKind, message: impl Into<String>) {
         self.is_other(path);
-        self.fail(path.as_path().display(), message);
+        self.fail_as(kind, path.as_path().display(), message);
     }
 
     /// Notes that what is at `path` is not what the snapshot has.

@@ -129,8 +129,9 @@ impl<'b> BlobRunner<'b> {
 
     fn decode_now(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
         let repo = self.context.repo;
-        let place = self.place(blob.key).map_err(|error| ReadError::Index(chain(&error)))?;
-        let place = place.ok_or_else(|| ReadError::Index("the index lost a blob".into()))?;
+        let place = self.place(blob.key).map_err(|error| ReadError::index(&error))?;
+        let place = place
+            .ok_or_else(|| ReadError::Index { why: "the index lost a blob: run the command again".into(), kind: ErrorKind::Failed })?;
         let sealed = self.fetched.take(number).map_or_else(|| repo.read_sealed(&place), Ok)?;
         let counts = &self.context.counts;
         counts.read.fetch_add(sealed.len() as u64, Ordering::Relaxed);
@@ -190,8 +191,13 @@ impl<'b> BlobRunner<'b> {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),
                     _ if self.files[want.file as usize].write_spare(context, want.offset, want.len, id) => {}
-                    (None, Err(error)) => self.fail(want, format!("its bytes from {} on are lost: {}", want.offset, chain(error))),
-                    (None, Ok(_)) => self.fail(want, format!("its bytes from {} on are damaged in the repository", want.offset)),
+                    (None, Err(error)) => {
+                        self.fail(want, error.kind(), format!("its bytes from {} on are lost: {}", want.offset, chain(error)));
+                    }
+                    (None, Ok(_)) => {
+                        let message = format!("its bytes from {} on are damaged in the repository", want.offset);
+                        self.fail(want, ErrorKind::Damage, message);
+                    }
                 }
             }
         }
@@ -204,8 +210,8 @@ impl<'b> BlobRunner<'b> {
         }
     }
 
-    fn fail(&self, want: &Want, message: String) {
-        self.files[want.file as usize].fail(self.context, message);
+    fn fail(&self, want: &Want, kind: ErrorKind, message: String) {
+        self.files[want.file as usize].fail(self.context, kind, message);
     }
 
     /// Writes the bytes of wants that follow one another in one file.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::RestoreContext;
 use crate::base::ids::ChunkId;
-use crate::error::chain;
+use crate::error::{ErrorKind, chain};
 use crate::format::entry::Metadata;
 use crate::sink::{Existing, SinkError, Target, TargetFile, TargetPath};
 
@@ -55,7 +55,7 @@ impl FileSlot {
                     *state = SlotState::Open(Arc::clone(&file));
                     return Some(file);
                 }
-                Err(error) => context.fail_file(&self.path, chain(&error)),
+                Err(error) => context.fail_file(&self.path, error.kind(), chain(&error)),
             },
         }
         *state = SlotState::Failed;
@@ -75,7 +75,7 @@ impl FileSlot {
         let Some(target) = context.target.filter(|_| self.was_there) else { return };
         let Some(file) = self.open(context, target) else { return };
         if let Err(error) = file.punch_hole(offset, len) {
-            self.fail(context, chain(&error));
+            self.fail(context, error.kind(), chain(&error));
         }
     }
 
@@ -83,7 +83,7 @@ impl FileSlot {
     pub(super) fn write(&self, context: &RestoreContext<'_>, target: &Target, offset: u64, bytes: &[u8], runs: usize) {
         let Some(file) = self.open(context, target) else { return };
         if let Err(error) = write(context.sparse, &file, offset, bytes) {
-            return self.fail(context, chain(&error));
+            return self.fail(context, error.kind(), chain(&error));
         }
         context.counts.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         drop(file);
@@ -103,11 +103,11 @@ impl FileSlot {
     }
 
     /// Fails the file, once.
-    pub(crate) fn fail(&self, context: &RestoreContext<'_>, message: String) {
+    pub(crate) fn fail(&self, context: &RestoreContext<'_>, kind: ErrorKind, message: String) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*state, SlotState::Failed) {
             *state = SlotState::Failed;
-            context.fail_file(&self.path, message);
+            context.fail_file(&self.path, kind, message);
         }
     }
 
