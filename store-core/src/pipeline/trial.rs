@@ -5,6 +5,7 @@
 //! far as their first bytes go, and a part of each file from its start.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::known::KnownChunks;
 use super::replay::{Choose, PlacedChunk, Replay};
@@ -15,7 +16,7 @@ use crate::base::units::MIB;
 use crate::blob::{bases_at, dtype_of};
 use crate::error::Error;
 use crate::format::blob::Frame;
-use crate::index::{ChunkIndex, Location};
+use crate::index::{ChunkIndex, Location, PackNumber};
 use crate::monitor::Monitor;
 use crate::plan::gc::{Sample, Sampled, Strand};
 use crate::repo::{Repo, StoredSnapshot};
@@ -48,7 +49,8 @@ pub(crate) fn trial(
 ) -> Result<(Sample, Tried), Error> {
     let target = repo.in_memory();
     let index = repo.index()?;
-    let mut taken = Taken { index: index.as_ref(), share, chunks: HashMap::new() };
+    let mut taken =
+        Taken { index: index.as_ref(), share, left: 2 * repo.memory.sample() as u64, chunks: HashMap::new(), frames: HashMap::new() };
     let quiet = Quiet(monitor);
     let mut replay = Replay::new(repo, &target, kept, KnownChunks::new(&target, &BTreeSet::new(), None)?, &quiet);
     for number in 0..kept.len() {
@@ -94,33 +96,51 @@ struct Chosen {
     snapshot: usize,
     file: u64,
     location: Location,
-    frame: Frame,
+    frame: Arc<Frame>,
 }
 
 /// Takes the sample.
 struct Taken<'t> {
     index: &'t dyn ChunkIndex,
     share: f64,
+    /// Plain bytes that may still be taken: what is chosen by chance may be more than was meant.
+    left: u64,
     chunks: HashMap<ChunkId, Chosen>,
+    /// Of the blobs that hold them; one of small files has many.
+    frames: HashMap<(PackNumber, u32), Arc<Frame>>,
+}
+
+/// Whether a hash of these bytes is in the lowest `share` of all.
+fn by_chance(share: f64, path: &[u8], place: u64) -> bool {
+    share >= 1.0 || {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&place.to_le_bytes()).update(path);
+        let hash = hasher.finalize();
+        let high = u32::from_le_bytes([0, 1, 2, 3].map(|at| hash.as_bytes()[at]));
+        f64::from(high) < share * (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+/// Whether the sample has a chunk of which it is known whether it holds numbers.
+fn takes(share: f64, chunk: &PlacedChunk<'_>, numbers: bool) -> bool {
+    if numbers {
+        return by_chance(share, chunk.path, chunk.offset);
+    }
+    // Of the chunk that the share ends in, and so of small files, such a part by chance.
+    let within = (share * chunk.size as f64 - chunk.offset as f64) / f64::from(chunk.len.max(1));
+    by_chance(within, chunk.path, u64::MAX - 1) || chunk.offset < FIRST && by_chance(share, chunk.path, u64::MAX)
 }
 
 impl Taken<'_> {
-    /// Whether a hash of these bytes is in the lowest `share` of all.
-    fn by_chance(&self, path: &[u8], place: u64) -> bool {
-        self.share >= 1.0 || {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&place.to_le_bytes()).update(path);
-            let hash = hasher.finalize();
-            let high = u32::from_le_bytes([0, 1, 2, 3].map(|at| hash.as_bytes()[at]));
-            f64::from(high) < self.share * (f64::from(u32::MAX) + 1.0)
+    fn frame(&mut self, location: &Location) -> Result<Option<Arc<Frame>>, Error> {
+        let key = (location.pack, location.ordinal);
+        if let Some(frame) = self.frames.get(&key) {
+            return Ok(Some(Arc::clone(frame)));
         }
-    }
-
-    fn takes(&self, chunk: &PlacedChunk<'_>, numbers: bool) -> bool {
-        if numbers {
-            return self.by_chance(chunk.path, chunk.offset);
-        }
-        (chunk.offset as f64) < self.share * chunk.size as f64 || chunk.offset < FIRST && self.by_chance(chunk.path, u64::MAX)
+        let Some(place) = self.index.blob(location.pack, location.ordinal)? else { return Ok(None) };
+        let frame = Arc::new(place.frame);
+        self.frames.insert(key, Arc::clone(&frame));
+        Ok(Some(frame))
     }
 }
 
@@ -131,24 +151,41 @@ impl Choose for Taken<'_> {
         let mut chosen = vec![None; chunks.len()];
         for ((chunk, location), chosen) in chunks.iter().zip(found).zip(&mut chosen) {
             let Some(location) = location.filter(|location| location.len == chunk.len) else { continue };
-            if !self.takes(chunk, true) && !self.takes(chunk, false) {
+            if !takes(self.share, chunk, true) && !takes(self.share, chunk, false) {
                 continue;
             }
-            let Some(place) = self.index.blob(location.pack, location.ordinal)? else { continue };
-            if self.takes(chunk, dtype_of(&place.frame).is_some()) {
-                *chosen = Some(None);
-                self.chunks.entry(chunk.id).or_insert_with(|| Chosen {
-                    snapshot: chunk.snapshot,
-                    file: file_number(chunk.path),
-                    location,
-                    frame: place.frame,
-                });
+            let Some(frame) = self.frame(&location)? else { continue };
+            if !takes(self.share, chunk, dtype_of(&frame).is_some()) {
+                continue;
             }
+            if !self.chunks.contains_key(&chunk.id) {
+                let Some(left) = self.left.checked_sub(chunk.len.into()) else { continue };
+                self.left = left;
+                self.chunks.insert(chunk.id, Chosen { snapshot: chunk.snapshot, file: file_number(chunk.path), location, frame });
+            }
+            *chosen = Some(None);
         }
         Ok(chosen)
     }
 
     fn passes_over(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_small_files_the_sample_has_the_share_and_no_more() {
+        let paths: Vec<String> = (0..20_000).map(|number| format!("data/{number}.json")).collect();
+        let count = |share| {
+            let chunk = |path| PlacedChunk { path, size: 1000, offset: 0, id: ChunkId::from_bytes([0; 32]), len: 1000, snapshot: 0 };
+            paths.iter().filter(|path| takes(share, &chunk(path.as_bytes()), false)).count()
+        };
+        // A hundredth by its start, and a hundredth by name.
+        assert!((300..500).contains(&count(0.01)), "{}", count(0.01));
+        assert_eq!((count(0.0), count(1.0)), (0, paths.len()));
     }
 }

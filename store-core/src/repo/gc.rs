@@ -43,6 +43,7 @@ impl OpenPlan {
             return Ok(condemned.clone());
         }
         match (self.plan, self.last) {
+            (Err(error), Ok(_)) if error.kind() == ErrorKind::Unreachable => Err(error),
             (Err(error), Ok(_)) => {
                 let message = format!("{} cannot be read: `snap prune --execute` closes it", ObjectPath::Gc(self.number, GcStage::Plan));
                 Err(Error::with(ErrorKind::Damage, message, error))
@@ -50,6 +51,16 @@ impl OpenPlan {
             (_, Err(error)) => Err(error),
             (Ok(_), Ok(_)) => Ok(BTreeSet::new()),
         }
+    }
+}
+
+/// A record that was listed is there: nobody deletes it (I17). A store that says otherwise is not to be relied on just now.
+fn listed<T>(read: Result<Option<T>, Error>, is_listed: bool, number: PlanNumber) -> Result<Option<T>, Error> {
+    match read {
+        Ok(None) if is_listed => {
+            Err(Error::new(ErrorKind::Unreachable, format!("the store lists records of prune {number} and says that they are not there: try again")))
+        }
+        read => read,
     }
 }
 
@@ -63,10 +74,10 @@ impl Repo {
             }
         }
         let next = stages.keys().next_back().map_or(Some(PlanNumber::FIRST), |last| last.next());
-        let open = stages.into_iter().filter(|(_, stages)| !stages.contains(&GcStage::Done)).map(|(number, _)| OpenPlan {
+        let open = stages.into_iter().filter(|(_, stages)| !stages.contains(&GcStage::Done)).map(|(number, stages)| OpenPlan {
             number,
-            plan: self.read_plan(number),
-            last: self.read_final(number),
+            plan: listed(self.read_plan(number), stages.contains(&GcStage::Plan), number),
+            last: listed(self.read_final(number), stages.contains(&GcStage::Final), number),
         });
         Ok(GcState { open: open.collect(), next })
     }
