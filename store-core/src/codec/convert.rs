@@ -23,7 +23,7 @@ fn numbers_of(element: Element) -> Option<usize> {
 
 /// How many bytes of `from` are converted to `len` bytes of `to`; `None` where these cannot be had from those.
 pub fn converted_from_len(from: Element, to: Element, len: usize) -> Option<usize> {
-    if from == to || matches!(from, Element::Block(_)) || len % to.size() != 0 {
+    if from == to || matches!(from, Element::Block(_)) || !len.is_multiple_of(to.size()) {
         return None;
     }
     numbers_of(from)?;
@@ -99,7 +99,7 @@ fn to_half(bits: u32) -> u16 {
     let magnitude = match exponent {
         255 if mantissa > 0 => 0x7e00 | (mantissa >> 13) as u16,
         143.. => 0x7c00,
-        113.. => nearest(exponent - 112 << 23 | mantissa, 13),
+        113.. => nearest(((exponent - 112) << 23) | mantissa, 13),
         102.. => nearest(0x80_0000 | mantissa, 126 - exponent),
         _ => 0,
     };
@@ -178,7 +178,7 @@ mod tests {
     fn blocks_hold_numbers_within_half_a_scale() {
         let mut noise = Noise(9);
         let numbers: Vec<f32> =
-            (0..OF_BLOCK * 50).map(|i| (noise.normal() * 0.02) as f32 * if i / OF_BLOCK % 7 == 0 { 0.0 } else { 1.0 }).collect();
+            (0..OF_BLOCK * 50).map(|i| (noise.normal() * 0.02) as f32 * if (i / OF_BLOCK).is_multiple_of(7) { 0.0 } else { 1.0 }).collect();
         let base: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
         let blocks = convert(Element::F32, Element::Block(BlockKind::Q8_0), &base, 50 * 34).unwrap();
         for (block, numbers) in blocks.chunks(34).zip(numbers.chunks(OF_BLOCK)) {

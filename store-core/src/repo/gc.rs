@@ -57,9 +57,10 @@ impl OpenPlan {
 /// A record that was listed is there: nobody deletes it (I17). A store that says otherwise is not to be relied on just now.
 fn listed<T>(read: Result<Option<T>, Error>, is_listed: bool, number: PlanNumber) -> Result<Option<T>, Error> {
     match read {
-        Ok(None) if is_listed => {
-            Err(Error::new(ErrorKind::Unreachable, format!("the store lists records of prune {number} and says that they are not there: try again")))
-        }
+        Ok(None) if is_listed => Err(Error::new(
+            ErrorKind::Unreachable,
+            format!("the store lists records of prune {number} and says that they are not there: try again"),
+        )),
         read => read,
     }
 }
