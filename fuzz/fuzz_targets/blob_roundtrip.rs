@@ -13,7 +13,7 @@ use store_core::format::blob::{BlobKind, Frame};
 use store_core::tensor::{Dtype, GgufType};
 
 const COMPRESSIONS: [Compression; 4] = [Compression::Off, Compression::Fastest, Compression::Auto, Compression::Level(5)];
-const DTYPES: [Option<Dtype>; 10] = [
+const DTYPES: [Option<Dtype>; 11] = [
     None,
     Some(Dtype::F32),
     Some(Dtype::F64),
@@ -24,6 +24,7 @@ const DTYPES: [Option<Dtype>; 10] = [
     Some(Dtype::U8),
     Some(Dtype::GgufBlock(GgufType::Q4_0)),
     Some(Dtype::GgufBlock(GgufType::Q6K)),
+    Some(Dtype::GgufBlock(GgufType::Q8_0)),
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -46,9 +47,21 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let aligned = choice & 8 == 0;
-    let older_bytes = if aligned && choice & 16 != 0 { old.iter().map(|byte| byte.wrapping_sub(choice >> 5)).collect() } else { Vec::new() };
+    let older_bytes =
+        if aligned && choice & 16 != 0 { old.iter().map(|byte| byte.wrapping_sub(choice >> 5)).collect() } else { Vec::new() };
     let older = if older_bytes.is_empty() { Vec::new() } else { vec![ChunkId::from_bytes([2; 32])] };
-    let bases = Bases { ids: vec![ChunkId::from_bytes([1; 32])], bytes: old, depth: depth % 10, aligned, older, older_bytes, ..Bases::default() };
+    // Bases of the type that is coded, or said to be of another one.
+    let kind_of_bases = [None, Some(Dtype::F32), Some(Dtype::BF16), Some(Dtype::F16)][usize::from(depth / 10 % 4)];
+    let bases = Bases {
+        ids: vec![ChunkId::from_bytes([1; 32])],
+        bytes: old,
+        depth: depth % 10,
+        aligned,
+        kind: kind_of_bases,
+        older,
+        older_bytes,
+        ..Bases::default()
+    };
     let bases = (!bases.bytes.is_empty()).then_some(&bases);
     let dtype = DTYPES[usize::from(*dtype) % DTYPES.len()];
     let coded = blob::encode(Plain { kind, bytes: &plain, dtype }, lens, bases, compression);

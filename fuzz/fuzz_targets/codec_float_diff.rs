@@ -30,7 +30,9 @@ fuzz_target!(|data: &[u8]| {
     for from in [Element::F32, Element::F16, Element::Bf16] {
         let len = data.len() / from.size() * element.size();
         match converted_from_len(from, element, len) {
-            Some(base) if base <= data.len() => assert_eq!(convert(from, element, &data[..base], len).map(|numbers| numbers.len()), Ok(len)),
+            Some(base) if base <= data.len() => {
+                assert_eq!(convert(from, element, &data[..base], len).map(|numbers| numbers.len()), Ok(len))
+            }
             _ => assert!(convert(from, element, data, len).is_err()),
         }
     }

@@ -81,7 +81,8 @@ impl Bases {
     }
 
     fn older_of(&self, plain: &[u8]) -> Option<&[u8]> {
-        Some(&self.older_bytes[..]).filter(|older| older.len() == plain.len())
+        // What stands before numbers of another type is of that type, too.
+        Some(&self.older_bytes[..]).filter(|older| self.kind.is_none() && older.len() == plain.len())
     }
 
     /// Adds aligned bases for what follows.
