@@ -32,12 +32,19 @@ def shell(script):
     return ["bash", "-o", "pipefail", "-c", script]
 
 
-def snap(*more, opens_with={"SNAP_PASSWORD": PASSWORD}):
+OPENS_WITH_PASSWORD = {"SNAP_PASSWORD": PASSWORD}
+
+
+def snap_env(opens_with=OPENS_WITH_PASSWORD):
+    return {"SNAP_REPOSITORY": "REPO", "SNAP_CACHE_DIR": "REPO.cache", **opens_with}
+
+
+def snap(*more, opens_with=OPENS_WITH_PASSWORD):
     return Tool(
         SNAP, [SNAP, "--version"], [["mkdir", "-p", "REPO.cache"], [SNAP, "init", "-q"]],
         [SNAP, "push", ".", "-q", *more, "--series", "s", "--tag", "LABEL"],
         [SNAP, "restore", "-q", "--tag", "LABEL", "latest", "-t", "OUT"], [SNAP, "check", "-q", "--read-data"],
-        {"SNAP_REPOSITORY": "REPO", "SNAP_CACHE_DIR": "REPO.cache", **opens_with})
+        snap_env(opens_with))
 
 
 TOOLS = {

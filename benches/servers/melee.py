@@ -23,7 +23,9 @@ class Field:
         self.repository, self.store, self.work = Repository(store, work / "melee"), store, work
         self.pushers, self.pruners, self.random = pushers, pruners, random.Random(seed)
         self.lock, self.over, self.wrong = threading.Lock(), threading.Event(), []
-        self.running, self.killed, self.reported = {}, set(), {}
+        self.running, self.reported, self.ended = {}, {}, set()
+        # Processes that were struck: those whose id no other one of ours has since, and all of them.
+        self.killed, self.ever_killed = set(), set()
         self.counts = dict.fromkeys(
             ("pushes", "pushes killed", "prunes", "prunes busy", "prunes killed", "packs deleted", "sessions ended by word", "nodes killed"), 0)
 
@@ -36,6 +38,7 @@ class Field:
         with self.lock:
             child = self.repository.start(*arguments, host=host)
             self.running[child.pid] = host
+            self.killed.discard(child.pid)
         out, err = child.communicate()
         with self.lock:
             del self.running[child.pid]
@@ -73,9 +76,10 @@ class Field:
             time.sleep(dice.random() * 0.3)
 
     def prune(self, host):
-        dice, ended = random.Random(host), set()
+        dice = random.Random(host)
         while not self.over.is_set():
-            words = [word for session in ended for word in ("--end-session", session)]
+            with self.lock:
+                words = [word for session in sorted(self.ended) for word in ("--end-session", session)]
             # Where a push can be fenced, it is; elsewhere whoever is gone is waited for a minute.
             code, out, err = self.run(host, "prune", "--json", "--execute", "--max-unused", "0%", "--wait", "90s", "--fence-after", "20s", *words)
             if code == 0:
@@ -84,23 +88,21 @@ class Field:
                 self.count("packs deleted", pruned["packs_deleted"])
             elif code == 11:
                 self.count("prunes busy")
-                found = self.gone(err)
-                self.count("sessions ended by word", len(found - ended))
-                ended |= found
+                with self.lock:
+                    found = self.gone(err, self.killed) - self.ended
+                    self.ended |= found
+                self.count("sessions ended by word", len(found))
             elif code == -signal.SIGKILL:
                 self.count("prunes killed")
             else:
                 return self.fail(f"prune: {code}: {out}{err}")
             time.sleep(dice.random())
 
-    def gone(self, said):
+    @staticmethod
+    def gone(said, killed):
         """Sessions that a prune waits for and whose processes were killed here: whoever struck them gives his word."""
-        found = set()
-        for pid, session in re.findall(r"process (\d+) of \S+ [^:]*: if it runs no more, [^-]*--end-session ([0-9a-f]{64})", said):
-            with self.lock:
-                if int(pid) in self.killed:
-                    found.add(session)
-        return found
+        sessions = re.findall(r"process (\d+) of \S+ [^:]*: if it runs no more, [^-]*--end-session ([0-9a-f]{64})", said)
+        return {session for pid, session in sessions if int(pid) in killed}
 
     def strike(self, every):
         while not self.over.wait(self.random.uniform(0.5, 1.5) * every):
@@ -111,6 +113,7 @@ class Field:
                     pid = self.random.choice(sorted(struck))
                     # Those that are in the list have not been waited for: no other process has this id.
                     self.killed.add(pid)
+                    self.ever_killed.add(pid)
                     os.kill(pid, signal.SIGKILL)
 
     def strike_nodes(self, every):
@@ -155,14 +158,15 @@ def melee(store, work, seconds, pushers, pruners, seed):
 
 def settle(field):
     """Nobody strikes any more: what is left of the killed goes, all else is whole."""
-    ask, host, words = field.repository.ask, field.pushers, []
+    ask, host = field.repository.ask, field.pushers
+    words = [word for session in sorted(field.ended) for word in ("--end-session", session)]
     while True:
         # By each host that pruned in turn: it knows of its own prunes that they are gone.
         host = field.pushers + (host + 1 - field.pushers) % field.pruners
         code, out, err = ask("prune", "--json", "--execute", "--wait", "90s", "--fence-after", "0s", *words, host=host, codes=(0, 11))
         if code == 0:
             break
-        more = [word for session in sorted(field.gone(err)) for word in ("--end-session", session)]
+        more = [word for session in sorted(field.gone(err, field.ever_killed)) for word in ("--end-session", session)]
         if set(more) <= set(words) and "another prune" not in out + err:
             sys.exit(f"the last prune waits for somebody who was not killed: {out}{err}")
         words += more
