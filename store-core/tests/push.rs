@@ -191,3 +191,19 @@ fn what_there_is_to_push_is_known_before_it_is_pushed() {
     push(&repo, Options::new(source), &watch).unwrap();
     assert!(watch.told.into_inner().unwrap().iter().all(|(_, total)| *total == 0));
 }
+
+#[test]
+fn packs_and_segments_of_many_small_files_end_before_they_are_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    for number in 0..30_000u32 {
+        std::fs::write(data.join(number.to_string()), number.to_le_bytes()).unwrap();
+    }
+    let (repo, _) = Repo::init(&OpenOptions { memory: 64 << 20, ..options(folder.path()) }, &secrets(), "test").unwrap();
+    push_path(&repo, &data);
+    // A pack has room for millions of such files; what is said of them in memory has not.
+    let segments = std::fs::read_dir(folder.path().join("repo/index")).unwrap().count();
+    assert!((2..10).contains(&segments), "{segments}");
+    restore_latest(&repo, &folder.path().join("target"));
+}

@@ -21,6 +21,8 @@ use crate::rng;
 
 /// Packs that one index segment speaks of, at the most. A push that is cut off loses no more than so many.
 const SEGMENT_PACKS: usize = 16;
+/// Memory that a chunk takes until a segment names it, with what a small file adds: packs of many small ones end sooner.
+const CHUNK_COST: usize = 512;
 /// Shortest pack that a small memory budget leads to.
 const LEAST_PACK: usize = 4 * MIB;
 
@@ -81,6 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Filling {
     /// `None` once it was handed over.
     builder: Option<PackBuilder>,
+    chunks: usize,
     is_full: bool,
 }
 
@@ -104,6 +107,8 @@ struct Berth {
 pub struct PackWriter {
     keys: RepoKeys,
     target: usize,
+    /// Chunks of a pack, and of a segment, at which it ends.
+    most_chunks: usize,
     pad: bool,
     open: Mutex<Option<Arc<Mutex<Filling>>>>,
     shared: Arc<Shared>,
@@ -124,14 +129,16 @@ impl PackWriter {
         // One is filled, one waits, and one is on its way in each lane: together no more than with a single lane.
         let room = repo.memory.pack * 3 / (2 + count);
         let target = (repo.config.pack_len as usize).min(room.max(LEAST_PACK));
+        let most_chunks = room.max(LEAST_PACK) / CHUNK_COST;
         let (keys, pad) = (repo.keys.clone(), repo.config.pad);
-        let mut writer = Self { keys, target, pad, open: Mutex::new(None), shared, packs: None, rooms, naming: None, lanes: Vec::new() };
+        let mut writer =
+            Self { keys, target, most_chunks, pad, open: Mutex::new(None), shared, packs: None, rooms, naming: None, lanes: Vec::new() };
         if trial {
             return Ok(writer);
         }
         let (backend, keys, index) = (Arc::clone(&repo.backend), repo.keys.clone(), repo.index()?);
         let shared = Arc::clone(&writer.shared);
-        let naming = Arc::new(Mutex::new(Naming { backend, keys, index, shared, segment: Segment::default() }));
+        let naming = Arc::new(Mutex::new(Naming { backend, keys, index, shared, segment: Segment::default(), chunks: 0, most_chunks }));
         let (sender, receiver) = crossbeam_channel::bounded(0);
         for _ in 0..count {
             let (backend, shared, naming) = (Arc::clone(&repo.backend), Arc::clone(&writer.shared), Arc::clone(&naming));
@@ -182,18 +189,20 @@ impl PackWriter {
                 Some(pack) => Arc::clone(pack),
                 None => {
                     let builder = PackBuilder::new(&self.keys, rng::bytes()?, self.rooms.try_recv().unwrap_or_default());
-                    Arc::clone(open.insert(Arc::new(Mutex::new(Filling { builder: Some(builder), is_full: false }))))
+                    Arc::clone(open.insert(Arc::new(Mutex::new(Filling { builder: Some(builder), chunks: 0, is_full: false }))))
                 }
             };
-            let mut filling = lock(&pack);
+            let mut guard = lock(&pack);
+            let filling = &mut *guard;
             match &mut filling.builder {
                 Some(builder) if builder.is_empty() || builder.has_room(coded_len) => {
+                    filling.chunks += entry.ids.len();
                     let reserved = builder.reserve(entry, coded_len);
-                    if builder.len() >= self.target {
+                    if builder.len() >= self.target || filling.chunks >= self.most_chunks {
                         filling.is_full = true;
                         *open = None;
                     }
-                    drop(filling);
+                    drop(guard);
                     return Ok(Berth { pack, reserved, before });
                 }
                 _ => {
@@ -335,6 +344,9 @@ struct Naming {
     index: Arc<dyn ChunkIndex>,
     shared: Arc<Shared>,
     segment: Segment,
+    /// Chunks in it.
+    chunks: usize,
+    most_chunks: usize,
 }
 
 impl Naming {
@@ -343,12 +355,14 @@ impl Naming {
         if !self.segment.has_room(&pack.contents) {
             self.end_segment()?;
         }
+        self.chunks += pack.contents.blobs.iter().map(|blob| blob.ids.len()).sum::<usize>();
         self.segment.packs.push(pack);
-        if self.segment.packs.len() >= SEGMENT_PACKS { self.end_segment() } else { Ok(()) }
+        if self.segment.packs.len() >= SEGMENT_PACKS || self.chunks >= self.most_chunks { self.end_segment() } else { Ok(()) }
     }
 
     fn end_segment(&mut self) -> Result<(), Error> {
         let segment = std::mem::take(&mut self.segment);
+        self.chunks = 0;
         if segment.packs.is_empty() {
             return Ok(());
         }
