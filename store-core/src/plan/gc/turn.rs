@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use super::SessionView;
 
-/// Whether one who has announced the turn `own`, and listed sessions since, has it: nobody else is announced, or might be. `others` are the turns
-/// without an outcome that the listing showed, and what cannot be read.
-pub fn has_turn<T: PartialEq>(own: &T, others: impl IntoIterator<Item = T>) -> bool {
-    others.into_iter().all(|other| other == *own)
+/// Whether one who has announced the turn `own`, and listed sessions since, has it: nobody else is announced, or might be. `listed` are the turns
+/// without an outcome that the listing showed, and what cannot be read. If `own` is not among them somebody took it away, or the store lists
+/// what is not so: then it is nobody's.
+pub fn has_turn<T: PartialEq>(own: &T, listed: impl IntoIterator<Item = T>) -> bool {
+    let mut is_announced = false;
+    listed.into_iter().all(|turn| {
+        is_announced |= turn == *own;
+        turn == *own
+    }) && is_announced
 }
 
 /// Whether the announcement of a session without an outcome may be taken away: its writer is gone, for so long that nothing it asked for can still
@@ -23,7 +28,7 @@ mod tests {
     #[test]
     fn who_is_announced_alone_has_the_turn() {
         assert!(has_turn(&1, [1]));
-        assert!(has_turn(&1, []));
+        assert!(!has_turn(&1, []));
         assert!(!has_turn(&1, [2]));
         assert!(!has_turn(&1, [1, 2]));
     }
