@@ -12,6 +12,21 @@ pub fn now() -> Time {
     }
 }
 
+/// A clock: the host's, or one that is wrong by as much as it says, for tests of what that does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Seconds that it is ahead of the host's.
+    pub ahead: i64,
+}
+
+impl Clock {
+    /// The time by it.
+    pub fn now(self) -> Time {
+        let host = now();
+        Time { seconds: host.seconds.saturating_add(self.ahead), ..host }
+    }
+}
+
 /// The time that this thread has computed for, which other work on the same cores does not lengthen.
 pub fn of_this_thread() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

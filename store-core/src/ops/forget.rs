@@ -13,7 +13,6 @@ pub use policy::{StoredPolicy, has_policy, remove_policy, set_policy, stored_pol
 use super::list::{Filter, Item};
 use super::stats;
 use crate::base::ids::{NoteId, SnapshotId};
-use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::note::Statement;
 use crate::format::record::Time;
@@ -106,7 +105,7 @@ pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
     };
     let latest_note = standings.notes.iter().map(|stored| stored.note.time).max();
     let calendar = policy::calendar(&policy)?;
-    let situation = Situation { now: clock::now(), calendar, latest_note, trust_clock: options.trust_clock };
+    let situation = Situation { now: repo.now(), calendar, latest_note, trust_clock: options.trust_clock };
     let mut items = standings.snapshots;
     items.retain(|item| options.filter.matches(item));
     let retention::Plan { decisions, refusals } = retention::decide(&policy, &items, &situation);
@@ -127,7 +126,7 @@ pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
 /// Of kind [`ErrorKind::Refused`] when one is pinned, [`ErrorKind::Usage`] when one is not there or is forgotten already.
 pub fn named(repo: &Repo, ids: &[SnapshotId], trash: Option<u64>) -> Result<Plan, Error> {
     let standings = repo.standing()?;
-    let now = clock::now();
+    let now = repo.now();
     let mut lines = Vec::new();
     for id in ids.iter().collect::<BTreeSet<_>>() {
         let item = standings.snapshots.iter().find(|item| item.id == *id).ok_or_else(|| {

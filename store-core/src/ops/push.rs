@@ -236,7 +236,7 @@ impl Job<'_> {
         if skipped || options.dry_run {
             return Ok(Made { report, snapshot: None, before: None });
         }
-        let time = options.time.unwrap_or_else(clock::now);
+        let time = options.time.unwrap_or_else(|| repo.now());
         let snapshot = Snapshot {
             root: assembled.root,
             time,

@@ -126,7 +126,7 @@ impl Repo {
                 break;
             }
             let abort = Outcome::Abort {
-                time: clock::now(),
+                time: self.now(),
                 by: format!("{}, process {} of {host}", clock::PROGRAM, std::process::id()),
                 reason: format!("process {} of {host} ended without an outcome", session.pid),
             };

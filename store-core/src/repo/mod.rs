@@ -43,9 +43,11 @@ use crate::backend::{Backend, ObjectPath, RequestCount};
 use crate::base::ids::RepoId;
 use crate::base::units::MIB;
 use crate::chunking::Chunker;
+use crate::clock::Clock;
 use crate::codec::Compression;
 use crate::crypto::RepoKeys;
 use crate::format::config::Config;
+use crate::format::record::Time;
 use crate::monitor::Warning;
 pub use crate::notes::StoredSnapshot;
 use derived::DerivedIndex;
@@ -110,6 +112,7 @@ pub struct Repo {
     unknown_to_writers: u64,
     /// For a repository that exists for a measurement alone.
     pub(crate) scratch: Option<Arc<Scratch>>,
+    clock: Clock,
     warnings: Mutex<Vec<Warning>>,
 }
 
@@ -127,6 +130,11 @@ impl Repo {
     /// Requests that were made for it so far, if it is in a bucket.
     pub fn requests(&self) -> Vec<RequestCount> {
         self.backend.requests()
+    }
+
+    /// The time, as far as this process knows it.
+    pub fn now(&self) -> Time {
+        self.clock.now()
     }
 
     /// Its parameters.

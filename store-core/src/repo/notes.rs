@@ -200,7 +200,7 @@ impl Repo {
     /// Writes what is said, in as many notes as it takes, each of which has seen `seen` and those before it. When it returns, all survive a
     /// power failure. Without statements it writes nothing.
     pub fn write_notes(&self, statements: Vec<Statement>, seen: &BTreeSet<NoteId>) -> Result<Vec<NoteId>, Error> {
-        let (mut ids, mut seen, time) = (Vec::new(), seen.clone(), clock::now());
+        let (mut ids, mut seen, time) = (Vec::new(), seen.clone(), self.now());
         let mut statements = statements.into_iter().peekable();
         while statements.peek().is_some() {
             let id = self.write_note(statements.by_ref().take(STATEMENTS).collect(), seen, time)?;
@@ -214,7 +214,7 @@ impl Repo {
     /// cannot be read are deleted once that is durable.
     pub fn give_up_notes(&self, standings: &Standings) -> Result<(), Error> {
         let seen = standings.fold.heads.union(&standings.fold.lost).copied().collect();
-        self.write_note(Vec::new(), seen, clock::now())?;
+        self.write_note(Vec::new(), seen, self.now())?;
         standings.unread.iter().try_for_each(|id| self.backend.delete(&ObjectPath::Note(*id)))?;
         Ok(())
     }

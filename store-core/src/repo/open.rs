@@ -11,7 +11,7 @@ use super::{MemoryPlan, Repo};
 use crate::backend::{Backend, BackendError, Created, Folder, Location, MemoryBackend, ObjectPath, Transport};
 use crate::base::ids::{RepoId, SlotId};
 use crate::base::limits;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::codec::Compression;
 use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, SealError, Secret, kek_from_key_file, kek_from_passphrase};
 use crate::error::{Error, ErrorKind, chain};
@@ -134,6 +134,7 @@ impl Repo {
             cache_dir,
             unknown_to_writers,
             scratch: None,
+            clock: Clock::default(),
             warnings: Mutex::default(),
         })
     }
@@ -152,6 +153,7 @@ impl Repo {
             cache_dir: self.cache_dir.clone(),
             unknown_to_writers: self.unknown_to_writers,
             scratch: None,
+            clock: self.clock,
             warnings: Mutex::default(),
         }
     }
@@ -160,6 +162,13 @@ impl Repo {
     #[must_use]
     pub fn with_index_in_memory(mut self) -> Self {
         self.index = DerivedIndex::in_memory();
+        self
+    }
+
+    /// Goes by another clock than the host's: for tests of what a wrong one does.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 

@@ -85,7 +85,7 @@ impl Repo {
         if let Some(store) = self.backend.store_to_probe() {
             self.check_writable()?;
             let seen = self.probes()?.into_keys().collect();
-            let (time, host, program) = (clock::now(), clock::host(), clock::PROGRAM.into());
+            let (time, host, program) = (self.now(), clock::host(), clock::PROGRAM.into());
             let extra = Extra::from([(LONE.to_owned(), Vec::new())]);
             let record = Probe { time, host, program, store, seen, failures: failures.clone(), extra };
             let path = ObjectPath::Probe(ProbeId::from_bytes(rng::bytes()?));

@@ -77,7 +77,7 @@ impl Repo {
         let id = SessionId::from_bytes(rng::bytes()?);
         let session = Session {
             writer: self.writer()?,
-            started: clock::now(),
+            started: self.now(),
             host: clock::host(),
             pid: std::process::id(),
             program: clock::PROGRAM.into(),
@@ -106,7 +106,7 @@ impl Repo {
         {
             let host = clock::host();
             let by = format!("{}, process {} of {host}", clock::PROGRAM, std::process::id());
-            let abort = Outcome::Abort { time: clock::now(), by, reason: "its writer gave it up".into() };
+            let abort = Outcome::Abort { time: self.now(), by, reason: "its writer gave it up".into() };
             let created = self.create_record(&ObjectPath::Outcome(session.id), ObjectKind::Outcome, wire::encode(&abort));
             session.given_up.store(matches!(created, Ok(Created::New)), Ordering::Relaxed);
         }

@@ -195,9 +195,10 @@ impl Backend for Disk {
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
         self.call("list", None)?;
-        let prefix = format!("{}/", folder.name());
-        let name = |path: &ObjectPath| path.to_string().strip_prefix(&prefix).and_then(|rest| rest.rsplit('/').next()).map(str::to_owned);
-        Ok(self.state().objects.iter().filter_map(|(path, bytes)| Some(Listed { name: name(path)?, len: bytes.len() as u64 })).collect())
+        let name = |path: &ObjectPath| path.to_string().rsplit('/').next().map(str::to_owned);
+        let state = self.state();
+        let here = state.objects.iter().filter(|(path, _)| path.folder() == Some(folder));
+        Ok(here.filter_map(|(path, bytes)| Some(Listed { name: name(path)?, len: bytes.len() as u64 })).collect())
     }
 
     fn settle(&self, path: &ObjectPath) -> Result<(), BackendError> {

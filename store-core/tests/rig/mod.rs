@@ -149,7 +149,7 @@ pub fn find(repo: &Repo, id: SnapshotId) -> Option<StoredSnapshot> {
 
 /// Restores a snapshot into an empty folder and says what came out, and what failed.
 pub fn restored(repo: &Repo, stored: &StoredSnapshot) -> (Tree, Result<restore::Report, Error>, Vec<Warning>) {
-    let target = tempfile::tempdir().unwrap();
+    let target = quick_folder();
     let heard = Heard::default();
     let options = restore::Options { target: target.path().to_path_buf(), ..restore::Options::default() };
     let report = restore::restore(repo, stored, &options, &heard);

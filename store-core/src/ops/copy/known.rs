@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use crate::backend::ObjectPath;
 use crate::base::ids::{RepoId, SnapshotId, WriterId};
-use crate::clock;
 use crate::error::Error;
 use crate::format::copied::{COPIED, Origin, decode_origins};
 use crate::notes::StoredSnapshot;
@@ -36,7 +35,7 @@ impl Known {
         let by_origin =
             sources.iter().enumerate().flat_map(|(at, stored)| origins(from.id(), stored).into_iter().map(move |origin| (origin, at)));
         let (by_origin, standings) = (by_origin.collect(), to.standing()?);
-        let now = clock::now();
+        let now = to.now();
         let in_trash = |stored: &&StoredSnapshot| stored.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
         let all = standings.forgotten.iter().filter(in_trash).chain(&standings.snapshots);
         let copies = all.flat_map(|stored| origins(to.id(), stored).into_iter().map(|origin| (origin, stored.id))).collect();

@@ -41,7 +41,7 @@ impl Run<'_> {
         let last = last?.ok_or_else(|| Error::new(ErrorKind::Failed, format!("gc/{number}.final vanished while it was acted on")))?;
         self.report.dropped_snapshots = last.dropped.len() as u64;
         self.delete(&last)?;
-        let done = Done { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
+        let done = Done { time: self.repo.now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
         // Another prune may have been quicker, and says the same.
         let _ = self.repo.create_done(number, &done)?;
         self.repo.refresh()
@@ -50,7 +50,7 @@ impl Run<'_> {
     /// What is deleted, once nobody is left who could rely on it.
     fn decide_final(&mut self, number: PlanNumber, plan: Result<Option<Plan>, Error>) -> Result<Final, Error> {
         let nothing = Final {
-            time: clock::now(),
+            time: self.repo.now(),
             host: clock::host(),
             program: clock::PROGRAM.into(),
             deleted: BTreeSet::new(),
@@ -131,7 +131,7 @@ impl Run<'_> {
     fn look_at(&self, id: &SessionId, waited: Duration) -> Result<SessionView, Error> {
         let told = self.turn.is_some() && self.options.ended.contains(id);
         let Some(session) = self.repo.read_session(id) else { return Ok(SessionView { has_ended: told, age: None, waited }) };
-        let age = clock::now().seconds.checked_sub(session.started.seconds).and_then(|age| age.try_into().ok());
+        let age = self.repo.now().seconds.checked_sub(session.started.seconds).and_then(|age| age.try_into().ok());
         let has_ended = told || has_surely_ended(self.repo, &session);
         Ok(SessionView { has_ended, age: age.map(Duration::from_secs), waited })
     }
@@ -148,7 +148,7 @@ impl Run<'_> {
     /// Creates an abort, unless there is an outcome: I1 decides.
     fn end_session(&mut self, id: &SessionId) -> Result<(), Error> {
         let abort = Outcome::Abort {
-            time: clock::now(),
+            time: self.repo.now(),
             by: format!("{}, process {} of {}", clock::PROGRAM, std::process::id(), clock::host()),
             reason: "a prune took it for dead".into(),
         };

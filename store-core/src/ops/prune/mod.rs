@@ -233,7 +233,7 @@ impl Run<'_> {
         let condemned: BTreeSet<PackId> = survey.decision.packs.iter().filter(|pack| goes(pack)).map(|(pack, _)| pack.id).collect();
         let dropped: BTreeSet<SnapshotId> = survey.dropped.iter().take(limits::GC_SNAPSHOTS).copied().collect();
         let plan =
-            Plan { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), condemned, dropped, extra: Extra::new() };
+            Plan { time: self.repo.now(), host: clock::host(), program: clock::PROGRAM.into(), condemned, dropped, extra: Extra::new() };
         self.note(survey.decision, survey.live.len(), plan.dropped.len());
         if self.repo.create_plan(number, &plan)? == Created::Exists {
             return Ok(false);

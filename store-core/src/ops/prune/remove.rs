@@ -36,7 +36,7 @@ pub(crate) fn remove(
         }
         let number = repo.gc_state()?.next.ok_or_else(|| Error::new(ErrorKind::Failed, "numbers of prunes have run out"))?;
         let plan = Plan {
-            time: clock::now(),
+            time: repo.now(),
             host: clock::host(),
             program: clock::PROGRAM.into(),
             condemned: condemned.clone(),
@@ -80,7 +80,7 @@ impl Run<'_> {
 
     /// Creates a final, unless there is one, and does what the one that counts says. Returns how many packs that deletes.
     fn end(&mut self, number: PlanNumber, deleted: BTreeSet<PackId>) -> Result<u64, Error> {
-        let (time, host, program) = (clock::now(), clock::host(), clock::PROGRAM.into());
+        let (time, host, program) = (self.repo.now(), clock::host(), clock::PROGRAM.into());
         let mut last = Final { time, host, program, deleted, dropped: BTreeSet::new(), extra: Extra::new() };
         if self.repo.create_final(number, &last)? == Created::Exists {
             let counts = self.repo.read_final(number)?;
@@ -92,7 +92,7 @@ impl Run<'_> {
 
     fn carry_out(&mut self, number: PlanNumber, last: &Final) -> Result<(), Error> {
         self.delete(last)?;
-        let done = Done { time: clock::now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
+        let done = Done { time: self.repo.now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
         // Another one may have been quicker, and says the same.
         let _ = self.repo.create_done(number, &done)?;
         self.repo.refresh()

@@ -7,7 +7,6 @@ use super::excess::{Anew, excess};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{SessionId, SnapshotId};
 use crate::blob;
-use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
 use crate::monitor::Monitor;
@@ -48,7 +47,7 @@ pub(super) struct Live {
 /// Which snapshots count as live now: all but those that are forgotten and whose trash time is over, and those in `forgotten`; with a plan, of
 /// these only what the plan lists.
 pub(super) fn live(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, listed: Option<&BTreeSet<SnapshotId>>) -> Result<Live, Error> {
-    let LiveSnapshots { live, dropped } = repo.live_snapshots(clock::now())?;
+    let LiveSnapshots { live, dropped } = repo.live_snapshots(repo.now())?;
     let is_over: BTreeSet<SnapshotId> = dropped.iter().map(|stored| stored.id).collect();
     let mut found = Live { kept: Vec::new(), dropped: BTreeSet::new() };
     for stored in live.into_iter().chain(dropped) {

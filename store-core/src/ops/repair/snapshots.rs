@@ -116,7 +116,7 @@ impl Job<'_> {
     /// `None` when nothing of it is lost.
     fn run(&self) -> Result<Option<SnapshotLine>, Error> {
         let remains = Remains::of(self.repo, self.stored.snapshot.root, self.seen, self.monitor)?;
-        let is_pinned = self.stored.standing.pinned(clock::now()).is_some();
+        let is_pinned = self.stored.standing.pinned(self.repo.now()).is_some();
         let mut line = SnapshotLine { id: self.stored.id, fate: SnapshotFate::Replaced, lost: remains.lost.clone(), repaired: None };
         let Some(root) = remains.root else { return Ok(Some(SnapshotLine { fate: SnapshotFate::Unreadable, ..line })) };
         if remains.lost == Lost::default() {
