@@ -73,6 +73,30 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Writes each next version to a folder.
+type Write = Box<dyn FnMut(&Path, usize)>;
+
+fn series(seed: u64) -> Write {
+    let mut series = Series::new(seed, ELEMENTS);
+    Box::new(move |folder, version| series.write(folder, version))
+}
+
+/// A dump of two tables: rows that say much, of which some change, and rows that say little.
+fn dump(seed: u64) -> Write {
+    let mut noise = Noise::new(seed);
+    let row = |noise: &mut Noise, number: u64| format!("{number}\t{:08x}\t{}\n", noise.next() >> 32, "-".repeat(20));
+    let mut rows: Vec<String> = (0..220_000).map(|number| row(&mut noise, number)).collect();
+    Box::new(move |folder, version| {
+        for _ in 0..(if version > 0 { 14_000 } else { 0 }) {
+            let number = noise.below(rows.len() as u64);
+            rows[number as usize] = row(&mut noise, number);
+        }
+        let little = (0..150_000).map(|number| format!("{number}\t{}\n", "-".repeat(20)));
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("dump.sql"), rows.iter().cloned().chain(little).collect::<String>()).unwrap();
+    })
+}
+
 /// A repository that some versions were pushed to, one after the other.
 struct Pushed {
     place: Place,
@@ -99,10 +123,9 @@ impl Pushed {
         Self { repo: place.open().unwrap(), place, data: folder.join("data"), made: Vec::new() }
     }
 
-    fn push(&mut self, seed: u64, versions: usize, which: impl Fn(usize) -> bool) {
-        let mut series = Series::new(seed, ELEMENTS);
+    fn push(&mut self, mut write: Write, versions: usize, which: impl Fn(usize) -> bool) {
         for version in 0..versions {
-            series.write(&self.data, version);
+            write(&self.data, version);
             if which(version) {
                 self.push_data();
             }
@@ -134,13 +157,13 @@ impl Pushed {
     }
 }
 
-/// Prunes a series to what `kept` says, and compares: it may take the given share more than what was pushed alone, in percent.
-fn compare(name: &str, seed: u64, versions: usize, more: u64, kept: impl Fn(usize) -> bool) {
+/// Prunes versions to what `kept` says, and compares: they may take the given share more than what was pushed alone, in percent.
+fn compare(name: &str, write: impl Fn() -> Write, versions: usize, more: u64, kept: impl Fn(usize) -> bool) {
     let folder = quick_folder();
     let mut pruned = Pushed::new(&folder.path().join("pruned"));
     let mut fresh = pruned.twin(&folder.path().join("fresh"));
-    pruned.push(seed, versions, |_| true);
-    fresh.push(seed, versions, &kept);
+    pruned.push(write(), versions, |_| true);
+    fresh.push(write(), versions, &kept);
     let before = stored_bytes(&pruned.place);
     let report = pruned.prune(&kept);
     let (after, alone) = (stored_bytes(&pruned.place), stored_bytes(&fresh.place));
@@ -172,12 +195,18 @@ fn compare(name: &str, seed: u64, versions: usize, more: u64, kept: impl Fn(usiz
 
 #[test]
 fn the_last_versions_of_a_series_take_what_they_would_alone() {
-    compare("last 5 of 20", 1, 20, 5, |version| version >= 15);
+    compare("last 5 of 20", || series(1), 20, 5, |version| version >= 15);
 }
 
 #[test]
 fn every_fifth_version_of_a_series_takes_what_it_would_alone() {
-    compare("each 4th of 16", 2, 16, 5, |version| version % 4 == 3);
+    compare("each 4th of 16", || series(2), 16, 5, |version| version % 4 == 3);
+}
+
+/// Of this the sample has two thirds, which take nearly all.
+#[test]
+fn a_dump_whose_parts_differ_takes_what_it_would_alone() {
+    compare("2 and 4 of 4 dumps", || dump(1), 4, 4, |version| version % 2 == 1);
 }
 
 /// A third, a half, and two thirds of the versions, in turn. More of them: `SNAP_SEEDS=100 cargo test --release -p store-core --test space any`;
@@ -191,7 +220,7 @@ fn any_versions_of_a_series_take_what_they_would_alone() {
         let kept: Vec<bool> = (0..12).map(|_| noise.below(6) < 2 + seed % 3).collect();
         if kept.contains(&true) {
             let name: String = kept.iter().map(|kept| if *kept { '+' } else { '-' }).collect();
-            compare(&format!("{seed}, {name}"), seed, 12, 5, |version| kept[version]);
+            compare(&format!("{seed}, {name}"), || series(seed), 12, 5, |version| kept[version]);
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::repo::{Repo, StoredSnapshot};
 /// Plain bytes of a file that is chosen for the sample by its name.
 const FIRST: u64 = 4 * MIB as u64;
 
-/// Says whether a chunk at this location rests on something that no snapshot asks for.
-pub(crate) type Rests<'r> = dyn FnMut(&Location, &Frame) -> Result<bool, Error> + 'r;
+/// Says how many stored bytes, asked for by no snapshot, a chunk at this location rests on, and none that it was asked for before does.
+pub(crate) type Supports<'r> = dyn FnMut(&Location, &Arc<Frame>) -> Result<u64, Error> + 'r;
 
 /// Tells nobody of what is tried, and stops when the user says so.
 struct Quiet<'m>(&'m dyn Monitor);
@@ -44,7 +44,7 @@ pub(crate) fn trial(
     repo: &Repo,
     kept: &[StoredSnapshot],
     share: f64,
-    rests: &mut Rests<'_>,
+    supports: &mut Supports<'_>,
     monitor: &dyn Monitor,
 ) -> Result<(Sample, Tried), Error> {
     let target = repo.in_memory();
@@ -63,11 +63,11 @@ pub(crate) fn trial(
         let Some(then) = target.frame_at(&there) else { continue };
         let chunk = Sampled {
             plain: location.len.into(),
-            now: stored(frame, location),
-            alone: stored(&then, &there),
+            now: frame.stored_len(location.len.into()),
+            alone: then.stored_len(there.len.into()),
             is_changed: (frame.depth, bases_at(frame, location.start, location.len))
                 != (then.depth, bases_at(&then, there.start, there.len)),
-            rests: rests(location, frame)?,
+            supports: supports(location, frame)?,
         };
         let strand = Strand { line: lines[*snapshot], numbers: dtype_of(frame).is_some() };
         sample.add(strand, *snapshot as u32, *file, chunk);
@@ -84,11 +84,6 @@ pub(crate) fn lines(kept: &[StoredSnapshot]) -> Vec<u32> {
 /// A number that stands for a path.
 pub(crate) fn file_number(path: &[u8]) -> u64 {
     u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|at| blake3::hash(path).as_bytes()[at]))
-}
-
-/// The stored bytes of a chunk, by its share of the blob.
-fn stored(frame: &Frame, location: &Location) -> u64 {
-    (u128::from(frame.sealed_len) * u128::from(location.len) / frame.plain_len().max(1) as u128) as u64
 }
 
 /// A chunk of the sample.

@@ -35,19 +35,24 @@ pub(super) fn excess(
     let Marked { marks, index } = marked;
     let plain: u64 = wholes.iter().map(|whole| whole.plain).sum();
     let share = repo.memory.sample() as f64 / plain.max(1) as f64;
-    let mut places = IndexPlaces::new(Arc::clone(index));
-    let mut rests = |location: &Location, frame: &Frame| {
-        for base in bases_at(frame, location.start, location.len) {
-            let Some(place) = used(marks, &mut places, &base, frame.depth)? else { continue };
-            let Some(below) = places.frame(place.pack, place.ordinal)? else { continue };
-            let supports = marks.supports(place.pack, place.ordinal);
-            if below.chunk_at(place.start, place.len).and_then(|index| supports.get(index).copied()).unwrap_or(false) {
-                return Ok(true);
+    let (mut places, mut met) = (IndexPlaces::new(Arc::clone(index)), HashSet::new());
+    let mut supports = |location: &Location, frame: &Arc<Frame>| {
+        let (mut bytes, mut open) = (0, vec![(Arc::clone(frame), location.start, location.len)]);
+        while let Some((above, start, len)) = open.pop() {
+            for base in bases_at(&above, start, len) {
+                let Some(place) = used(marks, &mut places, &base, above.depth)? else { continue };
+                let Some(frame) = places.frame(place.pack, place.ordinal)? else { continue };
+                let Some(chunk) = frame.chunk_at(place.start, place.len) else { continue };
+                let is_support = marks.supports(place.pack, place.ordinal).get(chunk) == Some(&true);
+                if is_support && met.insert((place.pack, place.ordinal, chunk)) {
+                    bytes += frame.stored_len(u64::from(place.len)) + frame.listed_len();
+                    open.push((frame, place.start, place.len));
+                }
             }
         }
-        Ok(false)
+        Ok(bytes)
     };
-    let (sample, tried) = trial(repo, kept, share.min(1.0), &mut rests, monitor)?;
+    let (sample, tried) = trial(repo, kept, share.min(1.0), &mut supports, monitor)?;
     Ok((sample.excess(|numbers| wholes[usize::from(numbers)]), tried))
 }
 
@@ -125,11 +130,15 @@ impl Anew<'_> {
     /// The stored bytes that go of each pack, and of all.
     fn freed(&self, rewriting: &Rewriting) -> Result<(BTreeMap<u32, u64>, u64), Error> {
         let mut freed: BTreeMap<u32, u64> = BTreeMap::new();
-        for_each_blob(self.marked.index.as_ref(), &mut |(pack, ordinal), frame| {
-            let goes = rewriting.goes(&self.marked.marks, pack, ordinal);
+        let Marked { marks, index } = self.marked;
+        for_each_blob(index.as_ref(), &mut |(pack, ordinal), frame| {
+            let goes = rewriting.goes(marks, pack, ordinal);
             let plain: u64 = goes.iter().zip(&frame.chunk_lens).filter(|(goes, _)| **goes).map(|(_, len)| u64::from(*len)).sum();
             if plain > 0 {
-                *freed.entry(pack).or_default() += u64::from(frame.sealed_len) * plain / frame.plain_len().max(1) as u64;
+                // What is coded anew is listed as before.
+                let supports =
+                    marks.supports(pack, ordinal).iter().zip(&goes).filter(|(is_support, goes)| **is_support && **goes).count() as u64;
+                *freed.entry(pack).or_default() += frame.stored_len(plain) + supports * frame.listed_len();
             }
             Ok(())
         })?;

@@ -146,20 +146,24 @@ fn uses(marked: &Marked, packs: &PackLens) -> Result<Uses, Error> {
     let (mut unused, mut wholes): (Vec<u64>, _) = (Vec::new(), [Whole::default(); 2]);
     index.for_each_blob(&mut |pack, ordinal, place| {
         let frame = &place.frame;
-        let plain = |which: Vec<bool>| -> u64 {
+        let (needed, supports) = (marks.chunks(pack, ordinal), marks.supports(pack, ordinal));
+        let plain = |which: &[bool]| -> u64 {
             which.iter().zip(&frame.chunk_lens).filter(|(is_one, _)| **is_one).map(|(_, len)| u64::from(*len)).sum()
         };
-        let (of, sealed) = (frame.plain_len().max(1) as u64, u64::from(frame.sealed_len));
+        let count = |which: &[bool]| which.iter().filter(|is_one| **is_one).count() as u64;
         if frame.kind == BlobKind::Data {
             let whole = &mut wholes[usize::from(blob::dtype_of(frame).is_some())];
-            whole.plain += plain(marks.asked(pack, ordinal));
-            whole.supports += sealed * plain(marks.supports(pack, ordinal)) / of;
+            let asked = plain(&marks.asked(pack, ordinal));
+            whole.plain += asked;
+            whole.stored += frame.stored_len(asked);
+            whole.supports += frame.stored_len(plain(&supports)) + count(&supports) * frame.listed_len();
         }
         let number = pack as usize;
         if unused.len() <= number {
             unused.resize(number + 1, 0);
         }
-        unused[number] += sealed - (sealed * plain(marks.chunks(pack, ordinal))).div_ceil(of);
+        let listed = (frame.chunk_lens.len() as u64).saturating_sub(count(&needed)) * frame.listed_len();
+        unused[number] += frame.stored_len(frame.plain_len() as u64 - plain(&needed)) + listed;
     })?;
     let mut uses = Vec::with_capacity(packs.len());
     for (id, len) in packs {

@@ -274,7 +274,7 @@ mod tests {
         // A pack that is reached into for little has to be written as well.
         let freed = BTreeMap::from([(1, 50)]);
         let with = |goes, comes| decide_with_chains(&packs, &freed, ChainTotals { blobs: 1, goes, comes }, &POLICY);
-        assert!(with(50, 10).is_none() && with(60, 2).is_some());
+        assert!(with(50, 30).is_none() && with(60, 2).is_some());
     }
 
     #[test]

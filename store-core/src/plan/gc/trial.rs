@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Of bytes that coding anew writes, at least one in so many must be given back.
-pub(super) const WORTH: u64 = 20;
+pub(super) const WORTH: u64 = 32;
+/// A sample of a part may say too little: by one part in so many, which counts as given back in doubt.
+const DOUBT: u64 = 4;
 /// Of the chunks that a snapshot brought, one in so many must be coded otherwise, for all of them to be coded anew.
 const CHANGED: u64 = 8;
 
@@ -28,8 +30,8 @@ pub struct Sampled {
     pub alone: u64,
     /// Whether it would be coded against something else, or at another depth.
     pub is_changed: bool,
-    /// Whether it is coded against a support: something that no snapshot asks for.
-    pub rests: bool,
+    /// Stored bytes of supports that it rests on, something that no snapshot asks for, and that no chunk before it does.
+    pub supports: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +40,7 @@ struct Sums {
     now: u64,
     alone: u64,
     changed: u64,
-    rests: u64,
+    supports: u64,
 }
 
 /// All that is needed of one kind of data.
@@ -46,6 +48,8 @@ struct Sums {
 pub struct Whole {
     /// Plain bytes that snapshots ask for.
     pub plain: u64,
+    /// Stored bytes that these take.
+    pub stored: u64,
     /// Stored bytes of supports.
     pub supports: u64,
 }
@@ -63,7 +67,7 @@ pub struct Excess {
     files: BTreeMap<(u32, u64), bool>,
     /// Snapshots of which what is in no file of the sample is likely to be.
     others: BTreeSet<u32>,
-    /// Stored bytes that this gives back.
+    /// Stored bytes that this gives back, in doubt too many.
     pub gain: u64,
     /// Stored bytes that it writes.
     pub comes: u64,
@@ -87,7 +91,12 @@ impl Sums {
         self.now += other.now;
         self.alone += other.alone;
         self.changed += other.changed;
-        self.rests += other.rests;
+        self.supports += other.supports;
+    }
+
+    /// What there is of it, with all that it rests on.
+    fn takes(&self) -> u64 {
+        self.now + self.supports
     }
 
     fn is_changed(&self) -> bool {
@@ -98,13 +107,14 @@ impl Sums {
 impl Sample {
     /// Adds a chunk that the snapshot with this number brought, with the file that has this one.
     pub fn add(&mut self, strand: Strand, snapshot: u32, file: u64, chunk: Sampled) {
-        let of = |is: bool| if is { chunk.plain } else { 0 };
-        let Sampled { plain, now, alone, is_changed, rests } = chunk;
-        self.0.entry((strand, snapshot, file)).or_default().add(Sums { plain, now, alone, changed: of(is_changed), rests: of(rests) });
+        let Sampled { plain, now, alone, is_changed, supports } = chunk;
+        let changed = if is_changed { plain } else { 0 };
+        self.0.entry((strand, snapshot, file)).or_default().add(Sums { plain, now, alone, changed, supports });
     }
 
     /// What coding each strand anew would do to all of it, where `whole` of a kind says how much there is; what gives back most for what it writes
-    /// comes first. Supports count for those that rest on them.
+    /// comes first. What the sample takes with its supports stands for what all take with theirs: places that are alike in length differ in what they
+    /// take, and what they would take differs likewise.
     pub fn excess(&self, whole: impl Fn(bool) -> Whole) -> Vec<Excess> {
         let mut kinds = [Sums::default(); 2];
         let mut strands: BTreeMap<Strand, (Sums, BTreeMap<u32, Sums>, Excess)> = BTreeMap::new();
@@ -121,10 +131,11 @@ impl Sample {
             .into_iter()
             .map(|(strand, (sums, snapshots, excess))| {
                 let (kind, whole) = (kinds[usize::from(strand.numbers)], whole(strand.numbers));
-                let all = |bytes: u64| scaled(bytes, whole.plain, kind.plain);
-                let takes = all(sums.now) + scaled(whole.supports, sums.rests, kind.rests);
+                let all = |bytes: u64| scaled(bytes, whole.stored + whole.supports, kind.takes());
                 let others = snapshots.into_iter().filter(|(_, sums)| sums.is_changed()).map(|(snapshot, _)| snapshot).collect();
-                Excess { others, gain: takes.saturating_sub(all(sums.alone)), comes: all(excess.comes), ..excess }
+                let gain = all(sums.takes()).saturating_sub(all(sums.alone));
+                let doubt = if kind.plain < whole.plain { gain / DOUBT } else { 0 };
+                Excess { others, gain: gain + doubt, comes: all(excess.comes), ..excess }
             })
             .collect();
         let order = |a: &Excess, b: &Excess| {
@@ -149,7 +160,7 @@ mod tests {
     const PLAIN: Strand = Strand { line: 0, numbers: false };
 
     fn chunk(now: u64, alone: u64) -> Sampled {
-        Sampled { plain: 1000, now, alone, is_changed: now != alone, rests: false }
+        Sampled { plain: 1000, now, alone, is_changed: now != alone, supports: 0 }
     }
 
     fn of(excess: &[Excess]) -> Vec<(Strand, u64, u64)> {
@@ -164,8 +175,12 @@ mod tests {
         sample.add(NUMBERS, 2, 7, Sampled { is_changed: true, ..chunk(200, 250) });
         sample.add(PLAIN, 2, 8, chunk(100, 100));
         // Ten times as many numbers as were sampled.
-        let excess = sample.excess(|numbers| Whole { plain: if numbers { 30_000 } else { 1000 }, supports: 0 });
-        assert_eq!(of(&excess), [(NUMBERS, 3500, 4500), (PLAIN, 0, 0)]);
+        let excess = sample.excess(|numbers| Whole {
+            plain: if numbers { 30_000 } else { 1000 },
+            stored: if numbers { 14_000 } else { 100 },
+            supports: 0,
+        });
+        assert_eq!(of(&excess), [(NUMBERS, 3500 + 875, 4500), (PLAIN, 0, 0)]);
         assert!(excess[0].pays() && !excess[1].pays());
         // As are files that the sample does not have.
         let takes = |snapshot, file| excess[0].takes(snapshot, file);
@@ -175,23 +190,24 @@ mod tests {
     #[test]
     fn supports_go_with_what_rests_on_them() {
         let (mut sample, other) = (Sample::default(), Strand { line: 1, ..NUMBERS });
-        sample.add(NUMBERS, 1, 7, Sampled { is_changed: true, rests: true, ..chunk(100, 140) });
+        sample.add(NUMBERS, 1, 7, Sampled { is_changed: true, supports: 50, ..chunk(100, 140) });
         sample.add(other, 2, 7, Sampled { is_changed: true, ..chunk(100, 100) });
-        let excess = sample.excess(|_| Whole { plain: 2000, supports: 100 });
-        assert_eq!(of(&excess), [(NUMBERS, 60, 140), (other, 0, 100)]);
+        // All was sampled, and the sample says half of what there is.
+        let excess = sample.excess(|_| Whole { plain: 2000, stored: 400, supports: 100 });
+        assert_eq!(of(&excess), [(NUMBERS, 20, 280), (other, 0, 200)]);
     }
 
     #[test]
     fn what_gives_back_little_stays_as_it_is() {
         let mut sample = Sample::default();
-        sample.add(NUMBERS, 1, 7, chunk(1000, 960));
-        assert!(!sample.excess(|_| Whole { plain: 1000, supports: 0 })[0].pays());
-        sample.add(NUMBERS, 2, 7, chunk(1000, 940));
-        assert!(sample.excess(|_| Whole { plain: 2000, supports: 0 })[0].pays());
+        sample.add(NUMBERS, 1, 7, chunk(1000, 980));
+        assert!(!sample.excess(|_| Whole { stored: 1000, ..Whole::default() })[0].pays());
+        sample.add(NUMBERS, 2, 7, chunk(1000, 950));
+        assert!(sample.excess(|_| Whole { stored: 2000, ..Whole::default() })[0].pays());
         // One chunk among many is none that a file is coded anew for, and another file stands for itself.
         (0..8).for_each(|_| sample.add(NUMBERS, 2, 7, chunk(900, 900)));
         sample.add(NUMBERS, 2, 8, chunk(900, 100));
-        let excess = sample.excess(|_| Whole { plain: 11_000, supports: 0 });
+        let excess = sample.excess(|_| Whole { stored: 10_100, ..Whole::default() });
         assert!(excess[0].takes(1, 7) && !excess[0].takes(2, 7) && excess[0].takes(2, 8));
     }
 }
