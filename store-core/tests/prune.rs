@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use disk::Disk;
 use rig::{Noise, Tree, assert_restores, assert_whole, find, push_path, tree_at};
-use store_core::backend::{Backend as _, ObjectPath};
+use store_core::backend::{Backend as _, Folder, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::error::ErrorKind;
 use store_core::format::session::Purpose;
@@ -112,6 +112,30 @@ impl Versions {
     fn pack_bytes(&self) -> usize {
         self.disk.objects().iter().filter(|(path, _)| matches!(path, ObjectPath::Pack(_))).map(|(_, bytes)| bytes.len()).sum()
     }
+}
+
+#[test]
+fn a_push_lists_packs_once_behind_its_session_open_plans_and_segments() {
+    let mut versions = Versions::new(2);
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::clone(&calls);
+    versions.disk.set_hook(move |_, action, path| {
+        made.lock().unwrap().push(match path {
+            Some(path) => format!("{action} {}", path.folder().map_or("config", Folder::name)),
+            None => format!("list {action}"),
+        });
+        Ok(())
+    });
+    versions.push();
+    versions.disk.clear_hook();
+    let calls = calls.lock().unwrap();
+    let places = |wanted: &str| calls.iter().enumerate().filter(|(_, call)| *call == wanted).map(|(at, _)| at).collect::<Vec<_>>();
+    let all = ["create sessions", "list gc", "list index", "list packs", "create packs", "create snapshots"].map(places);
+    let [session, plans, segments, packs, pack, snapshot] = &all;
+    assert!((session.len(), plans.len(), segments.len(), packs.len(), snapshot.len()) == (1, 2, 1, 1, 1) && !pack.is_empty(), "{calls:?}");
+    assert!(session[0] < plans[0] && plans[0] < segments[0] && segments[0] < packs[0], "{calls:?}");
+    // The second look is for prunes that were done before packs were listed.
+    assert!(packs[0] < plans[1] && plans[1] < pack[0] && pack[pack.len() - 1] < snapshot[0], "{calls:?}");
 }
 
 #[test]

@@ -14,11 +14,12 @@ mod tricky;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use damaged::{Harm, Whole, findings, fresh, restorable, write_tree};
 use disk::Disk;
 use rig::{assert_restores, assert_whole, check_all};
-use store_core::backend::ObjectPath;
+use store_core::backend::{Folder, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::crypto::Secret;
 use store_core::error::ErrorKind;
@@ -514,4 +515,26 @@ fn a_repair_that_does_not_know_whether_it_committed_leaves_its_announcement() {
         assert!(repair_snapshots(&other, true).broken.iter().all(|line| line.fate == SnapshotFate::Unreadable || line.repaired.is_some()));
     }
     assert!(tried > 0, "no pack has files");
+}
+
+#[test]
+fn what_a_repair_gives_up_while_a_push_begins_is_stored_again() {
+    let whole = Whole::new(23, 3);
+    for pack in whole.packs() {
+        let disk = whole.spoilt(&[(pack, Harm::Flip(150))]);
+        let (_folder, repo) = fresh(&disk);
+        let (other, done) = (Arc::clone(&disk), Arc::new(AtomicBool::new(false)));
+        let was_done = Arc::clone(&done);
+        // The push has read plans, of which there were none, and does not know yet what there is.
+        disk.set_hook(move |_, action, path| {
+            if action == Folder::Segments.name() && path.is_none() && !done.swap(true, Ordering::Relaxed) {
+                std::thread::scope(|threads| threads.spawn(|| repair_packs(&fresh(&other).1, true)).join().unwrap());
+            }
+            Ok(())
+        });
+        let id = whole.push_last_again(&repo);
+        disk.clear_hook();
+        assert!(was_done.load(Ordering::Relaxed));
+        assert_restores(&fresh(&disk).1, id, &whole.made[whole.made.len() - 1].1);
+    }
 }

@@ -200,7 +200,7 @@ impl Job<'_> {
     fn write(&self, session: &Begun, source: Source) -> Result<Made, Error> {
         let Self { repo, options, monitor, .. } = self;
         session.take_up(repo, *monitor)?;
-        let Standings { snapshots, fold, .. } = repo.known_standing()?;
+        let Standings { snapshots, fold, has_pruned, .. } = repo.known_standing()?;
         let parent = choose_parent(&snapshots, options, &self.host, &self.paths)?;
         let writer = repo.writer()?;
         let previous = snapshots.iter().rev().find(|stored| stored.snapshot.writer == writer).map(|stored| stored.id);
@@ -212,7 +212,8 @@ impl Job<'_> {
             trial: options.dry_run,
             delta: !options.no_delta,
             require: &self.require,
-            condemned: &session.condemned,
+            grounds: &session.grounds,
+            has_pruned,
             parent: parent.map(|parent| parent.snapshot.root),
         };
         let against = Against { parent: root, base, force: options.parent == Parent::None };

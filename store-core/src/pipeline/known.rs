@@ -1,18 +1,17 @@
 //! Which chunks the repository holds already, as far as this session may rely on it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::sketches::KeptSketches;
-use crate::backend::Folder;
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::error::Error;
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::pack::Sketch;
 use crate::index::{ChunkIndex, Location, PackNumber};
 use crate::plan::gc::BlobSet;
-use crate::repo::{Damaged, Repo, StoredFile};
+use crate::repo::{Damaged, Grounds, PackLens, Repo, StoredFile};
 
 /// Chunks that are looked up at a time.
 const LOOK_UP: usize = 1024;
@@ -49,10 +48,10 @@ pub(super) struct KnownChunks {
 }
 
 impl KnownChunks {
-    /// Learns which packs exist. To be called after the session was announced and open plans were read, which condemn these packs: what else is
-    /// seen from then on stays until it ends.
-    pub(super) fn new(repo: &Repo, condemned: &BTreeSet<PackId>, parent: Option<&NodeId>) -> Result<Self, Error> {
-        let mut known = Self::listed(repo, condemned)?;
+    /// What a session may rely on that began with these `grounds`. Whether packs were ever deleted is to be asked after them, so that the
+    /// index lacks nothing of which the answer does not know.
+    pub(super) fn new(repo: &Repo, grounds: &Grounds, has_pruned: bool, parent: Option<&NodeId>) -> Result<Self, Error> {
+        let mut known = Self { has_pruned, ..Self::listed(repo, &grounds.condemned, &grounds.packs)? };
         if let Some(parent) = parent
             && known.condemned.is_empty()
         {
@@ -64,6 +63,11 @@ impl KnownChunks {
         Ok(known)
     }
 
+    /// All of a repository in memory, which nobody else knows.
+    pub(super) fn of_own(repo: &Repo) -> Result<Self, Error> {
+        Self::listed(repo, &BTreeSet::new(), &repo.listed_packs()?)
+    }
+
     /// What a prune may rely on when it codes chains anew because these packs are to go, and of these blobs nothing is needed: chunks there count
     /// as unknown. What is coded against such a chunk is held, and is no base until that one was coded anew.
     pub(super) fn for_recoding(
@@ -72,13 +76,11 @@ impl KnownChunks {
         unneeded: Arc<BlobSet>,
         kept: KeptSketches,
     ) -> Result<Self, Error> {
-        Ok(Self { recoding: true, unneeded, kept, ..Self::listed(repo, condemned)? })
+        Ok(Self { recoding: true, unneeded, kept, ..Self::listed(repo, condemned, &repo.listed_packs()?)? })
     }
 
-    fn listed(repo: &Repo, condemned: &BTreeSet<PackId>) -> Result<Self, Error> {
+    fn listed(repo: &Repo, condemned: &BTreeSet<PackId>, exist: &PackLens) -> Result<Self, Error> {
         let index = repo.index()?;
-        let listed = repo.backend.list(Folder::Packs)?;
-        let exist: HashMap<PackId, u64> = listed.iter().filter_map(|listed| Some((listed.name.parse().ok()?, listed.len))).collect();
         let damage = repo.damage();
         let (mut gone, mut held_back, mut unsound) = (HashSet::new(), HashSet::new(), HashSet::new());
         // They are of no snapshot that there is, or stand elsewhere, too.
@@ -111,7 +113,7 @@ impl KnownChunks {
             incomplete: repo.index.is_incomplete() || !gone.is_empty(),
             gone,
             condemned: held_back,
-            has_pruned: !repo.gc_names()?.is_empty(),
+            has_pruned: true,
             parent_is_whole: false,
             damaged,
             broken,

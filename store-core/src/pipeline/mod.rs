@@ -25,7 +25,6 @@ mod stored;
 mod trial;
 mod tried;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
@@ -47,12 +46,12 @@ use feed::{Feed, feed_streams, feed_tree};
 use known::KnownChunks;
 use store::{BlobStore, CodingShared};
 
-use crate::base::ids::{NodeId, PackId};
+use crate::base::ids::NodeId;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Metadata;
 use crate::format::snapshot::Totals;
 use crate::monitor::Monitor;
-use crate::repo::{PackWriter, Repo, Written};
+use crate::repo::{Grounds, PackWriter, Repo, Written};
 use crate::source::{Excludes, Walk};
 
 /// How many items may wait between the feeder and the assembler.
@@ -101,8 +100,10 @@ pub struct How<'h> {
     pub delta: bool,
     /// Patterns each of which something other than a directory is expected to match.
     pub require: &'h [Excludes],
-    /// Packs that open plans of prunes condemn, read within the session: nothing in them is relied on.
-    pub condemned: &'h BTreeSet<PackId>,
+    /// The packs that may be relied on, learnt within the session.
+    pub(crate) grounds: &'h Grounds,
+    /// Whether packs were ever deleted, by a prune or a repair, or are to be, as far as it was known after `grounds`.
+    pub has_pruned: bool,
     /// The root of the snapshot that unchanged files are taken over from.
     pub parent: Option<NodeId>,
 }
@@ -120,7 +121,7 @@ pub fn run(
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
         segment_len: repo.config.segment_len as usize,
-        known: Arc::new(KnownChunks::new(repo, how.condemned, how.parent.as_ref())?),
+        known: Arc::new(KnownChunks::new(repo, how.grounds, how.has_pruned, how.parent.as_ref())?),
         read_ahead: Budget::new(repo.memory.read_ahead),
         scratch: repo.scratch.clone(),
     });

@@ -4,7 +4,7 @@
 //! The sample is chosen by place, so that of each version the same is taken: segments of tensors by chance; of plain bytes a share of the files as
 //! far as their first bytes go, and a part of each file from its start.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::known::KnownChunks;
@@ -52,7 +52,7 @@ pub(crate) fn trial(
     let mut taken =
         Taken { index: index.as_ref(), share, left: 2 * repo.memory.sample() as u64, chunks: HashMap::new(), frames: HashMap::new() };
     let quiet = Quiet(monitor);
-    let mut replay = Replay::new(repo, &target, kept, KnownChunks::new(&target, &BTreeSet::new(), None)?, &quiet);
+    let mut replay = Replay::new(repo, &target, kept, KnownChunks::of_own(&target)?, &quiet);
     for number in 0..kept.len() {
         let _ = replay.snapshot(number, &mut taken)?;
     }

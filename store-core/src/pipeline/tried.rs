@@ -60,7 +60,7 @@ impl Tried {
                 }
             }
         }
-        let known = KnownChunks::new(&target, &BTreeSet::new(), None)?;
+        let known = KnownChunks::of_own(&target)?;
         Ok(Self { target, known, chains: Chains::default(), blobs, of })
     }
 

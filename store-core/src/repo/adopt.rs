@@ -1,11 +1,11 @@
 //! What a push that was cut off left behind: packs that no index segment names, and its session (`spec/PROTOCOL.md`, section 3).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use super::Repo;
 use super::derived::NewSegments;
 use super::probes::StoreStanding;
-use crate::backend::{Folder, Listed, ObjectPath};
+use super::{Grounds, Repo};
+use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId, SessionId};
 use crate::base::limits;
 use crate::base::wire;
@@ -33,21 +33,24 @@ pub(crate) struct Adopted {
 
 impl Repo {
     /// Takes up what killed pushes left: names their packs in index segments, and ends their sessions as far as they are of this
-    /// installation and their processes are surely gone. To be called within `session`, with the packs that open plans condemn.
+    /// installation and their processes are surely gone. To be called within `session`, with what it may rely on.
     ///
     /// A pack whose footer cannot be read stays as it is: nobody relies on it. While segments or packs are missing nothing is adopted:
     /// that is what `repair index` is for.
-    pub(crate) fn adopt(&self, session: &SessionHandle, condemned: &BTreeSet<PackId>) -> Result<Adopted, Error> {
+    pub(crate) fn adopt(&self, session: &SessionHandle, grounds: &Grounds) -> Result<Adopted, Error> {
         let mut adopted = Adopted { sessions: self.end_dead_sessions(Some(session))?, ..Adopted::default() };
         let index = self.index()?;
         if self.index.is_incomplete() {
             return Ok(adopted);
         }
-        let listed = self.backend.list(Folder::Packs)?;
+        let Grounds { condemned, packs: listed } = grounds;
+        // The index has no pack that is not in this listing, and numbers from 0 on: where the last number is taken, it knows all.
+        if listed.is_empty() || index.pack(listed.len() as u32 - 1)?.is_some() {
+            return Ok(adopted);
+        }
         let known: HashSet<PackId> = index.packs()?.into_iter().collect();
         let (mut segment, mut new) = (Segment::default(), NewSegments::default());
-        for Listed { name, len } in listed {
-            let Some(id) = name.parse::<PackId>().ok().filter(|id| !known.contains(id) && !condemned.contains(id)) else { continue };
+        for (&id, &len) in listed.iter().filter(|(id, _)| !known.contains(id) && !condemned.contains(id)) {
             let contents = match self.pack_contents(&id, len) {
                 Ok(contents) => contents,
                 // Nobody relies on what cannot be read, or was deleted since it was listed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Repo, dangling};
+use super::{PackLens, Repo, dangling};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId};
 use crate::base::limits;
@@ -145,7 +145,7 @@ impl Repo {
         if let Some(index) = &*opened {
             return Ok(Arc::clone(index));
         }
-        let index = self.current_index()?;
+        let (index, _) = self.current_index(None)?;
         *opened = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -154,17 +154,37 @@ impl Repo {
     /// chunks without one does it when it must see what is new.
     pub fn refresh(&self) -> Result<(), Error> {
         let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(index) = &*opened else { return Ok(()) };
-        match self.catch_up(&**index, &mut BTreeSet::new()) {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
-            Err(error) => return Err(error),
+        if opened.is_some() {
+            self.update(&mut opened, None)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the index up to date, open or not, and says which packs there are: listed behind the index segments, so that all are among them
+    /// that the index has. Whoever announced a session before and read open plans may rely on these (`spec/PROTOCOL.md`, section 3).
+    pub(crate) fn current_packs(&self) -> Result<PackLens, Error> {
+        self.update(&mut self.index.opened.lock().unwrap_or_else(PoisonError::into_inner), None)
+    }
+
+    /// The same for whoever has just listed all prune records, by these names.
+    pub(super) fn current_packs_since(&self, prunes: &BTreeSet<String>) -> Result<PackLens, Error> {
+        self.update(&mut self.index.opened.lock().unwrap_or_else(PoisonError::into_inner), Some(prunes))
+    }
+
+    fn update(&self, opened: &mut Option<Arc<dyn ChunkIndex>>, prunes: Option<&BTreeSet<String>>) -> Result<PackLens, Error> {
+        if let Some(index) = opened {
+            match self.catch_up(&**index, &mut BTreeSet::new(), prunes) {
+                Ok(Some(packs)) => return Ok(packs),
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         // An operation that is under way keeps the old one; the new one then has another slot.
         *opened = None;
-        *opened = Some(self.current_index()?);
-        Ok(())
+        let (index, packs) = self.current_index(prunes)?;
+        *opened = Some(index);
+        Ok(packs)
     }
 
     /// Brings the index up to date if a prune has got on since it was. Whether it had.
@@ -176,14 +196,14 @@ impl Repo {
         self.refresh().map(|()| true)
     }
 
-    fn current_index(&self) -> Result<Arc<dyn ChunkIndex>, Error> {
+    fn current_index(&self, prunes: Option<&BTreeSet<String>>) -> Result<(Arc<dyn ChunkIndex>, PackLens), Error> {
         let mut superseded = BTreeSet::new();
         for _ in 0..ATTEMPTS {
             let opened = self.open_index()?;
-            match self.catch_up(&*opened.index, &mut superseded) {
-                Ok(true) => return Ok(opened.index),
+            match self.catch_up(&*opened.index, &mut superseded, prunes) {
+                Ok(Some(packs)) => return Ok((opened.index, packs)),
                 // It knows segments or packs that are gone: nothing of it is to be relied on.
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -207,11 +227,17 @@ impl Repo {
         self.index.open()
     }
 
-    /// Takes in the segments that the index has not seen, but for packs that are not there, and for segments that others supersede. `false`
-    /// when it knows segments or packs that are gone or superseded, or some vanish meanwhile: then it is to be built anew without `superseded`.
-    fn catch_up(&self, index: &dyn ChunkIndex, superseded: &mut BTreeSet<SegmentId>) -> Result<bool, Error> {
+    /// Takes in the segments that the index has not seen, but for packs that are not there, and for segments that others supersede. Gives the
+    /// packs that are there; `None` when it knows segments or packs that are gone or superseded, or some vanish meanwhile: then it is to be
+    /// built anew without `superseded`. `prunes`: all prune records, if the caller listed them.
+    fn catch_up(
+        &self,
+        index: &dyn ChunkIndex,
+        superseded: &mut BTreeSet<SegmentId>,
+        prunes: Option<&BTreeSet<String>>,
+    ) -> Result<Option<PackLens>, Error> {
         // First: what prunes do from here on is told by a later look.
-        let prunes = self.gc_names()?;
+        let prunes = prunes.map_or_else(|| self.gc_names(), |prunes| Ok(prunes.clone()))?;
         *self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner) = prunes;
         self.index.incomplete.store(false, Ordering::Relaxed);
         self.index.unreadable.store(false, Ordering::Relaxed);
@@ -226,9 +252,9 @@ impl Repo {
             self.backend.settle(&ObjectPath::Segment(*id))?;
         }
         // Packs are written before the segments that name them: listed later, all that still exist are seen.
-        let exist: HashSet<PackId> = self.backend.list(Folder::Packs)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
-        if !applied.is_subset(&listed) || !index.packs()?.iter().all(|pack| exist.contains(pack)) {
-            return Ok(false);
+        let exist = self.listed_packs()?;
+        if !applied.is_subset(&listed) || !index.packs()?.iter().all(|pack| exist.contains_key(pack)) {
+            return Ok(None);
         }
         let mut new = NewSegments::default();
         let much = missing.iter().filter_map(|id| lengths.get(id)).sum::<u64>() >= MUCH;
@@ -241,11 +267,11 @@ impl Repo {
                 Ok(Some(segment)) => {
                     superseded.extend(&segment.supersedes);
                     if segment.supersedes.iter().any(|other| applied.contains(other) || new.seen.contains(other)) {
-                        return Ok(false);
+                        return Ok(None);
                     }
                     self.take_in(&mut into, *id, segment, &exist, &mut new)?;
                 }
-                Ok(None) => return Ok(false),
+                Ok(None) => return Ok(None),
                 // The others still say where their chunks are. It is tried again each time, until a repair removes it.
                 Err(error) if error.kind() == ErrorKind::Damage => {
                     self.index.incomplete.store(true, Ordering::Relaxed);
@@ -265,7 +291,7 @@ impl Repo {
         if missing.len() > 4 {
             index.flush()?;
         }
-        Ok(true)
+        Ok(Some(exist))
     }
 
     /// Takes in what a segment says of packs that exist.
@@ -274,10 +300,10 @@ impl Repo {
         into: &mut Target<'_>,
         id: SegmentId,
         mut segment: Segment,
-        exist: &HashSet<PackId>,
+        exist: &PackLens,
         new: &mut NewSegments,
     ) -> Result<(), Error> {
-        let is_missing = |pack: &PackEntry| !exist.contains(&pack.id);
+        let is_missing = |pack: &PackEntry| !exist.contains_key(&pack.id);
         if segment.packs.iter().any(is_missing) && new.pruned.is_none() {
             new.pruned = Some(self.pruned_packs()?);
         }
@@ -286,7 +312,7 @@ impl Repo {
         // Looked at again each time, so that a pack that is put back is seen.
         let whole = segment.packs.iter().all(|pack| !is_missing(pack) || is_explained(pack));
         self.index.incomplete.fetch_or(!whole, Ordering::Relaxed);
-        segment.packs.retain(|pack| exist.contains(&pack.id));
+        segment.packs.retain(|pack| exist.contains_key(&pack.id));
         match into {
             Target::Index(index) => index.apply(None, &segment)?,
             Target::Load(load) => load.add(&segment)?,

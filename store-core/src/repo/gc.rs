@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::Repo;
+use super::{PackLens, Repo};
 use crate::backend::{Created, Folder, GcStage, ObjectPath, parse_gc_name};
 use crate::base::ids::{PackId, PlanNumber, SnapshotId};
 use crate::base::limits;
@@ -23,13 +23,38 @@ pub(crate) struct OpenPlan {
     pub(crate) last: Result<Option<Final>, Error>,
 }
 
+/// What a writer may rely on (I5): packs that there were when its session had been announced and open plans were read.
+#[derive(Debug, Default)]
+pub(crate) struct Grounds {
+    /// Packs that open plans condemn: nobody may rely on them.
+    pub(crate) condemned: BTreeSet<PackId>,
+    /// All that were listed after that, and after the index segments.
+    pub(crate) packs: PackLens,
+}
+
 /// The records of all prunes.
 #[derive(Debug)]
 pub(crate) struct GcState {
+    /// The names of all records: they tell how far prunes have got.
+    pub(crate) names: BTreeSet<String>,
     /// Plans that are not done, the oldest first. There is one at the most, unless somebody removed records.
     pub(crate) open: Vec<OpenPlan>,
     /// The number of the next plan; `None` when numbers have run out.
     pub(crate) next: Option<PlanNumber>,
+}
+
+impl GcState {
+    /// The packs that open plans condemn.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    fn condemned(self) -> Result<BTreeSet<PackId>, Error> {
+        let mut condemned = BTreeSet::new();
+        for plan in self.open {
+            condemned.append(&mut plan.condemned()?);
+        }
+        Ok(condemned)
+    }
 }
 
 impl OpenPlan {
@@ -68,11 +93,10 @@ fn listed<T>(read: Result<Option<T>, Error>, is_listed: bool, number: PlanNumber
 impl Repo {
     /// Which prune records there are, and what the open ones say.
     pub(crate) fn gc_state(&self) -> Result<GcState, Error> {
+        let names = self.gc_names()?;
         let mut stages = BTreeMap::<PlanNumber, BTreeSet<GcStage>>::new();
-        for listed in self.backend.list(Folder::Gc)? {
-            if let Some((number, stage)) = parse_gc_name(&listed.name) {
-                stages.entry(number).or_default().insert(stage);
-            }
+        for (number, stage) in names.iter().filter_map(|name| parse_gc_name(name)) {
+            stages.entry(number).or_default().insert(stage);
         }
         let next = stages.keys().next_back().map_or(Some(PlanNumber::FIRST), |last| last.next());
         let open = stages.into_iter().filter(|(_, stages)| !stages.contains(&GcStage::Done)).map(|(number, stages)| OpenPlan {
@@ -80,7 +104,8 @@ impl Repo {
             plan: listed(self.read_plan(number), stages.contains(&GcStage::Plan), number),
             last: listed(self.read_final(number), stages.contains(&GcStage::Final), number),
         });
-        Ok(GcState { open: open.collect(), next })
+        let open = open.collect();
+        Ok(GcState { names, open, next })
     }
 
     /// The names of all prune records: they tell how far prunes have got.
@@ -90,24 +115,30 @@ impl Repo {
 
     /// The packs that no writer may rely on: to be asked once its session is durable, and before it lists packs.
     pub(crate) fn condemned(&self) -> Result<BTreeSet<PackId>, Error> {
-        let mut condemned = BTreeSet::new();
-        for plan in self.gc_state()?.open {
-            condemned.append(&mut plan.condemned()?);
-        }
-        Ok(condemned)
+        self.gc_state()?.condemned()
     }
 
-    /// Snapshots that are no more, though their outcomes may still be there.
-    pub(crate) fn dropped(&self) -> Result<BTreeSet<SnapshotId>, Error> {
+    /// What a writer may rely on: to be asked once its session is durable. Reads open plans, then brings the index up to date.
+    pub(crate) fn grounds(&self) -> Result<Grounds, Error> {
+        let mut state = self.gc_state()?;
+        let prunes = std::mem::take(&mut state.names);
+        let condemned = state.condemned()?;
+        Ok(Grounds { condemned, packs: self.current_packs_since(&prunes)? })
+    }
+
+    /// Snapshots that are no more, though their outcomes may still be there. Says, too, whether there is any prune record.
+    pub(crate) fn dropped(&self) -> Result<(BTreeSet<SnapshotId>, bool), Error> {
+        let state = self.gc_state()?;
+        let has_pruned = !state.names.is_empty();
         let mut dropped = BTreeSet::new();
-        for plan in self.gc_state()?.open {
+        for plan in state.open {
             match plan.last {
                 Ok(last) => dropped.extend(last.into_iter().flat_map(|last| last.dropped)),
                 // What it drops is listed until it can be read; nothing is deleted because of it.
                 Err(_) => self.warn(&ObjectPath::Gc(plan.number, GcStage::Final), "is damaged: put it back from a copy of the repository"),
             }
         }
-        Ok(dropped)
+        Ok((dropped, has_pruned))
     }
 
     /// Snapshots that a prune which is under way may drop or has dropped. Whoever takes back a forgetting asks this once his note is durable:

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::kept::{self, KeptRecords};
+use super::snapshots::Commits;
 use super::{Repo, StoredSnapshot};
 use crate::backend::{Created, Folder, ObjectPath};
 use crate::base::ids::{NoteId, SnapshotId};
@@ -34,6 +35,8 @@ pub struct Standings {
     pub notes: Vec<StoredNote>,
     /// Snapshots that are there and cannot be read.
     pub unread_snapshots: BTreeSet<SnapshotId>,
+    /// Whether packs were ever deleted, by a prune or a repair, or are to be.
+    pub has_pruned: bool,
 }
 
 /// Which snapshots count as live at a time.
@@ -141,7 +144,7 @@ impl Repo {
 
     fn standing_with(&self, kept: Option<&KeptRecords<'_>>) -> Result<Standings, Error> {
         let (mut notes, mut unread) = self.read_notes(kept)?;
-        let (mut snapshots, unread_snapshots) = self.commits(kept)?;
+        let Commits { found: mut snapshots, unread: unread_snapshots, has_pruned } = self.commits(kept)?;
         // A note that was made during the listing may be missing there, though one that has seen it is not.
         let mut missing = missing(&notes, &snapshots);
         while let Some(id) = missing.pop_first() {
@@ -162,7 +165,7 @@ impl Repo {
         }
         let fold = fold(&notes, &unread, &mut snapshots);
         let (forgotten, snapshots) = snapshots.into_iter().partition(|stored| stored.standing.forgotten.is_some());
-        Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots })
+        Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots, has_pruned })
     }
 
     fn read_notes(&self, kept: Option<&KeptRecords<'_>>) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {

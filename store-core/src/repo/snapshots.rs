@@ -13,14 +13,29 @@ use crate::format::envelope::{ObjectError, ObjectKind, Place, Sealed};
 use crate::format::snapshot::Outcome;
 use crate::notes::{Standing, StoredSnapshot};
 
+/// All commits.
+pub(super) struct Commits {
+    /// Those that can be read, oldest first.
+    pub(super) found: Vec<StoredSnapshot>,
+    /// Those that cannot.
+    pub(super) unread: BTreeSet<SnapshotId>,
+    /// Whether there was any prune record when they were listed.
+    pub(super) has_pruned: bool,
+}
+
 impl Repo {
     /// The names of all sessions that ended, with a snapshot or without, but for snapshots that a prune drops.
     pub(crate) fn outcome_ids(&self) -> Result<Vec<SnapshotId>, Error> {
+        self.outcomes_and_prunes().map(|(ids, _)| ids)
+    }
+
+    /// The same, and whether there is any prune record.
+    fn outcomes_and_prunes(&self) -> Result<(Vec<SnapshotId>, bool), Error> {
         let mut ids: Vec<SnapshotId> = self.backend.list(Folder::Outcomes)?.iter().filter_map(|listed| listed.name.parse().ok()).collect();
-        let dropped = self.dropped()?;
+        let (dropped, has_pruned) = self.dropped()?;
         ids.retain(|id| !dropped.contains(id));
         ids.sort_unstable();
-        Ok(ids)
+        Ok((ids, has_pruned))
     }
 
     /// How session `id` ended; `None` when that is not there: a prune may have dropped it since it was listed.
@@ -63,10 +78,11 @@ impl Repo {
         Ok(self.standing()?.snapshots)
     }
 
-    /// All commits as they are stored, oldest first, and those that cannot be read.
-    pub(super) fn commits(&self, kept: Option<&KeptRecords<'_>>) -> Result<(Vec<StoredSnapshot>, BTreeSet<SnapshotId>), Error> {
+    /// All commits as they are stored.
+    pub(super) fn commits(&self, kept: Option<&KeptRecords<'_>>) -> Result<Commits, Error> {
         let (mut found, mut unread) = (Vec::new(), BTreeSet::new());
-        for id in self.outcome_ids()? {
+        let (ids, has_pruned) = self.outcomes_and_prunes()?;
+        for id in ids {
             match self.known_outcome(&id, kept) {
                 Ok(Outcome::Commit(snapshot)) => found.push(StoredSnapshot { id, snapshot, standing: Standing::default() }),
                 Ok(Outcome::Abort { .. }) => {}
@@ -79,6 +95,6 @@ impl Repo {
             }
         }
         found.sort_by_key(|stored| (stored.snapshot.time, stored.id));
-        Ok((found, unread))
+        Ok(Commits { found, unread, has_pruned })
     }
 }

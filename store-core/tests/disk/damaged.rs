@@ -98,6 +98,11 @@ impl Whole {
         self.made.iter().map(found).collect()
     }
 
+    /// Pushes the last version again, of which no file has changed.
+    pub fn push_last_again(&self, repo: &Repo) -> SnapshotId {
+        push_version(repo, &self.folders.data.join((self.made.len() - 1).to_string()))
+    }
+
     /// Pushes every version again.
     pub fn push_again(&self, repo: &Repo) {
         (0..self.made.len()).for_each(|version| _ = push_version(repo, &self.folders.data.join(version.to_string())));

@@ -116,7 +116,8 @@ impl Disk {
         self.state().calls
     }
 
-    /// Has `hook` called before each call of a driver with its number, its name and its object. Calls that the hook itself makes have none.
+    /// Has `hook` called before each call of a driver with its number, its name and its object; of a listing with the folder's name and no
+    /// object. Calls that the hook itself makes have none.
     pub fn set_hook(&self, hook: impl FnMut(u64, &str, Option<&ObjectPath>) -> io::Result<()> + Send + 'static) {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
     }
@@ -137,7 +138,8 @@ impl Disk {
         if place.is_none() {
             *place = Some(hook);
         }
-        result.map_err(|source| BackendError { action, object: path.map_or(String::new(), ToString::to_string), source })
+        let (action, object) = path.map_or_else(|| ("list", action.to_owned()), |path| (action, path.to_string()));
+        result.map_err(|source| BackendError { action, object, source })
     }
 }
 
@@ -194,7 +196,7 @@ impl Backend for Disk {
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<Listed>, BackendError> {
-        self.call("list", None)?;
+        self.call(folder.name(), None)?;
         let name = |path: &ObjectPath| path.to_string().rsplit('/').next().map(str::to_owned);
         let state = self.state();
         let here = state.objects.iter().filter(|(path, _)| path.folder() == Some(folder));

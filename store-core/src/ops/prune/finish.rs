@@ -69,8 +69,7 @@ impl Run<'_> {
         self.wait_for_sessions()?;
         self.stop_if_over()?;
         let live = live(self.repo, &self.options.forgotten, Some(&plan.dropped))?;
-        self.repo.refresh()?;
-        let packs = self.repo.listed_packs()?;
+        let packs = self.repo.current_packs()?;
         let standing = |pack: &_| if plan.condemned.contains(pack) { Standing::Condemned } else { Standing::Stays };
         let marked = self.repo.mark(&live.roots(), &packs, standing, self.monitor)?;
         whole_index(self.repo)?;

@@ -94,9 +94,8 @@ pub(super) fn survey(
     let before = repo.listed_packs()?;
     let is_somebody_active = !sessions(repo, own)?.open.is_empty();
     let live = live(repo, forgotten, None)?;
-    repo.refresh()?;
-    // And what those snapshots need was there before they were.
-    let packs = repo.listed_packs()?;
+    // What those snapshots need was there before they were.
+    let packs = repo.current_packs()?;
     let marked = repo.mark(&live.roots(), &packs, |_| Standing::Stays, monitor)?;
     whole_index(repo)?;
     let Uses { mut packs, wholes } = uses(&marked, &packs)?;

@@ -1,23 +1,21 @@
 //! From a session to a snapshot, from the beginning again where a prune took the session for dead.
 
-use std::collections::BTreeSet;
-
 use super::{Report, fenced};
-use crate::base::ids::{NodeId, PackId};
+use crate::base::ids::NodeId;
 use crate::error::{Error, ErrorKind};
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Outcome, Snapshot};
 use crate::monitor::Monitor;
-use crate::repo::{Adopted, Committed, Repo, SessionHandle};
+use crate::repo::{Adopted, Committed, Grounds, Repo, SessionHandle};
 
 /// How often it begins again.
 const RETRIES: u32 = 5;
 const FENCED: &str = "this push was taken for dead and fenced by a prune: push again, what was written and is still there is taken up";
 
-/// A session, none in a dry run, with what was not to be relied on when it began.
+/// A session, none in a dry run, with what may be relied on in it.
 pub(in crate::ops) struct Begun {
     handle: Option<SessionHandle>,
-    pub(in crate::ops) condemned: BTreeSet<PackId>,
+    pub(in crate::ops) grounds: Grounds,
 }
 
 /// What came of one try.
@@ -32,7 +30,7 @@ pub(in crate::ops) struct Made {
 
 /// Writes all that a snapshot needs.
 pub(in crate::ops) trait Maker {
-    /// Writes it, relying on nothing that `session` says is condemned.
+    /// Writes it, relying on nothing but what `session` may.
     fn make(&mut self, session: &Begun) -> Result<Made, Error>;
 
     /// Whether what is pushed can be read once more.
@@ -40,20 +38,19 @@ pub(in crate::ops) trait Maker {
 }
 
 impl Begun {
-    /// Announces a session and learns what open plans condemn, in this order (I5).
+    /// Announces a session, and learns what may be relied on from then on (I5).
     fn new(repo: &Repo, dry_run: bool) -> Result<Self, Error> {
         // From here on a prune sees this session and leaves alone what it may rely on: the parent, for a start.
         let handle = if dry_run { None } else { Some(repo.begin_session(Purpose::Push)?) };
-        let mut begun = Self { handle, condemned: BTreeSet::new() };
-        begun.condemned = repo.condemned().map_err(|error| begun.ended(repo, error))?;
-        repo.refresh().map_err(|error| begun.ended(repo, error))?;
+        let mut begun = Self { handle, grounds: Grounds::default() };
+        begun.grounds = repo.grounds().map_err(|error| begun.ended(repo, error))?;
         Ok(begun)
     }
 
     /// Takes up what killed pushes left.
     pub(in crate::ops) fn take_up(&self, repo: &Repo, monitor: &dyn Monitor) -> Result<(), Error> {
         let Some(handle) = &self.handle else { return Ok(()) };
-        let adopted = repo.adopt(handle, &self.condemned)?;
+        let adopted = repo.adopt(handle, &self.grounds)?;
         if adopted != Adopted::default() {
             let Adopted { packs, bytes, sessions } = adopted;
             monitor
@@ -111,7 +108,7 @@ pub(in crate::ops) fn attempt(repo: &Repo, dry_run: bool, maker: &mut dyn Maker,
         }
         monitor.detail(&format_args!("a prune took this push for dead: it begins again"));
         session = Begun::new(repo, dry_run)?;
-        if fenced::is_all_there(repo, snapshot.root, &session.condemned, monitor).map_err(|error| session.ended(repo, error))? {
+        if fenced::is_all_there(repo, snapshot.root, &session.grounds, monitor).map_err(|error| session.ended(repo, error))? {
             continue;
         }
         if !maker.can_begin_again() {
