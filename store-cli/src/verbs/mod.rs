@@ -133,6 +133,14 @@ impl Context {
         Ok((first, opened?.0))
     }
 
+    /// Opens the repository, and the one that what is lost is read from, if one is named.
+    fn open_with_spare(&self, spare: &Access) -> Result<(Opened, Option<Opened>)> {
+        match locate::named(spare)? {
+            Some(location) => self.open_two(spare, location, "--from").map(|(repo, second)| (repo, Some(second))),
+            None => Ok((self.open()?, None)),
+        }
+    }
+
     /// Leaves out the repository's own folder and the cache, should they lie in what is read: what a push writes is none of what it keeps.
     fn leave_out_own(&self, repo: &Repo, builder: &mut ExcludeBuilder) -> Result<(), ExcludeError> {
         for own in [Path::new(&repo.location()), &self.settings.cache_dir] {

@@ -184,7 +184,14 @@ impl Maker for Job<'_> {
             before: copied,
             parent: parent.and_then(|parent| root_directory(to, &parent.snapshot)),
         };
-        let how = How { trial: options.dry_run, delta: !options.no_delta, require: &[], condemned: &session.condemned, parent: before };
+        let how = How {
+            trial: options.dry_run,
+            delta: !options.no_delta,
+            require: &[],
+            condemned: &session.condemned,
+            parent: before,
+            wanted: None,
+        };
         let (assembled, written) = pipeline::run(to, Input::Stored(tree), how, old.totals, *monitor)?;
         if options.verify && !options.dry_run {
             verify::packs(to, &written.packs, *monitor)?;

@@ -214,6 +214,7 @@ impl Job<'_> {
             require: &self.require,
             condemned: &session.condemned,
             parent: parent.map(|parent| parent.snapshot.root),
+            wanted: None,
         };
         let against = Against { parent: root, base, force: options.parent == Parent::None };
         let (assembled, Written { counts: written, packs }) = run(repo, source, against, how, expected, *monitor)?;
