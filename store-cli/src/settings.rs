@@ -22,7 +22,7 @@ use crate::exit::{Failure, Result};
 use crate::output::human::parse_size;
 
 pub(crate) use access::{Access, Password, Place, Typed};
-use access::{FIRST, SECOND, SPARE};
+use access::{COPIED, FIRST, SECOND, SPARE};
 
 const DEFAULT_PROFILE: &str = "default";
 const DEFAULT_MEMORY: usize = 512 * MIB;
@@ -95,6 +95,11 @@ impl Settings {
     /// The repository that snapshots are copied to, found as the first one is.
     pub(crate) fn second(&self, typed: Typed<'_>) -> Result<Access> {
         Layers { environment: &variable, files: &self.files }.access(typed, &SECOND)
+    }
+
+    /// The repository that a push is copied to, which somebody has named.
+    pub(crate) fn copied(&self, typed: Typed<'_>) -> Result<Access> {
+        Layers { environment: &variable, files: &self.files }.access(typed, &COPIED)
     }
 
     /// The repository that what is lost is read from.

@@ -9,6 +9,7 @@ mod bucket;
 mod bucket_figures;
 mod codes;
 mod copy;
+mod copy_to;
 mod forget;
 mod harness;
 mod heal;
