@@ -79,8 +79,8 @@ pub(crate) fn run(cli: Cli) -> Result {
 
 impl Context {
     fn options(&self, location: String) -> OpenOptions {
-        let Settings { threads, memory, compression, .. } = self.settings;
-        OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression }
+        let Settings { threads, memory, compression, cache_size: kept, .. } = self.settings;
+        OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression, kept }
     }
 
     fn open(&self) -> Result<Opened> {

@@ -6,6 +6,8 @@ mod bench;
 #[cfg(feature = "object")]
 mod bucket;
 #[cfg(feature = "object")]
+mod bucket_cache;
+#[cfg(feature = "object")]
 mod bucket_figures;
 mod codes;
 mod copy;

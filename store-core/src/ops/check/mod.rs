@@ -121,6 +121,7 @@ pub(crate) struct Diagnosis {
 
 /// Checks, and reads the packs `also` besides those that `read` says.
 pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor: &dyn Monitor) -> Result<Diagnosis, Error> {
+    let _past = repo.past_cache();
     // Listed before the segments are read, here and for the index: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
     repo.refresh()?;

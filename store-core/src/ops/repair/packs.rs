@@ -113,6 +113,7 @@ pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Resu
 /// The same, and when the second repository's snapshots cannot be listed, or it is the first one.
 pub fn packs_with(repo: &Repo, second: Option<&Repo>, options: &PacksOptions, monitor: &dyn Monitor) -> Result<PacksReport, Error> {
     second.map_or(Ok(()), |second| must_differ(repo, second))?;
+    let _past = repo.past_cache();
     let mut turn = None;
     if options.execute {
         repo.check_writable()?;
