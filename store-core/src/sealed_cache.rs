@@ -117,7 +117,8 @@ impl SealedCache {
 
     /// A crash may leave a file of the right length with other bytes, since nothing is synced: whoever reads it notices.
     fn write(&self, folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        let name = format!("new-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed));
+        // Of this process, of this cache of it, and the next one of that.
+        let name = format!("new-{}-{:p}-{}", std::process::id(), &raw const self.next, self.next.fetch_add(1, Ordering::Relaxed));
         let new = folder.join(name);
         let create = || fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
         let mut file = create().or_else(|_| {

@@ -99,7 +99,7 @@ impl Repo {
     /// The same for whoever shows snapshots, or reads what is in them: what this host has read before of a store where requests take long is not read
     /// again, though damage to it does not show. Which records there are is what the store says.
     pub fn shown_standing(&self) -> Result<Standings, Error> {
-        let kept = self.kept.is_on().then(|| KeptRecords::Files(&self.kept));
+        let kept = self.kept.is_on().then_some(KeptRecords::Files(&self.kept));
         let standings = self.standing_with(kept.as_ref())?;
         self.warn_of(&standings);
         Ok(standings)
