@@ -40,7 +40,12 @@ pub(super) struct Healing<'h> {
     /// What open plans condemn, read within the session; `None` writes nothing, and says what could be.
     pub(super) condemned: Option<&'h BTreeSet<PackId>>,
     pub(super) monitor: &'h dyn Monitor,
+    /// How often the second repository's store had been given up before.
+    pub(super) given_up: u64,
 }
+
+/// Versions of the same line that are gone through for a list, the nearest in time, besides snapshots that are the same: each is read whole.
+const OTHERS: usize = 2;
 
 /// A snapshot of which something is lost, and where it may be.
 struct Broken {
@@ -76,6 +81,7 @@ impl Healing<'_> {
             let before = lacking.healed;
             self.chunks(&broken, &mut lacking)?;
             self.lists(&broken, &mut lacking)?;
+            self.go_on(&lacking.healed)?;
             // What a list names that was made again may be lost, too.
             if self.condemned.is_none() || lacking.healed.nodes == before.nodes {
                 return Ok(lacking.healed);
@@ -90,6 +96,11 @@ impl Healing<'_> {
     fn go_on(&self, healed: &Healed) -> Result<(), Error> {
         if self.monitor.interrupted() {
             return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted, and what was written is of use"));
+        }
+        if self.second.backend.given_up() != self.given_up {
+            let message =
+                format!("{} could not be reached all the time, so that not all was looked for: try again", self.second.location());
+            return Err(Error::new(ErrorKind::Unreachable, message));
         }
         self.monitor.progress(&Progress { bytes_done: healed.bytes, ..Progress::default() });
         Ok(())
@@ -135,9 +146,10 @@ impl Healing<'_> {
                 }
                 Ok(())
             })?;
+            let same = candidates.iter().filter(|(_, is_same)| *is_same).count();
             for (path, nodes) in lists {
                 lacking.ids.extend(nodes.iter().map(as_chunk));
-                for (candidate, is_same) in candidates {
+                for (candidate, is_same) in candidates.iter().take(same + OTHERS) {
                     self.go_on(&lacking.healed)?;
                     let Ok(entry) = self.second.find(candidate, &path) else { continue };
                     self.list(entry, *is_same, lacking)?;

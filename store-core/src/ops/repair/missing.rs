@@ -1,6 +1,7 @@
 //! What of a snapshot cannot be read, and where in it that is. Only what is not known to be whole is looked at.
 
 use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits;
 use crate::error::Error;
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::node::Node;
@@ -34,14 +35,14 @@ struct Open {
     level: Option<u8>,
     /// For a file: where in it the node begins.
     offset: u64,
-    /// Whether it is the list that the root stands in, which gives it no name.
-    is_first: bool,
+    /// Directories above; 0 for the list that the root stands in, which gives it no name.
+    depth: usize,
 }
 
 /// Tells what is missing below `root`, where `seen` is what is whole. What is told of is looked at once more before: a read may have failed once.
 pub(super) fn find(repo: &Repo, root: NodeId, seen: &Seen, tell: &mut Tell<'_>) -> Result<(), Error> {
     let mut search = Search { repo, seen, open: Vec::new(), tell };
-    search.push(Open { path: Vec::new(), id: root, level: None, offset: 0, is_first: true });
+    search.push(Open { path: Vec::new(), id: root, level: None, offset: 0, depth: 0 });
     while let Some(open) = search.open.pop() {
         search.node(open)?;
     }
@@ -66,7 +67,7 @@ impl Search<'_, '_> {
         let node = self.repo.node(&open.id).ok().filter(|node| open.level.is_none_or(|level| node.level() == level));
         let child = |id: NodeId, level: u8, offset: u64| {
             let path = open.path.clone();
-            Open { path, id, level: level.checked_sub(1), offset, is_first: open.is_first }
+            Open { path, id, level: level.checked_sub(1), offset, depth: open.depth }
         };
         match node {
             None => (self.tell)(&open.path, Missing::Node(open.id))?,
@@ -86,7 +87,7 @@ impl Search<'_, '_> {
 
     fn entry(&mut self, above: &Open, entry: Entry) -> Result<(), Error> {
         let mut path = above.path.clone();
-        if !above.is_first {
+        if above.depth > 0 {
             if !path.is_empty() {
                 path.push(b'/');
             }
@@ -97,7 +98,10 @@ impl Search<'_, '_> {
             Kind::File { content: Content::Inline(extents), .. } => return self.extents(&path, 0, &extents),
             _ => return Ok(()),
         };
-        self.push(Open { path, id: list, level: None, offset: 0, is_first: false });
+        // Deeper than any writer makes them: what is there is nobody's.
+        if above.depth <= limits::TREE_DEPTH {
+            self.push(Open { path, id: list, level: None, offset: 0, depth: above.depth + 1 });
+        }
         Ok(())
     }
 

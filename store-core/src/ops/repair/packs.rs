@@ -129,7 +129,10 @@ pub fn packs_with(repo: &Repo, second: Option<&Repo>, options: &PacksOptions, mo
     // Where nothing is missed, nobody is asked for it.
     let asked = second.filter(|_| report.findings.iter().any(|finding| !finding.hits.is_empty()));
     let heal = |condemned: Option<&BTreeSet<PackId>>| {
-        let heal = |second| Healing { repo, second, diagnosis: &diagnosis, condemned, monitor }.run();
+        let heal = |second: &Repo| {
+            let given_up = second.backend.given_up();
+            Healing { repo, second, diagnosis: &diagnosis, condemned, monitor, given_up }.run()
+        };
         asked.map_or(Ok(Healed::default()), heal)
     };
     if suspects.is_empty() && asked.is_none() {
