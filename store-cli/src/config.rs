@@ -63,6 +63,7 @@ pub(crate) struct RepositoryKeys {
     pub(crate) password_command: Option<String>,
     pub(crate) key_file: Option<String>,
     pub(crate) cache_dir: Option<String>,
+    pub(crate) cache_size: Option<Scalar>,
 }
 
 /// What a table says of a repository and of what opens it.

@@ -59,12 +59,17 @@ pub(crate) struct Failure {
     hint: Option<String>,
     /// Whoever read standard output has gone.
     unread: bool,
+    /// The push was done, and only its copy was not.
+    pushed: bool,
 }
+
+/// The exit code of a push that was done, and whose copy in a second repository was not.
+const NOT_COPIED: u8 = 18;
 
 impl Failure {
     /// An error without a cause below it.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, unread: false }
+        Self { kind, message: message.into(), hint: None, unread: false, pushed: false }
     }
 
     /// What was asked for makes no sense.
@@ -94,6 +99,11 @@ impl Failure {
         self
     }
 
+    /// The same where the push itself is done, and whatever fails is its copy.
+    pub(crate) fn after_push(self, message: impl fmt::Display) -> Self {
+        Self { message: format!("{message}: {}", self.message), pushed: true, unread: false, ..self }
+    }
+
     /// Whether whoever read standard output has gone, as `head` does: no failure of a verb that only shows something.
     pub(crate) fn is_unread_output(&self) -> bool {
         self.unread
@@ -101,7 +111,7 @@ impl Failure {
 
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
-        code(self.kind)
+        if self.pushed { NOT_COPIED } else { code(self.kind) }
     }
 
     /// What to do next, where that is known.
@@ -186,6 +196,7 @@ mod tests {
         ];
         for (kind, code) in codes {
             assert_eq!(Failure::new(kind, "x").code(), code);
+            assert_eq!(Failure::new(kind, "x").after_push("y").code(), 18);
         }
         assert_eq!([Outcome::Done, Outcome::Partial, Outcome::Damage].map(Outcome::code), [0, 3, 15]);
     }

@@ -22,10 +22,11 @@ use crate::exit::{Failure, Result};
 use crate::output::human::parse_size;
 
 pub(crate) use access::{Access, Password, Place, Typed};
-use access::{FIRST, SECOND, SPARE};
+use access::{COPIED, FIRST, SECOND, SPARE};
 
 const DEFAULT_PROFILE: &str = "default";
 const DEFAULT_MEMORY: usize = 512 * MIB;
+const DEFAULT_CACHE: u64 = 256 * MIB as u64;
 /// Less than this is not enough for one pack and its buffers.
 const LEAST_MEMORY: u64 = 64 * MIB as u64;
 const MOST_THREADS: usize = 1024;
@@ -62,6 +63,8 @@ pub(crate) struct Value<T> {
 pub(crate) struct Settings {
     pub(crate) access: Access,
     pub(crate) cache_dir: PathBuf,
+    /// Bytes of disk for what was read of a bucket.
+    pub(crate) cache_size: u64,
     pub(crate) compression: Compression,
     pub(crate) threads: usize,
     pub(crate) memory: usize,
@@ -97,6 +100,11 @@ impl Settings {
         Layers { environment: &variable, files: &self.files }.access(typed, &SECOND)
     }
 
+    /// The repository that a push is copied to, which somebody has named.
+    pub(crate) fn copied(&self, typed: Typed<'_>) -> Result<Access> {
+        Layers { environment: &variable, files: &self.files }.access(typed, &COPIED)
+    }
+
     /// The repository that what is lost is read from.
     pub(crate) fn spare(&self, typed: Typed<'_>) -> Result<Access> {
         Layers { environment: &variable, files: &self.files }.access(typed, &SPARE)
@@ -108,6 +116,9 @@ impl Settings {
         let settings = Self {
             access: layers.access(global.into(), &FIRST)?,
             cache_dir: layers.cache_dir(global)?,
+            cache_size: layers
+                .scalar(&global.cache_size, &CACHE_SIZE, |c| c.keys.repository.cache_size.as_ref())?
+                .map_or(Ok(DEFAULT_CACHE), |value| value.read(parse_size))?,
             compression: layers
                 .scalar(&global.compression, &COMPRESSION, |c| c.keys.global.compression.as_ref())?
                 .map_or(Ok(Compression::default()), |value| {
@@ -168,6 +179,7 @@ struct Names {
 }
 
 const CACHE_DIR: Names = Names { flag: "--cache-dir", variable: "SNAP_CACHE_DIR", key: "cache-dir" };
+const CACHE_SIZE: Names = Names { flag: "--cache-size", variable: "SNAP_CACHE_SIZE", key: "cache-size" };
 const COMPRESSION: Names = Names { flag: "--compression", variable: "SNAP_COMPRESSION", key: "compression" };
 const THREADS: Names = Names { flag: "--threads", variable: "SNAP_THREADS", key: "threads" };
 const LIMIT_UPLOAD: Names = Names { flag: "--limit-upload", variable: "SNAP_LIMIT_UPLOAD", key: "limit-upload" };
@@ -303,6 +315,20 @@ mod tests {
         assert!(message(resolve(&slow, &[], vec![])).starts_with("--limit-upload: 'fast'"));
         let bad = file("snap.toml", "[global]\ncompression = 'extreme'");
         assert!(message(resolve(&Global::default(), &[], vec![bad])).starts_with("compression in /p/snap.toml: "));
+    }
+
+    #[test]
+    fn the_size_of_what_is_kept_of_buckets_may_be_nothing() {
+        let size = |global: &Global, environment: &[(&str, &str)], files| resolve(global, environment, files).unwrap().cache_size;
+        let project = || vec![file("snap.toml", "[repository]\ncache-size = '1GiB'")];
+        let typed = Global { cache_size: Some("0".into()), ..Global::default() };
+        assert_eq!(size(&typed, &[("SNAP_CACHE_SIZE", "5MiB")], project()), 0);
+        assert_eq!(size(&Global::default(), &[("SNAP_CACHE_SIZE", "5MiB")], project()), 5 << 20);
+        assert_eq!(size(&Global::default(), &[], project()), 1 << 30);
+        assert_eq!(size(&Global::default(), &[], vec![]), 256 << 20);
+        assert!(
+            resolve(&Global::default(), &[("SNAP_CACHE_SIZE", "much")], vec![]).unwrap_err().to_string().starts_with("SNAP_CACHE_SIZE: ")
+        );
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub mod monitor;
 pub mod process;
 #[cfg(feature = "engine")]
 pub mod rng;
+#[cfg(feature = "engine")]
+pub(crate) mod sealed_cache;
 
 // L4: engine
 #[cfg(feature = "engine")]

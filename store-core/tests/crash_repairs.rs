@@ -28,6 +28,8 @@ use store_core::crypto::Secret;
 use store_core::error::Error;
 use store_core::format::lost::REPAIRS;
 use store_core::monitor::Silent;
+use store_core::ops::copy::{self, copy};
+use store_core::ops::list::{Filter, list};
 use store_core::ops::repair::{self, PacksOptions, SnapshotFate, SnapshotsOptions};
 use store_core::ops::{forget, key};
 use store_core::repo::{Repo, Secrets};
@@ -38,9 +40,13 @@ use tiny::{open, options, prune_all};
 enum Kind {
     Index,
     Packs,
+    /// Of packs, with a second repository that has a copy of everything.
+    Healed,
     Snapshots,
     Keys,
 }
+
+const KINDS: [Kind; 5] = [Kind::Packs, Kind::Healed, Kind::Snapshots, Kind::Index, Kind::Keys];
 
 /// Which keys open, and which do not, from a step of the log on.
 #[derive(Debug, Clone, Default)]
@@ -57,14 +63,15 @@ struct History {
     readable: Restorable,
     log: Vec<Step>,
     keys: Vec<Keys>,
+    second: Option<Repo>,
 }
 
 fn secrets(of: u8) -> Secrets {
     Secrets { passphrase: None, key_file: Some(Secret::take(&mut [of; 32])) }
 }
 
-fn repair_packs(repo: &Repo) -> Result<repair::PacksReport, Error> {
-    repair::packs(repo, &PacksOptions { read_data: true, execute: true, ..PacksOptions::default() }, &Silent)
+fn repair_packs(repo: &Repo, second: Option<&Repo>) -> Result<repair::PacksReport, Error> {
+    repair::packs_with(repo, second, &PacksOptions { read_data: true, execute: true, ..PacksOptions::default() }, &Silent)
 }
 
 fn repair_snapshots(repo: &Repo) -> Result<repair::SnapshotsReport, Error> {
@@ -82,7 +89,7 @@ impl History {
                 let segments = whole.segments();
                 whole.spoilt(&[(segments[noise.below(segments.len() as u64) as usize], Harm::Flip(noise.below(120) as i64))])
             }
-            Kind::Packs | Kind::Snapshots => {
+            Kind::Packs | Kind::Healed | Kind::Snapshots => {
                 let packs = whole.packs();
                 let mut harm = || {
                     let pack = packs[noise.below(packs.len() as u64) as usize];
@@ -97,13 +104,20 @@ impl History {
         let readable = whole.restorable(&open(&damaged, &folder.path().join("before")).unwrap());
         let disk = Disk::that(Forgets::Nothing, before.clone());
         let repo = open(&disk, &folder.path().join("cache")).unwrap();
+        let second = (kind == Kind::Healed).then(|| {
+            let second = tiny::init(&Disk::new(), &folder.path().join("second"));
+            let sound = open(&whole.spoilt(&[]), &folder.path().join("sound")).unwrap();
+            let items = list(&sound, &Filter::default()).unwrap();
+            copy(&sound, &second, &items, &copy::Options::default(), &Silent, &mut |_, _| Ok(())).unwrap();
+            second
+        });
         let mut keys = vec![Keys { step: 0, open: [7].into(), shut: BTreeSet::new() }];
         match kind {
             Kind::Index => {
                 let _ = repair::index(&repo, false, &Silent).unwrap();
                 let _ = repair::sketches(&repo, &Silent).unwrap();
             }
-            Kind::Packs => _ = repair_packs(&repo).unwrap(),
+            Kind::Packs | Kind::Healed => _ = repair_packs(&repo, second.as_ref()).unwrap(),
             Kind::Snapshots => _ = repair_snapshots(&repo).unwrap(),
             Kind::Keys => {
                 let mut now = |open: &[u8], shut: &[u8], disk: &Disk| {
@@ -120,7 +134,7 @@ impl History {
                 now(&[9], &[7, 8], &disk);
             }
         }
-        Self { kind, whole, before, readable, log: disk.log(), keys }
+        Self { kind, whole, before, readable, log: disk.log(), keys, second }
     }
 
     /// Every disk that a failure may leave, each once, with how many steps were done.
@@ -167,8 +181,16 @@ impl History {
             }
             Kind::Packs => {
                 self.nothing_lost(&repo)?;
-                repair_packs(&repo).map_err(told)?;
+                repair_packs(&repo, None).map_err(told)?;
                 self.nothing_lost(&reopened()?)?;
+            }
+            Kind::Healed => {
+                self.nothing_lost(&repo)?;
+                let report = repair_packs(&repo, self.second.as_ref()).map_err(told)?;
+                if !report.findings.is_empty() {
+                    return Err(format!("the second repository has all, and there is left: {:?}", report.findings));
+                }
+                self.all_whole(&reopened()?)?;
             }
             Kind::Snapshots => {
                 self.each_once(&repo, false)?;
@@ -255,14 +277,15 @@ impl History {
 fn every_disk_that_a_crash_of_a_repair_leaves_holds_all_that_could_be_read() {
     let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |number| number.parse().unwrap());
     let (wanted, first) = (number("SNAP_STATES", 1200), number("SNAP_SEED", 0));
-    let (next, looked, started) = (AtomicU64::new(first * 4), AtomicU64::new(0), Instant::now());
+    let (next, looked, started) = (AtomicU64::new(first * KINDS.len() as u64), AtomicU64::new(0), Instant::now());
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
                 let folder = rig::quick_folder();
                 while looked.load(Ordering::Relaxed) < wanted {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let (kind, seed) = ([Kind::Packs, Kind::Snapshots, Kind::Index, Kind::Keys][(number % 4) as usize], number / 4);
+                    let (kinds, seed) = (KINDS.len() as u64, number / KINDS.len() as u64);
+                    let kind = KINDS[(number % kinds) as usize];
                     let history = History::new(kind, seed);
                     for (step, survives, objects) in history.states(seed) {
                         looked.fetch_add(1, Ordering::Relaxed);
@@ -276,7 +299,7 @@ fn every_disk_that_a_crash_of_a_repair_leaves_holds_all_that_could_be_read() {
             });
         }
     });
-    let (looked, histories) = (looked.into_inner(), next.into_inner() - first * 4);
+    let (looked, histories) = (looked.into_inner(), next.into_inner() - first * KINDS.len() as u64);
     eprintln!("{looked} disks of {histories} histories in {:.0} s", started.elapsed().as_secs_f64());
     assert!(looked >= wanted);
 }

@@ -76,6 +76,7 @@ fn repository(folder: &Path) -> Repo {
         threads: 2,
         memory: 128 << 20,
         compression: Compression::Auto,
+        kept: 0,
     };
     Repo::init(&options, &Secrets { passphrase: Some(b"exports".to_vec().into()), key_file: None }, "test").unwrap().0
 }

@@ -22,6 +22,7 @@ fn options(folder: &Path) -> OpenOptions {
         threads: 2,
         memory: 128 << 20,
         compression: Compression::Auto,
+        kept: 0,
     }
 }
 

@@ -32,6 +32,7 @@ impl World {
             threads: 2,
             memory: 128 << 20,
             compression: Compression::Auto,
+            kept: 0,
         };
         let secrets = Secrets { passphrase: Some(b"correct horse".to_vec().into()), key_file: None };
         let (repo, _) = Repo::init(&options, &secrets, "test").unwrap();

@@ -37,6 +37,25 @@ pub(crate) struct Copy {
     pub(crate) filters: Filters,
 }
 
+/// The repository that a push is copied to once it is done.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "A second repository")]
+pub(crate) struct CopyTo {
+    /// Once the snapshot is made and reported, copy it to this repository, as `snap copy` does. If that fails the snapshot is there all the same,
+    /// and the exit code is 18
+    #[arg(long, value_name = "REPO")]
+    pub(crate) copy_to: Option<OsString>,
+    /// File that holds its password [env: SNAP_TO_PASSWORD_FILE, or the password itself in SNAP_TO_PASSWORD]
+    #[arg(long, value_name = "FILE", requires = "copy_to", conflicts_with = "to_password_command", hide_short_help = true)]
+    pub(crate) to_password_file: Option<PathBuf>,
+    /// Program that prints its password; split like a shell does, run without one [env: SNAP_TO_PASSWORD_COMMAND]
+    #[arg(long, value_name = "CMD", requires = "copy_to", hide_short_help = true)]
+    pub(crate) to_password_command: Option<String>,
+    /// Its key file, readable by its owner alone [env: SNAP_TO_KEY_FILE]
+    #[arg(long, value_name = "FILE", requires = "copy_to", hide_short_help = true)]
+    pub(crate) to_key_file: Option<PathBuf>,
+}
+
 /// The second repository.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "The second repository")]

@@ -27,6 +27,10 @@ pub(crate) struct Global {
     /// Folder for what can be rebuilt at any time [env: SNAP_CACHE_DIR] [default: ~/.cache/snap]
     #[arg(long, value_name = "DIR", global = true, hide_short_help = true)]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Disk that each repository in a bucket may take there for lists and records that were read; 0 keeps none [env: SNAP_CACHE_SIZE]
+    /// [default: 256MiB]
+    #[arg(long, value_name = "SIZE", global = true, hide_short_help = true)]
+    pub(crate) cache_size: Option<String>,
     /// Config file ~/.config/snap/NAME.toml; one with a / in it is a path, read in the place of any snap.toml that would be found here or above
     /// [env: SNAP_PROFILE] [default: default]
     #[arg(short = 'P', long, value_name = "NAME", global = true, hide_short_help = true)]

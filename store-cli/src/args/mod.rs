@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bench::Bench;
 pub(crate) use check::{Check, Subset};
-pub(crate) use copy::{Copy, To};
+pub(crate) use copy::{Copy, CopyTo, To};
 pub(crate) use diff::Diff;
 pub(crate) use dump::Dump;
 pub(crate) use filter::Filters;

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::CopyTo;
+
 /// Make a snapshot of files and folders, of standard input, or of what a program prints
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
@@ -10,6 +12,7 @@ use clap::Args;
   snap push ./checkpoint --ref v017 --meta-file ./checkpoint/trainer_state.json -e '*.tmp'
   pg_dump app | snap push - --stdin-filename app.sql --series app
   snap push --stdin-from-command --stdin-filename app.sql -- pg_dump app
+  snap push ./checkpoint --series cet-d --copy-to s3://bucket/models --to-password-file ~/.second
   snap push --command app.sql='pg_dump app' --command roles.sql='pg_dumpall --roles-only' --series app
 
 A single folder is the root of its snapshot; of several paths, each has its last name there.")]
@@ -108,4 +111,7 @@ pub(crate) struct Push {
     /// Read every file again
     #[arg(short = 'f', long, help_heading = "How")]
     pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) copy_to: CopyTo,
 }

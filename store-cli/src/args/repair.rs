@@ -1,14 +1,14 @@
 use clap::{Args, Subcommand};
 use store_core::retention::Span;
 
-use super::Filters;
+use super::{Filters, From};
 
 /// Make good what is damaged, as far as that goes, and name what is lost
 #[derive(Debug, Args)]
 #[command(after_help = "After damage, in this order:
   snap check --read-data            what is damaged, and which files it hits
   snap repair index                 only if index segments are damaged
-  snap repair packs --execute       save what can still be read of damaged packs
+  snap repair packs --execute       save what can still be read of damaged packs; with --from REPO, write again what another repository has
   snap push …                       the same data again, where it is still there: what was lost is whole again, in old snapshots, too
   snap repair snapshots --execute   only for what cannot be pushed again
   snap check --read-data
@@ -29,7 +29,7 @@ pub(crate) enum RepairAction {
         no_sketches: bool,
     },
     /// Save what can still be read of damaged packs, and have the rest stored again by the next push of the same data
-    Packs(RepairPacks),
+    Packs(Box<RepairPacks>),
     /// Make snapshots of what is left of broken ones, which go to the trash
     Snapshots(Box<RepairSnapshots>),
     /// Give up notes that are lost and of which there is no copy: what is forgotten comes back. Says which, until --execute
@@ -42,7 +42,10 @@ pub(crate) enum RepairAction {
 
 /// Which packs.
 #[derive(Debug, Args)]
-#[command(after_help = "Without --execute the plan is printed and nothing is written. Exits with 15 as long as something is lost.")]
+#[command(after_help = "Without --execute the plan is printed and nothing is written. Exits with 15 as long as something is lost.
+
+With --from what is lost here is looked for in a second repository that has copies of the snapshots, or pushes of the same files. It has keys of its own, so
+what it gives is compared with the ids under which it is missed here before it is written; what it lacks stays lost, and is named.")]
 pub(crate) struct RepairPacks {
     /// These packs besides those that `check` found damaged on this host: names, or 4 or more digits of them
     #[arg(value_name = "ID")]
@@ -53,6 +56,8 @@ pub(crate) struct RepairPacks {
     /// Do it
     #[arg(long)]
     pub(crate) execute: bool,
+    #[command(flatten)]
+    pub(crate) from: From,
 }
 
 /// Which snapshots.

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::{Layers, Names, Origin, Value, text};
-use crate::args::{From as Spare, Global, To};
+use crate::args::{CopyTo, From as Spare, Global, To};
 use crate::config::{AccessKeys, Config};
 use crate::exit::{Failure, Result};
 
@@ -74,6 +74,18 @@ impl<'t> From<&'t To> for Typed<'t> {
     }
 }
 
+impl<'t> From<&'t CopyTo> for Typed<'t> {
+    fn from(to: &'t CopyTo) -> Self {
+        Self {
+            repository: to.copy_to.as_deref(),
+            repository_file: None,
+            password_file: to.to_password_file.as_deref(),
+            password_command: to.to_password_command.as_deref(),
+            key_file: to.to_key_file.as_deref(),
+        }
+    }
+}
+
 impl<'t> From<&'t Spare> for Typed<'t> {
     fn from(from: &'t Spare) -> Self {
         Self {
@@ -126,6 +138,10 @@ pub(super) const SECOND: AccessNames = AccessNames {
     prompt: "Password of the repository that is copied to: ",
     hint: "give --to-password-file FILE, --to-password-command CMD, --to-key-file FILE, or set SNAP_TO_PASSWORD_FILE or SNAP_TO_PASSWORD",
 };
+
+/// The repository that a push is copied to. It is named by hand alone; what opens it is what opens the one that `copy` copies to.
+pub(super) const COPIED: AccessNames =
+    AccessNames { repository: Names { flag: "--copy-to", variable: "SNAP_TO_REPOSITORY", key: "to" }, ..SECOND };
 
 /// The repository that what is lost is read from.
 pub(super) const SPARE: AccessNames = AccessNames {

@@ -62,7 +62,7 @@ fn copy_and_tell(context: &Context, from: &Repo, to: &Repo, chosen: &[Item], opt
     })
 }
 
-fn tell(context: &Context, item: &Item, fate: &Fate, dry_run: bool) -> Result<()> {
+pub(super) fn tell(context: &Context, item: &Item, fate: &Fate, dry_run: bool) -> Result<()> {
     let mut out = context.ui.out();
     if context.ui.json {
         let (action, copy) = match fate {

@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, args: &Diff) -> Result {
     let repo = context.open()?;
     let (from, to) = sides(&repo, args, &filter)?;
     // What a push would leave out was never there to be compared.
-    let options = Options { metadata: args.metadata, excludes: push::excludes(context, &Push::default(), &repo)? };
+    let options = Options { metadata: args.metadata, excludes: push::excludes(context, &Push::default(), &[&repo.location()])? };
     let mut out = context.ui.out();
     if args.tensors {
         tensors(context, &repo, (&from, &to), &options, &mut out)?;

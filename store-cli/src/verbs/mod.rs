@@ -79,8 +79,8 @@ pub(crate) fn run(cli: Cli) -> Result {
 
 impl Context {
     fn options(&self, location: String) -> OpenOptions {
-        let Settings { threads, memory, compression, .. } = self.settings;
-        OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression }
+        let Settings { threads, memory, compression, cache_size: kept, .. } = self.settings;
+        OpenOptions { location, cache_dir: self.settings.cache_dir.clone(), threads, memory, compression, kept }
     }
 
     fn open(&self) -> Result<Opened> {
@@ -120,22 +120,41 @@ impl Context {
 
     /// Opens the first repository, and a second one at this location, each with half of the memory. `named_by` says how that one is named.
     fn open_two(&self, second: &Access, location: String, named_by: &str) -> Result<(Opened, Opened)> {
-        let half = |location| {
-            let options = self.options(location);
-            OpenOptions { memory: options.memory / 2, ..options }
-        };
-        let (first, _) = self.open_at(&self.settings.access, &half(locate::existing(&self.settings.access)?))?;
-        let opened = self.open_at(second, &half(location)).map_err(|failure| match failure.kind() {
+        let first = self.open_first_of_two()?;
+        Ok((first, self.open_second(second, location, named_by)?))
+    }
+
+    fn open_first_of_two(&self) -> Result<Opened> {
+        let options = self.half(locate::existing(&self.settings.access)?);
+        self.open_at(&self.settings.access, &options).map(|(repo, _)| repo)
+    }
+
+    fn open_second(&self, second: &Access, location: String, named_by: &str) -> Result<Opened> {
+        let opened = self.open_at(second, &self.half(location)).map_err(|failure| match failure.kind() {
             ErrorKind::WrongKey => failure.hint(second.hint),
             ErrorKind::NoRepository => failure.hint(format!("make one there with `snap init -r REPO`, or name another with {named_by}")),
             _ => failure,
         });
-        Ok((first, opened?.0))
+        opened.map(|(repo, _)| repo)
     }
 
-    /// Leaves out the repository's own folder and the cache, should they lie in what is read: what a push writes is none of what it keeps.
-    fn leave_out_own(&self, repo: &Repo, builder: &mut ExcludeBuilder) -> Result<(), ExcludeError> {
-        for own in [Path::new(&repo.location()), &self.settings.cache_dir] {
+    /// With half of the memory.
+    fn half(&self, location: String) -> OpenOptions {
+        let options = self.options(location);
+        OpenOptions { memory: options.memory / 2, ..options }
+    }
+
+    /// Opens the repository, and the one that what is lost is read from, if one is named.
+    fn open_with_spare(&self, spare: &Access) -> Result<(Opened, Option<Opened>)> {
+        match locate::named(spare)? {
+            Some(location) => self.open_two(spare, location, "--from").map(|(repo, second)| (repo, Some(second))),
+            None => Ok((self.open()?, None)),
+        }
+    }
+
+    /// Leaves out the folders of these repositories and the cache, should they lie in what is read: what a push writes is none of what it keeps.
+    fn leave_out_own(&self, repositories: &[&str], builder: &mut ExcludeBuilder) -> Result<(), ExcludeError> {
+        for own in repositories.iter().map(Path::new).chain([self.settings.cache_dir.as_path()]) {
             // As the system spells it, and as it was typed, unless that has a `..` of which the meaning depends on links.
             let typed = Some(absolute(own)).filter(|path| path.components().all(|part| part != Component::ParentDir));
             for path in [typed, own.canonicalize().ok()].into_iter().flatten() {

@@ -1,3 +1,5 @@
+mod second;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -9,7 +11,6 @@ use store_core::ops::ErrorKind;
 use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
 use store_core::ops::tag::check_ref;
-use store_core::repo::Repo;
 use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, expand, parse_list};
 
 use super::{Context, words};
@@ -20,6 +21,7 @@ use crate::interrupt;
 use crate::output::human::{count, duration, parse_size, ratio, size};
 use crate::output::json::{Message, Pushed};
 use crate::output::progress::Watch;
+use second::Second;
 
 const STDIN_NAME: &str = "stdin";
 /// Seconds beyond which a time is of the future (`spec/RETENTION.md`, R7).
@@ -31,9 +33,15 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
     interrupt::listen()?;
     // What was typed wrongly is said before a password is asked for.
     let mut options = options(context, &args)?;
-    let repo = context.open()?;
+    let second = Second::of(context, &args)?;
+    let (repo, copying) = match &second {
+        None => (context.open()?, None),
+        Some(second) => second.open(context).map(|(repo, copying)| (repo, Some(copying)))?,
+    };
     if let Source::Paths(selection) = &mut options.source {
-        selection.excludes = excludes(context, &args, &repo)?;
+        let own = repo.location();
+        let own: Vec<&str> = std::iter::once(own.as_str()).chain(second.as_ref().map(Second::location)).collect();
+        selection.excludes = excludes(context, &args, &own)?;
         selection.one_file_system = any(context, args.one_file_system, |keys| keys.one_file_system);
     }
     if let Some(parent) = &args.parent {
@@ -55,6 +63,9 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
         failure
     })?;
     read_or_not(print(context, &report, dry_run))?;
+    if let Some(copying) = copying {
+        copying.run(context, &repo, &report, &args)?;
+    }
     Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
 }
 
@@ -217,8 +228,8 @@ fn command(text: &str) -> Result<(String, Vec<OsString>)> {
     Ok((name.to_owned(), words.into_iter().map(OsString::from).collect()))
 }
 
-/// What is left out: what was asked for, and the repository itself with its cache, should they lie in what is pushed.
-pub(super) fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Excludes> {
+/// What is left out: what was asked for, and the repositories themselves with their caches, should they lie in what is pushed.
+pub(super) fn excludes(context: &Context, args: &Push, repositories: &[&str]) -> Result<Excludes> {
     let mut builder = ExcludeBuilder::new();
     let refuse = |error: ExcludeError| Failure::usage(chain(&error));
     for config in &context.settings.files {
@@ -249,7 +260,7 @@ pub(super) fn excludes(context: &Context, args: &Push, repo: &Repo) -> Result<Ex
     if any(context, args.git_ignore, |keys| keys.git_ignore) {
         builder.git_ignore();
     }
-    context.leave_out_own(repo, &mut builder).map_err(refuse)?;
+    context.leave_out_own(repositories, &mut builder).map_err(refuse)?;
     builder.build().map_err(refuse)
 }
 

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use super::{Context, filter, place_of_files};
 use crate::args::{self, Restore};
 use crate::exit::{Failure, Outcome, Result, chain, read_or_not};
+use crate::interrupt;
 use crate::output::human::{count, duration, size};
 use crate::output::json::{Message, Restored};
 use crate::output::progress::Watch;
 use crate::settings::{Access, Password};
-use crate::{interrupt, locate};
 
 pub(super) fn run(context: &Context, args: Restore) -> Result {
     interrupt::listen()?;
@@ -21,10 +21,7 @@ pub(super) fn run(context: &Context, args: Restore) -> Result {
     };
     let filter = filter(&args.filters)?;
     let spare = context.settings.spare((&args.from).into())?;
-    let (repo, second) = match locate::named(&spare)? {
-        Some(location) => context.open_two(&spare, location, "--from").map(|(repo, second)| (repo, Some(second)))?,
-        None => (context.open()?, None),
-    };
+    let (repo, second) = context.open_with_spare(&spare)?;
     let (item, path) = place_of_files(&repo, &args.place, &filter)?;
     let dry_run = context.global.dry_run || args.plan;
     let options = Options {

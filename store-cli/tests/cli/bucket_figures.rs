@@ -16,7 +16,7 @@ use crate::harness::noise;
 use crate::s3::{BUCKET, KEY_ID, SECRET};
 
 /// How often what was asked.
-fn requests(shop: &Shop, args: &[&str]) -> BTreeMap<String, u64> {
+pub(crate) fn requests(shop: &Shop, args: &[&str]) -> BTreeMap<String, u64> {
     let run = shop.snap(&[&["-vv", "--json"], args].concat());
     run.ok();
     let said = run.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -45,14 +45,26 @@ fn figures_of_requests() {
     show("`push`, nothing changed", &["push", "d"]);
     shop.place.write("d/1", noise(100, 100_000));
     show("`push`, a file changed", &["push", "d"]);
-    show("`list`", &["list"]);
-    show("`restore`", &["restore", "latest", "-t", "out"]);
-    show("`restore` on another host", &["restore", "latest", "-t", "out2", "--cache-dir", "other"]);
+    // On the host that pushed, on one that has never seen the repository, again on that one, and on one that keeps nothing.
+    for (host, options) in [
+        ("after the pushes", &[][..]),
+        ("another host", &["--cache-dir", "other"]),
+        ("the same once more", &["--cache-dir", "other"]),
+        ("with `--cache-size 0`", &["--cache-dir", "none", "--cache-size", "0"]),
+    ] {
+        let show = |what: &str, args: &[&str]| show(&format!("`{what}`, {host}"), &[args, options].concat());
+        show("list", &["list"]);
+        show("ls -R", &["ls", "latest", "-R"]);
+        show("restore", &["restore", "latest", "-t", host]);
+        show("diff", &["diff", "latest~1", "latest"]);
+    }
+    show("`push` from another host", &["push", "d", "--cache-dir", "other"]);
+    show("`push` from another host, once more", &["push", "d", "--cache-dir", "other"]);
     show("`check`", &["check"]);
     show("`check --read-data`", &["check", "--read-data"]);
-    shop.snap(&["forget", "latest~1", "latest~2", "--trash", "0d", "--execute"]).ok();
+    shop.snap(&["forget", "latest~1", "latest~2", "latest~3", "latest~4", "--trash", "0d", "--execute"]).ok();
     show("`prune`, a plan", &["prune"]);
-    show("`prune --execute`, two of three snapshots dropped", &["prune", "--execute"]);
+    show("`prune --execute`, four of five snapshots dropped", &["prune", "--execute"]);
 }
 
 const PIECE: usize = 51 << 20;

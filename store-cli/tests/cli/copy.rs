@@ -170,6 +170,52 @@ fn what_is_lost_is_restored_from_the_second_repository() {
 }
 
 #[test]
+fn a_repair_writes_again_what_the_second_repository_has() {
+    let place = place();
+    let files = version(&place, 2);
+    place.push(&["run", "--series", "s", "--ref", "v"]);
+    copy(&place, &[]).ok();
+    // Half of it is in this repository alone.
+    place.write("run/more.bin", noise(9, 500_000));
+    place.push(&["run", "--series", "s", "--ref", "w"]);
+    let later = tree(&place.path("run"));
+    let repair = |args: &[&str]| {
+        let mut command = place.command(&[&["repair", "packs", "--from", "second", "--read-data"], args].concat());
+        Run::from(command.env("SNAP_FROM_PASSWORD", OTHER).output().unwrap())
+    };
+    // Every pack is cut short in its first blob, or gone.
+    for (which, pack) in objects_of(&place.path(".snap"), "packs").iter().enumerate() {
+        let bytes = fs::read(pack).unwrap();
+        fs::remove_file(pack).unwrap();
+        if which % 2 == 0 {
+            fs::write(pack, &bytes[..100]).unwrap();
+        }
+    }
+    place.snap(&["check", "--read-data"]).fails(15);
+    let plan = repair(&[]);
+    assert!(plan.fails(15).contains("can come from the second repository") || plan.out.contains("can come from the second repository"));
+    place.snap(&["restore", "v", "-t", "no"]).fails(15);
+    let done = repair(&["--execute", "--json"]);
+    done.fails(15);
+    let summary = done.objects().into_iter().find(|line| line["message_type"] == "summary").unwrap();
+    assert!(summary["chunks_healed"].as_u64().unwrap() > 0 && summary["nodes_healed"].as_u64().unwrap() > 0, "{summary}");
+    assert!(summary["findings_left"].as_u64().unwrap() > 0, "{summary}");
+    place.snap(&["restore", "v", "-t", "out", "--verify"]).ok();
+    assert_eq!(tree(&place.path("out")), files);
+    place.snap(&["restore", "w", "-t", "no"]).fails(15);
+    // What the second one lacks comes with a push of it.
+    place.push(&["run", "--series", "s", "--force"]);
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", "w", "-t", "later", "--verify"]).ok();
+    assert_eq!(tree(&place.path("later")), later);
+    let again = repair(&["--execute"]);
+    assert!(again.ok().contains("no damaged pack is known"), "{}", again.out);
+    let itself =
+        place.command(&["repair", "packs", "--from", ".snap"]).env("SNAP_FROM_PASSWORD", crate::harness::PASSWORD).output().unwrap();
+    Run::from(itself).fails(2);
+}
+
+#[test]
 fn a_damaged_snapshot_is_passed_over_and_told() {
     let place = place();
     version(&place, 2);

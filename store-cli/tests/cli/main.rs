@@ -6,9 +6,12 @@ mod bench;
 #[cfg(feature = "object")]
 mod bucket;
 #[cfg(feature = "object")]
+mod bucket_cache;
+#[cfg(feature = "object")]
 mod bucket_figures;
 mod codes;
 mod copy;
+mod copy_to;
 mod forget;
 mod harness;
 mod heal;

@@ -402,6 +402,7 @@ mod tests {
             threads: 2,
             memory: 256 << 20,
             compression: Compression::Auto,
+            kept: 0,
         };
         let options_of_bench = Options { versions: versions.clone(), sample: None, open: options("scratch") };
         let said = bench(&options_of_bench, &Silent).unwrap();

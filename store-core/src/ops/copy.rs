@@ -191,6 +191,7 @@ impl Maker for Job<'_> {
             grounds: &session.grounds,
             has_pruned: !to.gc_names()?.is_empty(),
             parent: before,
+            wanted: None,
         };
         let (assembled, written) = pipeline::run(to, Input::Stored(tree), how, old.totals, *monitor)?;
         if options.verify && !options.dry_run {

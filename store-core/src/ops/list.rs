@@ -70,7 +70,7 @@ pub struct Listing {
 /// # Errors
 /// When the repository cannot be read.
 pub fn listing(repo: &Repo, filter: &Filter) -> Result<Listing, Error> {
-    let Standings { mut snapshots, mut forgotten, unread_snapshots, .. } = repo.standing()?;
+    let Standings { mut snapshots, mut forgotten, unread_snapshots, .. } = repo.shown_standing()?;
     snapshots.retain(|item| filter.matches(item));
     forgotten.retain(|item| filter.matches(item));
     Ok(Listing { items: snapshots, forgotten, unread: unread_snapshots.len() as u64 })
@@ -100,7 +100,7 @@ pub struct RefMove {
 /// # Errors
 /// When a snapshot cannot be read.
 pub fn refs(repo: &Repo, filter: &Filter) -> Result<Vec<RefMove>, Error> {
-    let standings = repo.standing()?;
+    let standings = repo.shown_standing()?;
     let mut moves = Vec::new();
     for (name, history) in &standings.fold.refs {
         let history = standings.history(history, |item| filter.matches(item), *filter == Filter::default());

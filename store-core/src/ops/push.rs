@@ -215,6 +215,7 @@ impl Job<'_> {
             grounds: &session.grounds,
             has_pruned,
             parent: parent.map(|parent| parent.snapshot.root),
+            wanted: None,
         };
         let against = Against { parent: root, base, force: options.parent == Parent::None };
         let (assembled, Written { counts: written, packs }) = run(repo, source, against, how, expected, *monitor)?;

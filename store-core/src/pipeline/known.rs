@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::sketches::KeptSketches;
 use crate::base::ids::{ChunkId, NodeId, PackId};
@@ -45,6 +45,35 @@ pub(super) struct KnownChunks {
     kept: KeptSketches,
     /// Whether chunks in condemned packs are coded anew one after the other: what rests on them becomes usable by and by.
     recoding: bool,
+    /// What is stored whether it is held or not.
+    wanted: Option<Arc<Wanted>>,
+}
+
+/// What is made again because it is lost, from a tree that may hold more than that.
+#[derive(Debug)]
+pub struct Wanted {
+    ids: HashSet<ChunkId>,
+    is_all: bool,
+    met: Mutex<HashSet<ChunkId>>,
+}
+
+impl Wanted {
+    /// Of these chunks and nodes, what is met. If that `is_all`, everything else counts as held, so that what comes out is no tree to be committed.
+    pub fn new(ids: HashSet<ChunkId>, is_all: bool) -> Self {
+        Self { ids, is_all, met: Mutex::default() }
+    }
+
+    /// Those that were met.
+    pub fn met(&self) -> HashSet<ChunkId> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn meet(&self, id: &ChunkId) -> bool {
+        self.ids.contains(id) && {
+            self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(*id);
+            true
+        }
+    }
 }
 
 impl KnownChunks {
@@ -122,7 +151,13 @@ impl KnownChunks {
             unneeded: Arc::default(),
             kept: KeptSketches::default(),
             recoding: false,
+            wanted: None,
         })
+    }
+
+    /// The same, less what is wanted.
+    pub(super) fn but_for(self, wanted: Option<&Arc<Wanted>>) -> Self {
+        Self { wanted: wanted.map(Arc::clone), ..self }
     }
 
     /// Whether chains are coded anew.
@@ -159,8 +194,12 @@ impl KnownChunks {
 
     /// For each chunk, whether it is held.
     pub(super) fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
+        let wanted = |id: &ChunkId| self.wanted.as_ref().is_some_and(|wanted| wanted.meet(id));
+        if self.wanted.as_ref().is_some_and(|wanted| wanted.is_all) {
+            return Ok(ids.iter().map(|id| !wanted(id)).collect());
+        }
         let found = self.choose(ids, &|location| self.is_readable(location) && !self.unsound.contains(&location.pack))?;
-        Ok(found.iter().map(Option::is_some).collect())
+        Ok(ids.iter().zip(found).map(|(id, found)| !wanted(id) && found.is_some()).collect())
     }
 
     /// Whether a chunk that is not held was once, and others may be coded against it.

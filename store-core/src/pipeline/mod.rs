@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex};
 
 pub use assemble::{Assembled, FileCounts};
 pub(crate) use cut::{detect_with, regions_of};
+pub use known::Wanted;
 pub(crate) use recode::{Recoding, recode};
 pub(crate) use restore::{Counts as RestoreCounts, FileSlot, RestoreBatch, RestoreContext, Spare};
 pub use store::NewCounts;
@@ -106,6 +107,8 @@ pub struct How<'h> {
     pub has_pruned: bool,
     /// The root of the snapshot that unchanged files are taken over from.
     pub parent: Option<NodeId>,
+    /// What is stored again though it may look as if it were held.
+    pub wanted: Option<&'h Arc<Wanted>>,
 }
 
 /// Runs the pipeline. When it returns, all that the root leads to is durable, except in a trial.
@@ -121,7 +124,7 @@ pub fn run(
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
         segment_len: repo.config.segment_len as usize,
-        known: Arc::new(KnownChunks::new(repo, how.grounds, how.has_pruned, how.parent.as_ref())?),
+        known: Arc::new(KnownChunks::new(repo, how.grounds, how.has_pruned, how.parent.as_ref())?.but_for(how.wanted)),
         read_ahead: Budget::new(repo.memory.read_ahead),
         scratch: repo.scratch.clone(),
     });

@@ -109,7 +109,9 @@ pub struct NewCounts {
     pub chunks: u64,
     /// Their plain bytes.
     pub bytes: u64,
-    /// Plain bytes of new nodes.
+    /// Nodes that were.
+    pub nodes: u64,
+    /// Their plain bytes.
     pub node_bytes: u64,
 }
 
@@ -295,6 +297,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         if self.shared.context.known.has(&[id])?[0] || !self.shared.writer.claim(id) {
             return Ok(());
         }
+        self.counts.nodes += 1;
         self.counts.node_bytes += bytes.len() as u64;
         let full = group_is_full(NODES_TARGET, self.nodes.plain.len(), self.nodes.ids.len(), bytes.len());
         let full = full.then(|| std::mem::take(&mut self.nodes));

@@ -30,7 +30,7 @@ const MOST_RANGES: usize = 1 << 16;
 pub struct StoredTree<'r> {
     /// That repository.
     pub from: &'r Repo,
-    /// The snapshot's root directory there.
+    /// The snapshot's root directory there; or another directory, or a file, which then stands alone in the root.
     pub root: Entry,
     /// The root directory, there, of a snapshot that this repository has a copy of.
     pub before: Option<NodeId>,
@@ -137,8 +137,10 @@ pub(super) fn feed_stored<'scope>(feed: &Feed<'_, 'scope>, tree: StoredTree<'sco
 
 impl<'scope> StoredFeeder<'_, '_, 'scope> {
     fn run(&mut self, tree: StoredTree<'scope>) -> Result<(), Stop> {
-        let Kind::Directory { entries } = tree.root.kind else {
-            return Err(Stop::Failed(Error::new(ErrorKind::Damage, "the root of a snapshot is no directory")));
+        let entries = match tree.root.kind {
+            Kind::Directory { entries } => entries,
+            Kind::File { size, .. } => return self.alone(tree.root, size),
+            _ => return Err(Stop::Failed(Error::new(ErrorKind::Damage, "the root of a snapshot is no directory"))),
         };
         self.send(Item::Enter { name: Vec::new(), meta: Some(tree.root.meta) })?;
         self.open(entries, tree.before, tree.parent)?;
@@ -155,6 +157,15 @@ impl<'scope> StoredFeeder<'_, '_, 'scope> {
             }
         }
         Ok(())
+    }
+
+    /// A file with nothing beside it.
+    fn alone(&mut self, file: Entry, size: u64) -> Result<(), Stop> {
+        self.send(Item::Enter { name: Vec::new(), meta: Some(file.meta.clone()) })?;
+        self.path.extend_from_slice(&file.name);
+        self.file(file, size, None)?;
+        self.flush()?;
+        Ok(self.send(Item::Leave)?)
     }
 
     fn open(&mut self, entries: Option<NodeId>, before: Option<NodeId>, parent: Option<NodeId>) -> Result<(), Stop> {

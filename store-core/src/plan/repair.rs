@@ -14,6 +14,8 @@ pub enum BlobState {
     Waiting,
     /// It does not open, or is not there.
     Lost,
+    /// The same, and each of its chunks was read in another pack, no deeper than here.
+    Elsewhere,
     /// The backend does not give its bytes.
     Withheld,
 }
@@ -87,7 +89,10 @@ pub fn decide(pack: &PackState, around: Surroundings) -> PackFate {
             _ => PackFate::Meaningless,
         };
     };
-    if pack.is_there && pack.is_framed && !blobs.iter().any(|blob| matches!(blob, BlobState::Lost | BlobState::Withheld)) {
+    if pack.is_there
+        && pack.is_framed
+        && !blobs.iter().any(|blob| matches!(blob, BlobState::Lost | BlobState::Elsewhere | BlobState::Withheld))
+    {
         return PackFate::Sound;
     }
     match pack.is_there {
@@ -101,7 +106,7 @@ pub fn decide(pack: &PackState, around: Surroundings) -> PackFate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use BlobState::{Held, Lost, Waiting, Whole, Withheld};
+    use BlobState::{Elsewhere, Held, Lost, Waiting, Whole, Withheld};
 
     const QUIET: Surroundings = Surroundings { has_unreadable_segments: false, is_somebody_active: false };
 
@@ -113,6 +118,7 @@ mod tests {
     fn what_is_damaged_goes_and_what_waits_for_its_bases_is_no_damage() {
         assert_eq!(decide(&pack(true, true, &[Whole, Held, Waiting]), QUIET), PackFate::Sound);
         assert_eq!(decide(&pack(true, true, &[Whole, Lost]), QUIET), PackFate::Rewritten);
+        assert_eq!(decide(&pack(true, true, &[Whole, Elsewhere]), QUIET), PackFate::Rewritten);
         assert_eq!(decide(&pack(true, false, &[Whole]), QUIET), PackFate::Rewritten);
         assert_eq!(decide(&pack(false, false, &[Lost]), QUIET), PackFate::TakenOut);
     }

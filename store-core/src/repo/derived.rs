@@ -395,6 +395,7 @@ mod tests {
             threads: 1,
             memory: 64 * MIB,
             compression: Compression::Auto,
+            kept: 0,
         };
         let secrets = Secrets { passphrase: None, key_file: Some(Secret::take(&mut [7; 32])) };
         if folder.join("repo").exists() { Repo::open(&options, &secrets) } else { Repo::init(&options, &secrets, "").map(|(repo, _)| repo) }

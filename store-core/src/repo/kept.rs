@@ -1,29 +1,76 @@
-//! Records that this host has read before, kept in the chunk index as they are stored, sealed: they never change, and a push would otherwise
-//! ask for each of them again (`spec/INDEX.md`, section 7).
+//! Records that this host has read before, kept as they are stored, sealed: they never change, and would otherwise be asked for again each time
+//! (`spec/INDEX.md`, sections 7 and 9).
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::parts::PartCache;
 use crate::backend::ObjectPath;
+use crate::base::limits;
 use crate::index::{ChunkIndex, IndexError};
 
 /// Where records are looked for first.
-pub(super) struct KeptRecords<'i> {
-    index: &'i dyn ChunkIndex,
-    new: RefCell<Vec<(String, Vec<u8>)>>,
-    met: RefCell<BTreeSet<String>>,
+pub(super) enum KeptRecords<'k> {
+    /// In the chunk index, which a push has open; then in files.
+    Index {
+        /// The index.
+        index: &'k dyn ChunkIndex,
+        /// The files.
+        files: &'k PartCache,
+        /// What is to be kept from now on.
+        new: RefCell<Vec<(String, Vec<u8>)>>,
+        /// What was asked for.
+        met: RefCell<BTreeSet<String>>,
+    },
+    /// In files, for whoever needs no index.
+    Files(&'k PartCache),
 }
 
-impl<'i> KeptRecords<'i> {
-    pub(super) fn new(index: &'i dyn ChunkIndex) -> Self {
-        Self { index, new: RefCell::default(), met: RefCell::default() }
+impl<'k> KeptRecords<'k> {
+    pub(super) fn in_index(index: &'k dyn ChunkIndex, files: &'k PartCache) -> Self {
+        Self::Index { index, files, new: RefCell::default(), met: RefCell::default() }
     }
 
     /// Keeps what was read, and drops records that nobody asked for: they are gone.
     pub(super) fn settle(self) -> Result<(), IndexError> {
-        let met = self.met.into_inner();
-        let gone: Vec<_> = self.index.records()?.into_iter().filter(|path| !met.contains(path)).collect();
-        self.index.keep_records(&self.new.into_inner(), &gone)
+        let Self::Index { index, new, met, .. } = self else { return Ok(()) };
+        let met = met.into_inner();
+        let gone: Vec<_> = index.records()?.into_iter().filter(|path| !met.contains(path)).collect();
+        index.keep_records(&new.into_inner(), &gone)
+    }
+
+    fn find(&self, path: &ObjectPath) -> Option<Vec<u8>> {
+        match self {
+            Self::Index { index, files, .. } => {
+                let kept = index.record(&path.to_string()).ok().flatten();
+                kept.or_else(|| files.object(path, limits::RECORD_LEN))
+            }
+            Self::Files(files) => files.object(path, limits::RECORD_LEN),
+        }
+    }
+
+    /// Notes that a kept record opened.
+    fn meet(&self, path: &ObjectPath) {
+        if let Self::Index { met, .. } = self {
+            met.borrow_mut().insert(path.to_string());
+        }
+    }
+
+    /// Drops one that did not open.
+    fn forget(&self, path: &ObjectPath) {
+        let (Self::Index { files, .. } | Self::Files(files)) = self;
+        files.forget_object(path);
+    }
+
+    /// Keeps one that opened.
+    fn keep(&self, path: &ObjectPath, object: Vec<u8>) {
+        match self {
+            Self::Index { new, files, .. } => {
+                files.keep_object(path, &object);
+                new.borrow_mut().push((path.to_string(), object));
+            }
+            Self::Files(files) => files.keep_object(path, &object),
+        }
     }
 }
 
@@ -35,16 +82,16 @@ pub(super) fn open<T, E>(
     open: impl Fn(&[u8]) -> Result<T, E>,
 ) -> Result<T, E> {
     let Some(kept) = kept else { return open(&read()?) };
-    let name = path.to_string();
-    if let Ok(Some(object)) = kept.index.record(&name)
-        && let Ok(opened) = open(&object)
-    {
-        kept.met.borrow_mut().insert(name);
-        return Ok(opened);
+    if let Some(object) = kept.find(path) {
+        if let Ok(opened) = open(&object) {
+            kept.meet(path);
+            return Ok(opened);
+        }
+        kept.forget(path);
     }
     let object = read()?;
     let opened = open(&object)?;
-    kept.met.borrow_mut().insert(name.clone());
-    kept.new.borrow_mut().push((name, object));
+    kept.meet(path);
+    kept.keep(path, object);
     Ok(opened)
 }

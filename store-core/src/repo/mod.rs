@@ -11,6 +11,7 @@ mod mark;
 mod notes;
 mod open;
 mod packer;
+mod parts;
 mod probes;
 mod reader;
 mod recent;
@@ -51,6 +52,7 @@ use crate::format::record::Time;
 use crate::monitor::Warning;
 pub use crate::notes::StoredSnapshot;
 use derived::DerivedIndex;
+use parts::PartCache;
 use reader::BlobReader;
 
 /// How memory is shared out. Each part is a share of one budget that does not grow with the repository or with a file.
@@ -104,6 +106,8 @@ pub struct Repo {
     pub(crate) config: Config,
     pub(crate) index: DerivedIndex,
     pub(crate) reader: BlobReader,
+    /// What was read of a store where requests take long.
+    kept: PartCache,
     pub(crate) pool: Arc<rayon::ThreadPool>,
     pub(crate) compression: Compression,
     pub(crate) memory: MemoryPlan,

@@ -99,11 +99,20 @@ impl Repo {
         Ok(standings)
     }
 
+    /// The same for whoever shows snapshots, or reads what is in them: what this host has read before of a store where requests take long is not read
+    /// again, though damage to it does not show. Which records there are is what the store says.
+    pub fn shown_standing(&self) -> Result<Standings, Error> {
+        let kept = self.kept.is_on().then_some(KeptRecords::Files(&self.kept));
+        let standings = self.standing_with(kept.as_ref())?;
+        self.warn_of(&standings);
+        Ok(standings)
+    }
+
     /// The same for a push: records that this host has read before are taken as they were. They do not change, so that is what they say,
     /// though damage to them does not show.
     pub(crate) fn known_standing(&self) -> Result<Standings, Error> {
         let index = self.index()?;
-        let kept = KeptRecords::new(&*index);
+        let kept = KeptRecords::in_index(&*index, &self.kept);
         let standings = self.standing_with(Some(&kept))?;
         self.warn_of(&standings);
         kept.settle()?;
@@ -151,7 +160,8 @@ impl Repo {
             if unread.contains(&id) || notes.iter().any(|stored| stored.id == id) {
                 continue;
             }
-            match self.read_note(&id, kept) {
+            // No listing has shown it: what is kept does not say that it is there.
+            match self.read_note(&id, None) {
                 Ok(note) => {
                     missing.extend(&note.seen);
                     notes.push(StoredNote { id, note });

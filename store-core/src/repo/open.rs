@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 use super::derived::DerivedIndex;
+use super::parts::PartCache;
 use super::reader::BlobReader;
 use super::{MemoryPlan, Repo};
 use crate::backend::{Backend, BackendError, Created, Folder, Location, MemoryBackend, ObjectPath, Transport};
@@ -48,6 +49,8 @@ pub struct OpenOptions {
     pub memory: usize,
     /// How hard to compress.
     pub compression: Compression,
+    /// Bytes of disk for what was read of a store where requests take long; 0 keeps nothing. Of a folder nothing is kept.
+    pub kept: u64,
 }
 
 impl Repo {
@@ -122,12 +125,14 @@ impl Repo {
         let cache_dir = options.cache_dir.join(keys.repo().to_string());
         let index = DerivedIndex::new(cache_dir.join("index"), memory.index);
         let reader = BlobReader::new(memory.blobs);
+        let kept = if backend.lanes() > 1 { PartCache::new(cache_dir.join("sealed"), options.kept) } else { PartCache::none() };
         Ok(Self {
             backend,
             keys,
             config,
             index,
             reader,
+            kept,
             pool,
             compression: options.compression,
             memory,
@@ -147,6 +152,7 @@ impl Repo {
             config: self.config.clone(),
             index: DerivedIndex::in_memory(),
             reader: BlobReader::new(self.memory.blobs / 2),
+            kept: PartCache::none(),
             pool: Arc::clone(&self.pool),
             compression: self.compression,
             memory: self.memory,

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Repo;
+use super::{Repo, parts};
 use crate::backend::{Backend, Created, ObjectPath};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::units::MIB;
@@ -18,6 +18,7 @@ use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Rese
 use crate::format::segment::{PackEntry, Segment};
 use crate::index::ChunkIndex;
 use crate::rng;
+use crate::sealed_cache::SealedCache;
 
 /// Packs that one index segment speaks of, at the most. A push that is cut off loses no more than so many.
 const SEGMENT_PACKS: usize = 16;
@@ -142,7 +143,8 @@ impl PackWriter {
         let (sender, receiver) = crossbeam_channel::bounded(0);
         for _ in 0..count {
             let (backend, shared, naming) = (Arc::clone(&repo.backend), Arc::clone(&writer.shared), Arc::clone(&naming));
-            let (lane, receiver) = (Lane { backend, shared, naming, spare: spare.clone() }, Receiver::clone(&receiver));
+            let (lane, receiver) =
+                (Lane { backend, kept: repo.kept.seeder(), shared, naming, spare: spare.clone() }, Receiver::clone(&receiver));
             let thread = std::thread::Builder::new().name("snap-packs".into()).spawn(move || lane.run(&receiver));
             writer.lanes.push(thread.map_err(|error| Error::with(ErrorKind::Failed, "cannot start a thread", error))?);
         }
@@ -302,6 +304,8 @@ fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
 /// A thread that waits for the backend.
 struct Lane {
     backend: Arc<dyn Backend>,
+    /// Where lists are kept for whoever reads them next.
+    kept: Option<Arc<SealedCache>>,
     shared: Arc<Shared>,
     naming: Arc<Mutex<Naming>>,
     spare: Sender<Vec<u8>>,
@@ -327,6 +331,7 @@ impl Lane {
             Created::New => {}
             Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
         }
+        self.kept.iter().for_each(|files| parts::seed(files, &pack.id, &pack.bytes, &pack.contents));
         let len = pack.bytes.len() as u64;
         // Where enough are spare already, this one is not needed.
         let _ = self.spare.try_send(pack.bytes);

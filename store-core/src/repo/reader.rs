@@ -80,6 +80,11 @@ impl ReadError {
         }
     }
 
+    /// Whether bytes were there, and not those that should be.
+    fn is_content(&self) -> bool {
+        matches!(self, Self::Object { .. } | Self::Decode { .. } | Self::Content { .. })
+    }
+
     /// The index failed. That it is damaged is no damage of the repository: it is built anew.
     pub(crate) fn index(error: &Error) -> Self {
         let kind = if error.kind() == ErrorKind::Damage { ErrorKind::Failed } else { error.kind() };
@@ -124,7 +129,15 @@ pub(crate) struct BlobReader {
 #[derive(Debug)]
 struct State {
     blobs: Recent<BlobKey>,
-    openers: HashMap<PackId, Arc<PackOpener>>,
+    openers: HashMap<PackId, Opened>,
+}
+
+/// A pack that can be read.
+#[derive(Debug, Clone)]
+struct Opened {
+    opener: Arc<PackOpener>,
+    /// Whether its header came from the store, or a part of the pack has opened by it.
+    is_proven: bool,
 }
 
 /// Opened packs kept; each is a key schedule of about a kilobyte.
@@ -141,6 +154,15 @@ impl BlobReader {
         self.read_bytes.load(Ordering::Relaxed)
     }
 
+    /// Forgets all that was read.
+    pub(super) fn clear(&self) {
+        let mut state = lock(&self.state);
+        state.blobs.clear();
+        state.openers.clear();
+        drop(state);
+        lock(&self.sealed).clear();
+    }
+
     /// Keeps so many sealed bytes, too, for whoever decodes the same blobs again once they fell out of the cache: they take a fraction of what they
     /// decode to. 0, as it is from the start, keeps none.
     pub(crate) fn keep_sealed(&self, bytes: usize) {
@@ -155,25 +177,78 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Repo {
     /// Opens a pack for reading its parts.
     pub(crate) fn opener(&self, pack: &PackId) -> Result<Arc<PackOpener>, ReadError> {
-        if let Some(opener) = lock(&self.reader.state).openers.get(pack) {
-            return Ok(Arc::clone(opener));
+        self.opened(pack).map(|opened| opened.opener)
+    }
+
+    fn opened(&self, pack: &PackId) -> Result<Opened, ReadError> {
+        if let Some(opened) = lock(&self.reader.state).openers.get(pack) {
+            return Ok(opened.clone());
+        }
+        if let Some(header) = self.kept.part(pack, 0, HEADER_LEN) {
+            match PackOpener::new(&self.keys, &header) {
+                Ok(opener) => return Ok(self.keep_opener(pack, opener, false)),
+                Err(_) => self.kept.forget_part(pack, 0),
+            }
         }
         let path = ObjectPath::Pack(*pack);
         let header = self.backend.read_range(&path, 0, HEADER_LEN)?;
         let opener = PackOpener::new(&self.keys, &header);
         let opener = opener.map_err(|source| ReadError::Object { object: path.to_string(), offset: 0, len: HEADER_LEN as u64, source })?;
-        let opener = Arc::new(opener);
+        self.kept.keep_part(pack, 0, &header);
+        Ok(self.keep_opener(pack, opener, true))
+    }
+
+    fn keep_opener(&self, pack: &PackId, opener: PackOpener, is_proven: bool) -> Opened {
+        let opened = Opened { opener: Arc::new(opener), is_proven };
         let openers = &mut lock(&self.reader.state).openers;
         if openers.len() >= OPENERS {
             openers.clear();
         }
-        openers.insert(*pack, Arc::clone(&opener));
-        Ok(opener)
+        openers.insert(*pack, opened.clone());
+        opened
+    }
+
+    /// Opens a blob's sealed bytes. A header that is kept on this host and that they do not open by is read once more from the store.
+    fn open_sealed(&self, place: &BlobPlace, ordinal: u32, sealed: &mut Vec<u8>) -> Result<(), ReadError> {
+        let failed = |source| {
+            // Not all of a header is authenticated before a part opens: it may have been read wrong, and is to be read again.
+            lock(&self.reader.state).openers.remove(&place.pack);
+            let (object, len) = (ObjectPath::Pack(place.pack).to_string(), u64::from(place.frame.sealed_len));
+            ReadError::Object { object, offset: place.offset, len, source }
+        };
+        let Opened { opener, is_proven } = self.opened(&place.pack)?;
+        if !is_proven {
+            let mut opened = sealed.clone();
+            if opener.open_blob(ordinal, &place.frame, &mut opened).is_ok() {
+                if let Some(opened) = lock(&self.reader.state).openers.get_mut(&place.pack) {
+                    opened.is_proven = true;
+                }
+                *sealed = opened;
+                return Ok(());
+            }
+            lock(&self.reader.state).openers.remove(&place.pack);
+            self.kept.forget_part(&place.pack, 0);
+            return self.opened(&place.pack)?.opener.open_blob(ordinal, &place.frame, sealed).map_err(failed);
+        }
+        opener.open_blob(ordinal, &place.frame, sealed).map_err(failed)
     }
 
     /// Reads, opens and decodes one blob, past the cache. Its chunks are not compared with their ids yet.
     pub(crate) fn read_blob(&self, place: &BlobPlace, ordinal: u32) -> Result<Vec<u8>, ReadError> {
-        self.decode_blob(place, ordinal, self.read_sealed(place)?)
+        // Lists are asked for again and again, and are small; of data a cache would hold little.
+        if place.frame.kind != BlobKind::Nodes || !self.kept.is_on() {
+            return self.decode_blob(place, ordinal, self.read_sealed(place)?);
+        }
+        if let Some(sealed) = self.kept.part(&place.pack, place.offset, place.frame.sealed_len as usize) {
+            match self.decode_blob(place, ordinal, sealed) {
+                Ok(plain) => return Ok(plain),
+                Err(_) => self.kept.forget_part(&place.pack, place.offset),
+            }
+        }
+        let sealed = self.read_sealed(place)?;
+        let plain = self.decode_blob(place, ordinal, sealed.clone())?;
+        self.kept.keep_part(&place.pack, place.offset, &sealed);
+        Ok(plain)
     }
 
     /// Reads one blob's sealed bytes.
@@ -212,12 +287,7 @@ impl Repo {
         base: &mut BaseBlob<'_>,
     ) -> Result<Vec<u8>, ReadError> {
         let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
-        let opened = self.opener(&place.pack)?.open_blob(ordinal, &place.frame, &mut sealed);
-        opened.map_err(|source| {
-            // Not all of a header is authenticated before a part opens: it may have been read wrong, and is to be read again.
-            lock(&self.reader.state).openers.remove(&place.pack);
-            ReadError::Object { object: object(), offset, len, source }
-        })?;
+        self.open_sealed(place, ordinal, &mut sealed)?;
         let bases = self.read_bases(place, base)?;
         blob::decode(&place.frame, sealed, &bases).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
     }
@@ -298,8 +368,17 @@ impl Repo {
         self.named(&ChunkId::from_bytes(*id.as_bytes()), "node", &|bytes| self.keys.node_id(bytes) == *id)
     }
 
-    /// What has this id by `is_it`: from the place that the index names, and when that is damaged from any other.
+    /// What has this id by `is_it`. What does not come out right may have been kept wrong on this host: then the store is asked.
     fn named(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
+        let was_on = self.kept.is_on();
+        match self.named_now(id, what, is_it) {
+            Err(error) if was_on && error.is_content() && self.distrusts_cache() => self.named_now(id, what, is_it),
+            read => read,
+        }
+    }
+
+    /// The same from the place that the index names, and when that is damaged from any other.
+    fn named_now(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
         let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
         let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
         let mut read = |location: &Location| self.read_named(location, id, what, is_it);

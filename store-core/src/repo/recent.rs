@@ -27,6 +27,11 @@ impl<K: Copy + Eq + Hash> Recent<K> {
         self.shrink();
     }
 
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        (self.bytes, self.entries, self.ages) = (0, HashMap::new(), BTreeMap::new());
+    }
+
     /// What is kept under a key.
     pub(super) fn get(&mut self, key: &K) -> Option<Arc<Vec<u8>>> {
         let (bytes, age) = self.entries.get_mut(key)?;

@@ -119,7 +119,11 @@ impl Repo {
         let salt = rng::bytes()?;
         let key = self.keys.object(kind as u8, 0, &salt);
         let object = seal_object(kind, salt, &key, &[], Place::Path(&path.to_string()), body);
-        Ok(self.backend.create(path, &object)?)
+        let created = self.backend.create(path, &object)?;
+        if created == Created::New && matches!(kind, ObjectKind::Outcome | ObjectKind::Note) {
+            self.kept.keep_object(path, &object);
+        }
+        Ok(created)
     }
 
     /// The name of this installation as a writer, kept beside its cache and made on first use.

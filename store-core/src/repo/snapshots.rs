@@ -75,7 +75,7 @@ impl Repo {
     /// The snapshots that there are and are not forgotten, oldest first, with what notes say of them. A record that cannot be read is a
     /// [warning](Repo::take_warnings).
     pub fn snapshots(&self) -> Result<Vec<StoredSnapshot>, Error> {
-        Ok(self.standing()?.snapshots)
+        Ok(self.shown_standing()?.snapshots)
     }
 
     /// All commits as they are stored.

@@ -24,7 +24,14 @@ pub fn config() -> Config {
 }
 
 pub fn options(cache: &Path) -> OpenOptions {
-    OpenOptions { location: "disk".into(), cache_dir: cache.to_path_buf(), threads: 1, memory: 64 << 20, compression: Compression::Fastest }
+    OpenOptions {
+        location: "disk".into(),
+        cache_dir: cache.to_path_buf(),
+        threads: 1,
+        memory: 64 << 20,
+        compression: Compression::Fastest,
+        kept: 0,
+    }
 }
 
 pub fn init(disk: &Arc<Disk>, cache: &Path) -> Repo {

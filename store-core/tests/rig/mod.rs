@@ -99,6 +99,7 @@ impl Place {
             threads: 2,
             memory: 64 << 20,
             compression: Compression::Auto,
+            kept: 0,
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) struct DamagedPack<'a> {
     pub(crate) blobs_copied: u64,
     pub(crate) blobs_held: u64,
     pub(crate) blobs_waiting: u64,
+    pub(crate) blobs_elsewhere: u64,
     pub(crate) blobs_lost: u64,
     pub(crate) bytes_lost: u64,
     pub(crate) blobs_withheld: u64,
@@ -61,6 +62,12 @@ pub(crate) struct PacksRepaired {
     pub(crate) packs_removed: u64,
     pub(crate) blobs_copied: u64,
     pub(crate) blobs_lost: u64,
+    /// What came from the second repository, or would.
+    pub(crate) chunks_healed: u64,
+    pub(crate) nodes_healed: u64,
+    pub(crate) bytes_healed: u64,
+    /// What was found damaged; with a second repository, of what is there once it is done.
+    pub(crate) findings_left: u64,
     pub(crate) bytes_written: u64,
     pub(crate) dry_run: bool,
 }

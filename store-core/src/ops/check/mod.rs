@@ -12,7 +12,7 @@ mod select;
 mod spread;
 mod walk;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 pub(crate) use packs::{ListedPack, ListedPacks};
@@ -115,10 +115,13 @@ pub(crate) struct Diagnosis {
     pub(crate) frames: BTreeSet<PackId>,
     /// What of all snapshots is whole.
     pub(crate) seen: Seen,
+    /// Chunks and nodes of which no intact copy is known, as far as anything names them.
+    pub(crate) lost: HashSet<ChunkId>,
 }
 
 /// Checks, and reads the packs `also` besides those that `read` says.
 pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor: &dyn Monitor) -> Result<Diagnosis, Error> {
+    let _past = repo.past_cache();
     // Listed before the segments are read, here and for the index: all that these snapshots refer to is in them, whoever pushes meanwhile.
     let outcomes = repo.outcome_ids()?;
     repo.refresh()?;
@@ -141,8 +144,9 @@ pub(crate) fn diagnose(repo: &Repo, read: Read, also: &BTreeSet<PackId>, monitor
     let seen = checker.snapshots(&outcomes)?;
     checker.reached()?;
     checker.finish(&seen);
-    let Checker { report, listed, damage, .. } = checker;
-    Ok(Diagnosis { report, listed, suspects, frames: damage.frames, seen })
+    let Checker { report, listed, damage, lost, .. } = checker;
+    let lost = lost.into_keys().collect();
+    Ok(Diagnosis { report, listed, suspects, frames: damage.frames, seen, lost })
 }
 
 /// Where a defect is: object, start and end of the bytes.

@@ -14,6 +14,7 @@ use crate::repo::{Part, Repo, StoredFile};
 /// # Errors
 /// Of kind [`ErrorKind::Damage`], naming the first path that differs or cannot be read.
 pub(super) fn snapshots(from: &Repo, root: NodeId, to: &Repo, copy: NodeId, monitor: &dyn Monitor) -> Result<(), Error> {
+    let _past = to.past_cache();
     let lists = (EntriesCursor::new(from, Some(root)), EntriesCursor::new(to, Some(copy)));
     let (mut path, mut levels) = (Vec::new(), vec![(0, lists)]);
     while let Some((len, (source, copy))) = levels.last_mut() {

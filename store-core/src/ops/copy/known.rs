@@ -30,7 +30,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(from: &Repo, to: &Repo) -> Result<Self, Error> {
-        let Standings { snapshots, forgotten, .. } = from.standing()?;
+        let Standings { snapshots, forgotten, .. } = from.shown_standing()?;
         let sources: Vec<StoredSnapshot> = snapshots.into_iter().chain(forgotten).collect();
         let by_origin =
             sources.iter().enumerate().flat_map(|(at, stored)| origins(from.id(), stored).into_iter().map(move |origin| (origin, at)));

@@ -35,7 +35,7 @@ enum Base<'t> {
 /// Of kind [`ErrorKind::Usage`] when nothing fits or more than one does. Of kind [`ErrorKind::Damage`] when `latest`, `@TIME` or `~N` is asked for
 /// while the record of a snapshot cannot be read: it may be the one that is meant. Others when snapshots cannot be read.
 pub fn resolve(repo: &Repo, spec: &str, filter: &Filter) -> Result<Item, Error> {
-    choose(&repo.standing()?, spec, filter)
+    choose(&repo.shown_standing()?, spec, filter)
 }
 
 /// Whether `spec` is a time, perhaps with steps back.

@@ -87,6 +87,7 @@ fn options(folder: &Path) -> OpenOptions {
         threads: 2,
         memory: 512 * MIB,
         compression: Compression::Auto,
+        kept: 0,
     }
 }
 

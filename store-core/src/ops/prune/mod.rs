@@ -142,7 +142,7 @@ impl Report {
 /// Of kind [`ErrorKind::Damage`] when anything that a live snapshot needs is unreadable or has no place: then nothing is deleted.
 /// When the repository cannot be read or written. A prune that fails leaves a repository that works, and the next one goes on.
 pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
-    let started = Instant::now();
+    let (started, _past) = (Instant::now(), repo.past_cache());
     let mut run =
         Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), turn: None, report: Report::default() };
     let done = if options.execute { run.execute() } else { run.preview() };

@@ -17,6 +17,7 @@ use crate::repo::Repo;
 /// # Errors
 /// Of kind [`ErrorKind::Damage`] when anything differs.
 pub(in crate::ops) fn packs(repo: &Repo, packs: &[(PackId, u64)], monitor: &dyn Monitor) -> Result<(), Error> {
+    let _past = repo.past_cache();
     repo.pool.install(|| {
         packs.par_iter().try_for_each(|(id, _)| {
             if monitor.interrupted() {

@@ -32,6 +32,7 @@ pub struct Report {
 /// Names in new segments every pack that no readable segment names, removes segments that cannot be read, and drops this host's chunk index,
 /// which the next command builds again. `trial` only reports.
 pub fn index(repo: &Repo, trial: bool, monitor: &dyn Monitor) -> Result<Report, Error> {
+    let _past = repo.past_cache();
     if !trial {
         repo.check_writable()?;
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::heal::{Healed, Healing};
 use super::salvage::Salvage;
 use crate::backend::ObjectPath;
 use crate::base::ids::{PackId, SessionId};
@@ -11,6 +12,7 @@ use crate::format::session::Purpose;
 use crate::monitor::{Monitor, Progress};
 use crate::ops::check::{Diagnosis, Finding, Read, diagnose};
 use crate::ops::prune;
+use crate::ops::restore::spare::must_differ;
 use crate::plan::gc::Standing;
 use crate::plan::repair::{BlobState, PackFate, Surroundings, decide};
 use crate::repo::{PackWriter, Repo};
@@ -41,6 +43,8 @@ pub struct PackLine {
     pub held: u64,
     /// Of those that are copied: blobs that cannot be decoded, since what they are coded against is lost.
     pub waiting: u64,
+    /// Blobs that are lost here, and of which each chunk was read in another pack.
+    pub elsewhere: u64,
     /// Blobs that are lost.
     pub lost: u64,
     /// Bytes of those.
@@ -56,7 +60,9 @@ pub struct PacksReport {
     pub packs: Vec<PackLine>,
     /// What is damaged, with the files that it hits: those that are lost until the same data is pushed again.
     pub findings: Vec<Finding>,
-    /// Bytes of packs that were written.
+    /// What came from the second repository, or would.
+    pub healed: Healed,
+    /// Bytes of packs that were written, those for what was healed aside.
     pub written_bytes: u64,
     /// Packs that were deleted or taken out of the index.
     pub removed: u64,
@@ -97,6 +103,17 @@ pub fn find_pack(repo: &Repo, text: &str) -> Result<PackId, Error> {
 /// When the repository cannot be read or written. Of kind [`ErrorKind::Usage`] when a pack that was asked for is not known. What fails half-way
 /// leaves copies, and perhaps a plan that the next repair or prune brings to an end.
 pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Result<PacksReport, Error> {
+    packs_with(repo, None, options, monitor)
+}
+
+/// The same with a second repository that has copies of the snapshots, or others of the same files: chunks that are lost, and nodes of lists, are
+/// written again first as far as that one has them. Each has the id under which it was missed.
+///
+/// # Errors
+/// The same, and when the second repository's snapshots cannot be listed, or it is the first one.
+pub fn packs_with(repo: &Repo, second: Option<&Repo>, options: &PacksOptions, monitor: &dyn Monitor) -> Result<PacksReport, Error> {
+    second.map_or(Ok(()), |second| must_differ(repo, second))?;
+    let _past = repo.past_cache();
     let mut turn = None;
     if options.execute {
         repo.check_writable()?;
@@ -109,18 +126,40 @@ pub fn packs(repo: &Repo, options: &PacksOptions, monitor: &dyn Monitor) -> Resu
     let diagnosis = diagnose(repo, read, &marked, monitor)?;
     let mut report = PacksReport { findings: diagnosis.report.findings.clone(), ..PacksReport::default() };
     let suspects: BTreeSet<PackId> = diagnosis.suspects.union(&options.packs).copied().collect();
-    if suspects.is_empty() {
+    // Where nothing is missed, nobody is asked for it.
+    let asked = second.filter(|_| report.findings.iter().any(|finding| !finding.hits.is_empty()));
+    let heal = |condemned: Option<&BTreeSet<PackId>>| {
+        let heal = |second: &Repo| {
+            let given_up = second.backend.given_up();
+            Healing { repo, second, diagnosis: &diagnosis, condemned, monitor, given_up }.run()
+        };
+        asked.map_or(Ok(Healed::default()), heal)
+    };
+    if suspects.is_empty() && asked.is_none() {
         return Ok(report);
     }
     if !options.execute {
+        report.healed = heal(None)?;
         report.packs = Rescue::look(repo, &diagnosis, (&suspects, &options.packs), &[], monitor)?.lines();
         return Ok(report);
     }
     let session = repo.begin_session(Purpose::Repair)?;
     let own: Vec<SessionId> = turn.iter().map(prune::Turn::id).chain([session.id()]).collect();
-    let done = execute(repo, &diagnosis, (&suspects, &options.packs), &own, monitor, &mut report);
+    let mut act = || -> Result<(), Error> {
+        if asked.is_some() {
+            report.healed = heal(Some(&repo.condemned()?))?;
+        }
+        execute(repo, &diagnosis, (&suspects, &options.packs), &own, monitor, &mut report)
+    };
+    let done = act();
     repo.end_session(&session);
-    done.map(|()| report)
+    done?;
+    if second.is_some() {
+        // What is lost now is what the second repository lacks.
+        let marked = repo.damage().0.into_keys().collect();
+        report.findings = diagnose(repo, Read::None, &marked, monitor)?.report.findings;
+    }
+    Ok(report)
 }
 
 fn execute(
@@ -248,6 +287,7 @@ impl Rescue {
                 fate: *fate,
                 copied: if is_sound { 0 } else { count(BlobState::Whole).0 + waiting },
                 held: count(BlobState::Held).0,
+                elsewhere: count(BlobState::Elsewhere).0,
                 waiting: if is_sound { 0 } else { waiting },
                 lost,
                 lost_bytes,

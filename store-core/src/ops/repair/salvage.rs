@@ -124,7 +124,8 @@ impl Salvage {
             return matches!(self.open(repo), Err(Look::Lost));
         }
         let offsets: Vec<u64> = self.contents.offsets().collect();
-        let mut lost = (0..self.contents.blobs.len()).filter(|ordinal| self.state_of(*ordinal) == BlobState::Lost);
+        let is_lost = |ordinal: &usize| matches!(self.state_of(*ordinal), BlobState::Lost | BlobState::Elsewhere);
+        let mut lost = (0..self.contents.blobs.len()).filter(is_lost);
         lost.all(|ordinal| matches!(self.look_at(repo, ordinal, offsets[ordinal]), Look::Lost))
     }
 
@@ -134,12 +135,17 @@ impl Salvage {
         Some(sealed)
     }
 
-    /// Notes which whole blobs are in other packs, too: each of their chunks was read and compared there, no deeper than here, and not in
-    /// `unsafe_packs`.
+    /// Notes which blobs, whole or lost, are in other packs, too: each of their chunks was read and compared there, no deeper than here, and not
+    /// in `unsafe_packs`.
     pub(super) fn find_held(&mut self, repo: &Repo, unsafe_packs: &BTreeSet<PackId>) -> Result<(), Error> {
         let Some(states) = &mut self.state.blobs else { return Ok(()) };
         let index = repo.index()?;
-        for (entry, state) in self.contents.blobs.iter().zip(states).filter(|(_, state)| **state == BlobState::Whole) {
+        for (entry, state) in self.contents.blobs.iter().zip(states) {
+            let found = match state {
+                BlobState::Whole => BlobState::Held,
+                BlobState::Lost => BlobState::Elsewhere,
+                BlobState::Held | BlobState::Elsewhere | BlobState::Waiting | BlobState::Withheld => continue,
+            };
             let is_held = |id: &ChunkId| -> Result<bool, Error> {
                 for copy in index.copies(id)? {
                     if copy.depth <= entry.frame.depth
@@ -156,7 +162,7 @@ impl Salvage {
                 all = all && is_held(id)?;
             }
             if all {
-                *state = BlobState::Held;
+                *state = found;
             }
         }
         Ok(())

@@ -76,6 +76,7 @@ pub struct SnapshotsReport {
 /// When the repository cannot be read or written. Of kind [`ErrorKind::Usage`] when a snapshot that was asked for is not there, of kind
 /// [`ErrorKind::Damage`] while a note is lost, of kind [`ErrorKind::Busy`] when a prune comes in between. Each snapshot is done for itself.
 pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor) -> Result<SnapshotsReport, Error> {
+    let _past = repo.past_cache();
     let marked = repo.damage().0.into_keys().collect();
     let standings = repo.standing()?;
     if options.execute {

@@ -9,7 +9,7 @@ mod entries;
 mod file;
 mod guard;
 mod lost;
-mod spare;
+pub(super) mod spare;
 mod verify;
 mod walk;
 

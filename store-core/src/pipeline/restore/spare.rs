@@ -21,7 +21,7 @@ pub(crate) struct Spare<'r> {
 
 impl Spare<'_> {
     /// The bytes of a chunk that begins at `offset` of the file at `path` below what is restored. They have its id.
-    pub(super) fn chunk(&self, path: &[u8], offset: u64, len: u32, id: &ChunkId) -> Option<Vec<u8>> {
+    pub(crate) fn chunk(&self, path: &[u8], offset: u64, len: u32, id: &ChunkId) -> Option<Vec<u8>> {
         let path = [&self.base, path].join(&b'/');
         self.candidates.iter().find_map(|stored| {
             let entry = self.repo.find(stored, &path).ok()?;
