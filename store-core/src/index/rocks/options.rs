@@ -8,6 +8,9 @@ use crate::base::units::MIB;
 /// Bytes of a table file, at which another one is begun.
 pub(super) const TABLE: u64 = 256 * MIB as u64;
 
+/// The share of the write buffer of `chunks` that a filter of what is in it takes.
+const BUFFER_FILTER: f64 = 0.02;
+
 pub(super) fn database(memory: usize) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
@@ -27,9 +30,11 @@ pub(super) fn family(name: &str, cache: &Cache, memory: usize) -> Options {
     table.set_block_cache(cache);
     table.set_block_size(4096);
     table.set_format_version(5);
-    // Most look-ups are for chunks that are not there: a filter answers them.
-    if matches!(name, CHUNKS | NUMBERS | SKETCHES) {
-        table.set_bloom_filter(10.0, false);
+    // Most look-ups are for chunks that are not there: a filter answers them. Each run that there is may err.
+    match name {
+        CHUNKS => table.set_bloom_filter(14.0, false),
+        NUMBERS | SKETCHES => table.set_bloom_filter(10.0, false),
+        _ => {}
     }
     // Eight keys a chunk: filters of so many would be most of what a process takes, so they are read and dropped in parts, as all else is.
     if name == SKETCHES {
@@ -42,13 +47,17 @@ pub(super) fn family(name: &str, cache: &Cache, memory: usize) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
+    if name == CHUNKS {
+        // Of its write buffer, too: a list of so many names takes long to search for one that is not there.
+        options.set_memtable_whole_key_filtering(true);
+        options.set_memtable_prefix_bloom_ratio(BUFFER_FILTER);
+    }
     options.set_write_buffer_size(if matches!(name, CHUNKS | SKETCHES) { (memory / 6).max(4 * MIB) } else { (memory / 16).max(MIB) });
     options.set_target_file_size_base(TABLE);
     // Runs of like lengths are merged with one another. Merging each into the whole would write every key a dozen times over; and where keys
     // ascend, it would leave each flush, so each small push, a file for ever.
     let runs = match name {
-        CHUNKS => 12,
-        SKETCHES => 8,
+        CHUNKS | SKETCHES => 8,
         _ => 4,
     };
     options.set_compaction_style(DBCompactionStyle::Universal);
