@@ -22,8 +22,8 @@ class Repository:
             key.chmod(0o600)
 
     def env(self, host=0):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SNAP_", "AWS_")) and "proxy" not in name.lower()}
-        own = {"SNAP_REPOSITORY": f"s3://{BUCKET}/{self.prefix}", "SNAP_KEY_FILE": str(self.folder / "key"),
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SNAP_", "AWS_", "AZURE_")) and "proxy" not in name.lower()}
+        own = {"SNAP_REPOSITORY": f"{self.store.scheme}://{BUCKET}/{self.prefix}", "SNAP_KEY_FILE": str(self.folder / "key"),
                "SNAP_CACHE_DIR": str(self.folder / f"cache{host}"), "HOME": str(self.folder), "NO_COLOR": "1"}
         return {**kept, **self.store.variables(host), **own}
 

@@ -1,5 +1,9 @@
-"""Object stores that run on this machine: three nodes of Garage, or moto. Each is started in a folder and says what `snap` needs to reach it."""
+"""Object stores that run on this machine: three nodes of Garage, moto, or Azurite. Each is started in a folder and says what `snap` needs to reach it."""
 
+import base64
+import email.utils
+import hashlib
+import hmac
 import os
 import secrets
 import shutil
@@ -85,12 +89,59 @@ def garage_program():
     return str(found)
 
 
+class Azurite:
+    """One process of Microsoft's emulator of its Blob Storage, which keeps objects in files."""
+
+    keeps_conditions = True
+    ways = 1
+    scheme = "az"
+    # The account and the key that every Azurite has; they are in its manual and open nothing else.
+    account = "devstoreaccount1"
+    key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+    def __init__(self, folder):
+        program = shutil.which("azurite-blob") or PLACE / "azurite" / "node_modules" / ".bin" / "azurite-blob"
+        if not Path(program).exists():
+            print("installing azurite", file=sys.stderr)
+            (PLACE / "azurite").mkdir(parents=True, exist_ok=True)
+            said(["npm", "install", "--no-audit", "--no-fund", "--prefix", PLACE / "azurite", "azurite@^3"])
+        folder.mkdir(parents=True)
+        [port] = free_ports(1)
+        self.endpoint = f"http://127.0.0.1:{port}/{self.account}"
+        self.server = Server([str(program), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder / "data"), "--silent",
+                              "--skipApiVersionCheck", "--disableTelemetry"], folder / "log")
+        wait_for("azurite", lambda: answers(self.endpoint))
+        self.make_container()
+
+    def make_container(self):
+        """The one request that `snap` never makes, signed as Azure wants it."""
+        date, version = email.utils.formatdate(usegmt=True), "2023-11-03"
+        named = f"x-ms-date:{date}\nx-ms-version:{version}\n/{self.account}/{self.account}/{BUCKET}\nrestype:container"
+        signed = hmac.new(base64.b64decode(self.key), ("PUT" + "\n" * 12 + named).encode(), hashlib.sha256).digest()
+        headers = {"x-ms-date": date, "x-ms-version": version, "Content-Length": "0",
+                   "Authorization": f"SharedKey {self.account}:{base64.b64encode(signed).decode()}"}
+        request = urllib.request.Request(f"{self.endpoint}/{BUCKET}?restype=container", method="PUT", headers=headers)
+        try:
+            urllib.request.urlopen(request).close()
+        except urllib.error.HTTPError as error:
+            sys.exit(f"azurite made no container: {error} {error.read().decode(errors='replace')}")
+
+    def variables(self, _node=0):
+        return {"AZURE_STORAGE_ACCOUNT_NAME": self.account, "AZURE_STORAGE_ACCOUNT_KEY": self.key, "AZURE_STORAGE_ENDPOINT": self.endpoint,
+                "AZURE_ALLOW_HTTP": "true"}
+
+    def stop(self):
+        self.server.end()
+
+
 class Garage:
     """Three nodes that keep each object three times: a write is answered when two have it. It takes every `PUT`, whatever its condition."""
 
     keeps_conditions = False
     # Through how many endpoints it is reached.
     ways = NODES
+    # What a location there begins with.
+    scheme = "s3"
 
     def __init__(self, folder):
         self.program, secret, ports = garage_program(), secrets.token_hex(32), free_ports(3 * NODES)
@@ -152,6 +203,7 @@ class Moto:
 
     keeps_conditions = True
     ways = 1
+    scheme = "s3"
 
     def __init__(self, folder):
         program = PLACE / "venv" / "bin" / "moto_server"
@@ -174,4 +226,4 @@ class Moto:
         self.server.end()
 
 
-STORES = {"garage": Garage, "moto": Moto}
+STORES = {"azurite": Azurite, "garage": Garage, "moto": Moto}

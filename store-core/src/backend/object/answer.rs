@@ -23,6 +23,15 @@ pub(super) struct Answer {
     pub(super) broken: Option<HttpErrorKind>,
     /// Who was asked.
     pub(super) host: String,
+    /// Whether a range was asked for of which the object has nothing, and that is said by an empty range in place of an error.
+    pub(super) is_beyond: bool,
+}
+
+/// Whether this `Content-Range` is of no bytes, `bytes 7-6/7`: what some servers answer where others say 416.
+pub(super) fn is_of_nothing(content_range: &str) -> bool {
+    let range = content_range.strip_prefix("bytes ").and_then(|rest| rest.split_once('/')).and_then(|(range, _)| range.split_once('-'));
+    let ends = range.and_then(|(first, last)| Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?)));
+    ends.is_some_and(|(first, last)| last < first)
 }
 
 /// Notes something about the attempt under way.
@@ -47,6 +56,15 @@ pub(super) enum Trouble {
 impl Trouble {
     /// What became of an attempt that failed with `error`, given what the store answered last.
     pub(super) fn of(answer: &Answer, error: &object_store::Error) -> Self {
+        // Azure is asked to delete in a batch, and answers that well whatever became of its one part.
+        if matches!(answer.status, Some(200..=299)) {
+            if matches!(error, object_store::Error::NotFound { .. }) {
+                return Self::NotFound;
+            }
+            if let Some(status) = part_of_batch(&chain(error)) {
+                return Self::of(&Answer { status: Some(status), ..answer.clone() }, error);
+            }
+        }
         let said = || match (answer.code.as_str(), answer.message.as_str()) {
             ("", "") => String::new(),
             (code, "") => format!(" {code}"),
@@ -66,6 +84,7 @@ impl Trouble {
             return Self::Transient { why: format!("the connection to {} failed: {}", answer.host, chain(error)), unsure };
         }
         match (answer.status, answer.code.as_str()) {
+            (Some(200..=299), _) if answer.is_beyond => refused(io::ErrorKind::UnexpectedEof, ": the object ends before"),
             // A body that was not read to its end, or is not what its header says.
             (Some(200..=299), _) => {
                 Self::Transient { why: format!("{} sent something else than it announced: {}", answer.host, chain(error)), unsure: true }
@@ -126,6 +145,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     text.replace('\n', " ")
 }
 
+/// The status of the one part of a batch that failed, from what the crate says of it. None of success: it would come back as it is.
+fn part_of_batch(said: &str) -> Option<u16> {
+    let (_, code) = said.split_once("Bulk delete request failed for key ")?.1.rsplit_once("(code: ")?;
+    code.split_once(')')?.0.parse().ok().filter(|status| !(200..300).contains(status))
+}
+
 /// The text between `<name>` and `</name>`, as error bodies have it. What is not there is empty.
 pub(super) fn element(body: &str, name: &str) -> String {
     let inner = body.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
@@ -179,6 +204,38 @@ mod tests {
         assert_eq!(kind(507, ""), io::ErrorKind::QuotaExceeded);
         assert_eq!(kind(403, "QuotaExceeded"), io::ErrorKind::QuotaExceeded);
         assert_eq!(kind(503, "SlowDown"), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn an_answer_of_no_bytes_is_the_end_of_the_object_and_not_tried_again() {
+        for (said, is_empty) in [
+            ("bytes 7-6/7", true),
+            ("bytes 0-0/7", false),
+            ("bytes 6-6/7", false),
+            ("bytes */7", false),
+            ("bytes -6/7", false),
+            ("x", false),
+        ] {
+            assert_eq!(is_of_nothing(said), is_empty, "{said}");
+        }
+        let answer = Answer { status: Some(206), is_beyond: true, ..Answer::default() };
+        let trouble = Trouble::of(&answer, &object_store::Error::Generic { store: "Azure", source: "a range that cannot be".into() });
+        assert_eq!((is_transient(&trouble), trouble.into_io().kind()), (None, io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn what_became_of_a_deletion_is_what_the_part_of_its_batch_says() {
+        let part = |code: u16| -> object_store::Error {
+            let source = format!("Bulk delete request failed for key repo/sessions/1b33: (no) (code: {code})");
+            object_store::Error::Generic { store: "MicrosoftAzure", source: source.into() }
+        };
+        let answer = Answer { status: Some(202), ..Answer::default() };
+        let gone = object_store::Error::NotFound { path: "x".into(), source: "code: 404".into() };
+        assert_eq!(Trouble::of(&answer, &gone), Trouble::NotFound);
+        assert_eq!(Trouble::of(&answer, &part(403)).into_io().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(is_transient(&Trouble::of(&answer, &part(503))), Some(true));
+        assert_eq!(is_transient(&Trouble::of(&answer, &part(409))), Some(false));
+        assert_eq!(is_transient(&Trouble::of(&answer, &part(202))), Some(true), "an answer that makes no sense is tried again");
     }
 
     #[test]

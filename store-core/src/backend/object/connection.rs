@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use http::header::CONTENT_RANGE;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Limited, StreamBody};
 use object_store::ClientOptions;
@@ -13,7 +14,7 @@ use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
 
-use super::answer::{Answer, element, note};
+use super::answer::{Answer, element, is_of_nothing, note};
 use super::pace::{PIECE, Pace};
 
 /// How long it may take to connect.
@@ -76,7 +77,8 @@ impl HttpService for Connection {
         };
         let response = self.client.execute(request).await.map_err(broken)?;
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
-        note(|answer| answer.status = Some(parts.status.as_u16()));
+        let range = parts.headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        note(|answer| (answer.status, answer.is_beyond) = (Some(parts.status.as_u16()), range.is_some_and(is_of_nothing)));
         if parts.status.is_success() {
             let data = in_time(body.into_data_stream().map_err(broken), self.limits.patience);
             let body = match &self.limits.download {
