@@ -15,8 +15,9 @@ use crate::index::{ChunkIndex, IndexError, Load, MemoryIndex, RocksIndex};
 
 /// How many processes of one host can have an index of their own at a time.
 const SLOTS: usize = 64;
-/// How often an index is built anew because a prune supersedes segments meanwhile.
-const ATTEMPTS: usize = 5;
+/// How often an index is built anew because a prune supersedes segments meanwhile. One prune makes it two; several at once that each wait for the
+/// last made it more than five, once in a thousand histories of a crowd.
+const ATTEMPTS: usize = 16;
 /// Bytes of index segments, some hundred thousand chunks, from which on they are taken in together.
 const MUCH: u64 = 4 << 20;
 

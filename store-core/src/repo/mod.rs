@@ -27,7 +27,7 @@ pub(crate) use adopt::Adopted;
 pub(crate) use damage::Damaged;
 pub(crate) use file::{Extents, Placed};
 pub use file::{Part, StoredFile};
-pub(crate) use gc::{Grounds, OpenPlan};
+pub(crate) use gc::{GcState, Grounds, OpenPlan};
 pub(crate) use mark::{IndexPlaces, Marked, PackLens, Root, Unplaced};
 pub use notes::{LiveSnapshots, Standings};
 pub use open::{OpenOptions, Secrets};

@@ -411,13 +411,13 @@ impl Repo {
         self.elsewhere(id, failed, &mut |copy| self.read_named(copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id))
     }
 
-    /// Whether what is at `location` reads as the chunk, or the node, of this id.
-    pub(crate) fn reads_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> bool {
-        let Ok((blob, _)) = self.blob_bytes(location) else { return false };
-        chunk_of(&blob, location).is_some_and(|bytes| match kind {
-            BlobKind::Data => self.keys.chunk_id(bytes) == *id,
-            BlobKind::Nodes => self.keys.node_id(bytes).as_bytes() == id.as_bytes(),
-        })
+    /// Reads what is at `location`, and fails unless it is the chunk, or the node, of this id.
+    pub(crate) fn read_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> Result<(), ReadError> {
+        let (what, is_it): (_, &dyn Fn(&[u8]) -> bool) = match kind {
+            BlobKind::Data => ("chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
+            BlobKind::Nodes => ("node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
+        };
+        self.read_named(location, id, what, is_it).map(drop)
     }
 
     /// How the blob at `location` is coded.

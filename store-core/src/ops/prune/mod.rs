@@ -27,7 +27,7 @@ use crate::format::gc::Plan;
 use crate::format::record::Extra;
 use crate::monitor::{Monitor, Warning};
 use crate::plan::gc::{Decision, Fate, Policy};
-use crate::repo::{OpenPlan, Repo};
+use crate::repo::{GcState, OpenPlan, Repo};
 pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
 pub(crate) use turn::Turn;
@@ -166,7 +166,8 @@ struct Run<'r> {
 }
 
 /// How often a prune helps others before it gives up getting a plan of its own.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
+const QUICKER: &str = "other prunes were quicker each time: try again";
 
 impl Run<'_> {
     fn preview(&mut self) -> Result<(), Error> {
@@ -178,10 +179,23 @@ impl Run<'_> {
             let message = format!("what could be freed here would not be deleted, because {why}");
             self.monitor.warning(&Warning { item: self.repo.location(), message });
         }
-        self.report.resumed = !self.repo.gc_state()?.open.is_empty();
-        let survey = self.survey()?;
-        self.note(survey.decision, survey.live.len(), survey.dropped.len());
-        Ok(())
+        for _ in 0..ROUNDS {
+            let GcState { open, names, .. } = self.repo.gc_state()?;
+            self.report.resumed = !open.is_empty();
+            match self.survey(&names) {
+                Ok(Some(survey)) => {
+                    self.note(survey.decision, survey.live.len(), survey.dropped.len());
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Damage && !open.is_empty() => {
+                    let message = "a prune that has not ended may delete what this asks for: try again, or go on with it with --execute";
+                    return Err(Error::with(ErrorKind::Busy, message, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, QUICKER))
     }
 
     fn note(&mut self, decision: Decision, live: usize, dropped: usize) {
@@ -195,14 +209,16 @@ impl Run<'_> {
         let (repo, options) = (self.repo, self.options);
         self.turn = Turn::take(repo, options, &mut || self.stop_if_over())?;
         for _ in 0..ROUNDS {
-            while let Some(open) = self.repo.gc_state()?.open.into_iter().next() {
+            // All that there was when no plan was open: whoever deletes from here on adds to it.
+            let before = loop {
+                let GcState { open, names, .. } = self.repo.gc_state()?;
+                let Some(open) = open.into_iter().next() else { break names };
                 self.report.resumed = true;
                 self.finish(open)?;
-            }
+            };
             self.stop_if_over()?;
             self.tidy_sessions()?;
-            let before = self.repo.gc_names()?;
-            let mut survey = self.survey()?;
+            let Some(mut survey) = self.survey(&before)? else { continue };
             if survey.decision.condemned().is_empty() && survey.dropped.is_empty() {
                 self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
@@ -219,7 +235,7 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        Err(Error::new(ErrorKind::Busy, "other prunes were quicker each time: try again"))
+        Err(Error::new(ErrorKind::Busy, QUICKER))
     }
 
     /// Makes a plan of what was decided, and carries it out. `false` when another prune was quicker.
@@ -254,27 +270,18 @@ impl Run<'_> {
         }
     }
 
-    fn survey(&mut self) -> Result<Survey, Error> {
+    /// Surveys; `None` when that failed and other prunes have got on since there were these records: what is missing may be what they deleted.
+    fn survey(&mut self, before: &BTreeSet<String>) -> Result<Option<Survey>, Error> {
         let Options { max_unused, max_repack, .. } = *self.options;
         let policy = Policy { max_unused, max_repack, excess: 0, is_somebody_active: false };
-        let mut before = self.repo.gc_names()?;
-        loop {
-            match survey::survey(self.repo, self.own(), &self.options.forgotten, policy, self.monitor) {
-                Ok(survey) => {
-                    self.report.read_bytes += survey.tried_bytes;
-                    self.report.mark_memory = survey.marked.marks.memory() as u64;
-                    return Ok(survey);
-                }
-                // Another prune has got on meanwhile: what is missing may be what it deleted.
-                Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    let now = self.repo.gc_names()?;
-                    if now == before {
-                        return Err(error);
-                    }
-                    before = now;
-                }
-                Err(error) => return Err(error),
+        match survey::survey(self.repo, self.own(), &self.options.forgotten, policy, self.monitor) {
+            Ok(survey) => {
+                self.report.read_bytes += survey.tried_bytes;
+                self.report.mark_memory = survey.marked.marks.memory() as u64;
+                Ok(Some(survey))
             }
+            Err(error) if error.kind() != ErrorKind::Interrupted && self.repo.gc_names()? != *before => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -45,13 +45,16 @@ impl Run<'_> {
                 here
             });
             let is_needed = at.and_then(|at| survey.marked.marks.chunks(copy.pack, copy.ordinal).get(at).copied()).unwrap_or(false);
-            if is_needed && !self.repo.reads_as(&copy, id, kind) {
+            if !is_needed {
+                continue;
+            }
+            if let Err(why) = self.repo.read_as(&copy, id, kind) {
                 let kept = index.pack(copy.pack)?.map_or_else(String::new, |(kept, _)| kept.to_string());
                 let message = format!(
                     "{id} is needed and cannot be read from pack {kept}, and pack {pack}, which has it too, would go: `snap repair packs \
                      --read-data` first"
                 );
-                return Err(Error::new(ErrorKind::Damage, message));
+                return Err(Error::with(ErrorKind::Damage, message, why));
             }
         }
         Ok(())
