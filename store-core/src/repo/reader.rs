@@ -413,11 +413,11 @@ impl Repo {
 
     /// Reads what is at `location`, and fails unless it is the chunk, or the node, of this id.
     pub(crate) fn read_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> Result<(), ReadError> {
-        let (what, is_it): (_, &dyn Fn(&[u8]) -> bool) = match kind {
-            BlobKind::Data => ("chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
-            BlobKind::Nodes => ("node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
+        let read = match kind {
+            BlobKind::Data => self.read_named(location, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
+            BlobKind::Nodes => self.read_named(location, id, "node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
         };
-        self.read_named(location, id, what, is_it).map(drop)
+        read.map(drop)
     }
 
     /// How the blob at `location` is coded.
