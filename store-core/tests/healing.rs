@@ -105,7 +105,9 @@ fn all_packs_at_once_come_back_too() {
                 repair(&repo, None, true);
             }
             let done = repair(&repo, Some(&second), true);
-            assert!(done.healed.chunks > 0 && done.healed.nodes > 0, "{done:?}");
+            // What a changed bit hits is the cuts' matter, which keys decide.
+            let healed = [done.healed.chunks, done.healed.nodes];
+            assert!(matches!(harm, Harm::Flip(_)) && healed != [0, 0] || !healed.contains(&0), "{harm:?}: {done:?}");
             assert_healed(&whole, &disk, &repo, &(harm, given_up));
         }
     }
