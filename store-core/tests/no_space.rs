@@ -8,6 +8,7 @@ mod rig;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rig::{Noise, Place, assert_restores, assert_whole, push_path, tree_at};
 use store_core::error::{ErrorKind, chain};
@@ -29,6 +30,22 @@ impl Small {
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Bytes that `df` says are in this column.
+    fn bytes(&self, column: &str) -> usize {
+        let said = Command::new("df").args([&format!("--output={column}"), "-B1"]).arg(self.path()).output().unwrap().stdout;
+        String::from_utf8(said).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
+    }
+
+    /// Removes what fills it, and waits until that has gone.
+    fn empty(&self, filler: &Path, free: usize) {
+        std::fs::remove_file(filler).unwrap();
+        let started = Instant::now();
+        while self.bytes("avail") < free {
+            assert!(started.elapsed() < Duration::from_secs(10), "{} bytes are free", self.bytes("avail"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -56,8 +73,7 @@ fn a_push_into_a_full_repository_fails_and_works_when_there_is_room() {
     let filler = small.path().join("filler");
     for left in [0, 4 << 10, 8 << 10, 12 << 10, 100 << 10, 1 << 20, 2 << 20, 2_500 << 10, 2_504 << 10, 2_508 << 10] {
         std::fs::write(&filler, vec![1; 0]).unwrap();
-        let used = Command::new("df").args(["--output=used", "-B1"]).arg(small.path()).output().unwrap().stdout;
-        let used: usize = String::from_utf8(used).unwrap().lines().nth(1).unwrap().trim().parse().unwrap();
+        let used = small.bytes("used");
         std::fs::write(&filler, vec![1; (free - used - left) & !4095]).unwrap();
         let repo = place.open().unwrap();
         match push_path(&repo, &data) {
@@ -96,7 +112,7 @@ fn a_push_with_a_full_cache_fails_or_works_and_harms_nothing() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::NoSpace, "{left} bytes left: {}", chain(&error)),
             Ok(report) => eprintln!("{left} bytes left in the cache: pushed {:?}", report.snapshot),
         }
-        std::fs::remove_file(&filler).unwrap();
+        small.empty(&filler, 2 << 20);
         let repo = place.open().unwrap();
         assert_whole(&repo);
         let id = push_path(&repo, &data).unwrap().snapshot.unwrap();
