@@ -18,6 +18,7 @@ use rig::{Noise, Tree, assert_restores, assert_whole, find, push_path, tree_at};
 use store_core::backend::{Backend as _, Folder, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::error::ErrorKind;
+use store_core::format::config::Config;
 use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, Stopped, prune};
@@ -419,6 +420,45 @@ fn a_restore_and_a_check_survive_a_prune_at_each_of_their_calls() {
     let calls = (0..).take_while(|at| restore_with_a_prune_at(*at)).count();
     assert!(calls > 20, "{calls}");
     eprintln!("a prune at each of {calls} calls of a restore and a check");
+}
+
+/// Whenever a restore has looked which packs there are, and is about to read one, another prune moves all that it needs.
+#[test]
+fn a_restore_follows_what_prune_after_prune_moves() {
+    let folders = Folders::new();
+    let disk = Disk::new();
+    let config = Config { pack_len: 100_000, ..tiny::config() };
+    let repo = Repo::init_on(Arc::<Disk>::clone(&disk), config, &tiny::options(&folders.cache), &rig::secrets(), "test").unwrap().0;
+    let repo = repo.with_index_in_memory();
+    // All in one pack, of which each snapshot that goes leaves a part unused.
+    std::fs::create_dir_all(&folders.data).unwrap();
+    (0..6).for_each(|i| std::fs::write(folders.data.join(i.to_string()), Noise::new(i).bytes(4000)).unwrap());
+    let made: Vec<SnapshotId> = (0..6)
+        .map(|i| {
+            let id = push_path(&repo, &folders.data).unwrap().snapshot.unwrap();
+            std::fs::remove_file(folders.data.join(i.to_string())).unwrap();
+            id
+        })
+        .collect();
+    std::fs::write(folders.data.join("5"), Noise::new(5).bytes(4000)).unwrap();
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let (pruned, other, cache) = (Arc::clone(&reports), Arc::clone(&disk), folders.cache.join("other"));
+    let gone: Vec<BTreeSet<SnapshotId>> = (1..6).map(|count| made[..count].iter().copied().collect()).collect();
+    let mut has_listed = true;
+    disk.set_hook(move |_, action, path| {
+        has_listed |= action == Folder::Packs.name();
+        let mut done = pruned.lock().unwrap();
+        if matches!(path, Some(ObjectPath::Pack(_))) && done.len() < gone.len() && std::mem::take(&mut has_listed) {
+            let prune = || prune_all(&open(&other, &cache).unwrap(), &gone[done.len()]).unwrap();
+            let report = std::thread::scope(|threads| threads.spawn(prune).join().unwrap());
+            done.push(report);
+        }
+        Ok(())
+    });
+    assert_restores(&repo, made[5], &tree_at(&folders.data));
+    disk.clear_hook();
+    let reports = reports.lock().unwrap();
+    assert!(reports.len() == 5 && reports.iter().all(|report| report.repacked_packs > 0), "{reports:?}");
 }
 
 /// A prune that another one overtakes at its `at`th call.

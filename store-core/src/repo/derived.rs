@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{PackLens, Repo, dangling};
@@ -15,9 +15,9 @@ use crate::index::{ChunkIndex, IndexError, Load, MemoryIndex, RocksIndex};
 
 /// How many processes of one host can have an index of their own at a time.
 const SLOTS: usize = 64;
-/// How often an index is built anew because a prune supersedes segments meanwhile. One prune makes it two; several at once that each wait for the
-/// last made it more than five, once in a thousand histories of a crowd.
-const ATTEMPTS: usize = 16;
+/// How often an index is built anew, or something is looked for again, because a prune was faster. One prune makes it two; several at once that
+/// each wait for the last made it more than five, once in a thousand histories of a crowd.
+pub(super) const ATTEMPTS: usize = 16;
 /// Bytes of index segments, some hundred thousand chunks, from which on they are taken in together.
 const MUCH: u64 = 4 << 20;
 
@@ -32,6 +32,8 @@ pub(crate) struct DerivedIndex {
     unreadable: AtomicBool,
     /// How far prunes had got when it was last brought up to date.
     prunes: Mutex<BTreeSet<String>>,
+    /// How often it was brought up to date.
+    updates: AtomicU64,
 }
 
 /// An index with the folder that it is in.
@@ -70,6 +72,7 @@ impl DerivedIndex {
             incomplete: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             prunes: Mutex::default(),
+            updates: AtomicU64::new(0),
         }
     }
 
@@ -82,6 +85,7 @@ impl DerivedIndex {
             incomplete: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             prunes: Mutex::default(),
+            updates: AtomicU64::new(0),
         }
     }
 
@@ -173,6 +177,7 @@ impl Repo {
     }
 
     fn update(&self, opened: &mut Option<Arc<dyn ChunkIndex>>, prunes: Option<&BTreeSet<String>>) -> Result<PackLens, Error> {
+        self.index.updates.fetch_add(1, Ordering::Relaxed);
         if let Some(index) = opened {
             match self.catch_up(&**index, &mut BTreeSet::new(), prunes) {
                 Ok(Some(packs)) => return Ok(packs),
@@ -188,13 +193,26 @@ impl Repo {
         Ok(packs)
     }
 
-    /// Brings the index up to date if a prune has got on since it was. Whether it had.
-    pub(super) fn refresh_after_prune(&self) -> Result<bool, Error> {
+    /// Which state of the index a look-up from here on sees at least, for [`Self::refresh_after_prune`].
+    pub(super) fn index_state(&self) -> u64 {
+        // Not amid an update.
+        let _opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        self.index.updates.load(Ordering::Relaxed)
+    }
+
+    /// Brings the index up to date if a prune has got on since it was. Whether it is another now than in `state`, since this or another thread
+    /// did so.
+    pub(super) fn refresh_after_prune(&self, state: u64) -> Result<bool, Error> {
+        let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.index.updates.load(Ordering::Relaxed) != state {
+            return Ok(true);
+        }
         let before = self.index.prunes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if self.gc_names()? == before {
+        let prunes = self.gc_names()?;
+        if prunes == before {
             return Ok(false);
         }
-        self.refresh().map(|()| true)
+        self.update(&mut opened, Some(&prunes)).map(|_| true)
     }
 
     fn current_index(&self, prunes: Option<&BTreeSet<String>>) -> Result<(Arc<dyn ChunkIndex>, PackLens), Error> {

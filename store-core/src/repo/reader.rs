@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Repo;
+use super::derived::ATTEMPTS;
 use super::recent::Recent;
 use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId};
@@ -377,25 +378,24 @@ impl Repo {
         }
     }
 
-    /// The same from the place that the index names, and when that is damaged from any other.
+    /// The same from where the index says that it is, and again as long as prunes move it before it can be read there.
     fn named_now(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
+        for _ in 1..ATTEMPTS {
+            let state = self.index_state();
+            match self.named_as_indexed(id, what, is_it) {
+                Err(error) if error.is_gone() && self.refresh_after_prune(state).is_ok_and(|is_new| is_new) => {}
+                read => return read,
+            }
+        }
+        self.named_as_indexed(id, what, is_it)
+    }
+
+    /// The same from the place that the index names, and when that is damaged from any other.
+    fn named_as_indexed(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
         let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
         let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
         let mut read = |location: &Location| self.read_named(location, id, what, is_it);
-        let error = match read(&location) {
-            Ok(bytes) => return Ok(bytes),
-            Err(error) => error,
-        };
-        if let Some(bytes) = self.elsewhere(id, &location, &mut read) {
-            return Ok(bytes);
-        }
-        // A prune may have moved it since the index was read.
-        if error.is_gone() && self.refresh_after_prune().is_ok_and(|moved| moved) {
-            let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
-            let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
-            return read(&location).or_else(|error| self.elsewhere(id, &location, &mut read).ok_or(error));
-        }
-        Err(error)
+        read(&location).or_else(|error| self.elsewhere(id, &location, &mut read).ok_or(error))
     }
 
     fn read_named(&self, location: &Location, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
