@@ -11,7 +11,7 @@ use store_core::ops::prune::{self, prune};
 use store_core::ops::{forget, restore};
 use store_core::repo::Repo;
 
-use super::rig::{self, Noise, push_path, tree_at};
+use super::rig::{self, Heard, Noise, push_path, tree_at};
 use super::tiny;
 use super::world::World;
 
@@ -119,12 +119,13 @@ impl Process {
         let target = self.folder.join("target");
         let _ = std::fs::remove_dir_all(&target);
         let options = restore::Options { target: target.clone(), ..restore::Options::default() };
-        let report = restore::restore(&self.repo, &stored, &options, &Silent);
+        let heard = Heard::default();
+        let report = restore::restore(&self.repo, &stored, &options, &heard);
         let mut said = self.world.said();
         said.count("restores", 1);
         // What is forgotten meanwhile may go.
         if !self.may_fail && !said.forgotten.contains(id) {
-            assert_eq!(report.unwrap().failed, 0, "a restore beside all this");
+            assert_eq!(report.unwrap().failed, 0, "a restore beside all this: {:?}", heard.0);
             assert!(tree_at(&target) == *tree);
         }
     }
