@@ -1,5 +1,6 @@
 //! One pack: its footer, and if it is read in full each blob.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::Spot;
@@ -24,6 +25,8 @@ pub(super) struct PackFindings {
     pub(super) blobs: Vec<(BlobId, Spot)>,
     pub(super) read_bytes: u64,
     pub(super) blob_count: u64,
+    /// Whether it is not there any more.
+    pub(super) is_gone: bool,
 }
 
 pub(super) struct PackCheck<'c> {
@@ -65,14 +68,24 @@ impl<'c> PackCheck<'c> {
         }
         let bytes = match whole.then(|| self.repo.backend.read(&path, limits::PACK_LEN)).transpose() {
             Ok(bytes) => bytes,
-            Err(error) => return self.unreadable(chain(&error)),
+            Err(error) => {
+                self.found.is_gone = error.is_not_found();
+                return self.unreadable(chain(&error));
+            }
         };
+        let is_gone = Cell::new(false);
         let footer = match &bytes {
             Some(bytes) => self.footer(bytes.len() as u64, |offset, len| {
                 bytes.get(offset as usize..offset as usize + len).map(<[u8]>::to_vec).ok_or_else(|| "the pack ends too early".to_owned())
             }),
-            None => self.footer(self.len, |offset, len| self.repo.backend.read_range(&path, offset, len).map_err(|error| chain(&error))),
+            None => self.footer(self.len, |offset, len| {
+                self.repo.backend.read_range(&path, offset, len).map_err(|error| {
+                    is_gone.set(error.is_not_found());
+                    chain(&error)
+                })
+            }),
         };
+        self.found.is_gone = is_gone.get();
         match (&footer, self.listed) {
             (Err(problem), _) => self.frame(format!("its footer cannot be read: {problem}")),
             (Ok(footer), Some(listed)) if !same_blobs(footer, &listed.contents) => {

@@ -108,14 +108,23 @@ impl Checker<'_> {
             there.par_iter().try_for_each(|(id, len)| {
                 this.interrupted()?;
                 let findings = PackCheck::new(this.repo, *id, *len, this.listed.get(id)).run(wanted.contains(id));
-                found.lock().unwrap_or_else(PoisonError::into_inner).push(findings);
+                found.lock().unwrap_or_else(PoisonError::into_inner).push((*id, findings));
                 let bytes_done = done.fetch_add(*len, Ordering::Relaxed) + len;
                 this.monitor.progress(&Progress { bytes_done, bytes_total: total, ..Progress::default() });
                 Ok::<(), Error>(())
             })
         })?;
         self.damage.read.clone_from(wanted);
-        for findings in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if found.iter().any(|(_, findings)| findings.is_gone) {
+            // A prune that had said so before this check began deletes them beside it.
+            let pruned = self.repo.pruned_packs()?;
+            for (id, _) in found.extract_if(.., |(id, findings)| findings.is_gone && pruned.contains(id)) {
+                self.damage.exist.remove(&id);
+                self.listed.remove(&id);
+            }
+        }
+        for (_, findings) in found {
             self.report.read_bytes += findings.read_bytes;
             self.report.blobs += findings.blob_count;
             let explained = |spot| findings.blobs.iter().any(|(blob, at)| at == spot && self.damage.blobs.contains_key(blob));
