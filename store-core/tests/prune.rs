@@ -6,6 +6,8 @@ mod disk;
 mod rig;
 #[path = "disk/tiny.rs"]
 mod tiny;
+#[path = "disk/tricky.rs"]
+mod tricky;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,6 +27,7 @@ use store_core::ops::prune::{Options, Stopped, prune};
 use store_core::ops::push::{self, Source, push};
 use store_core::repo::Repo;
 use tiny::{Folders, init, open, prune_all, prune_options, write_numbers, write_version};
+use tricky::{Trick, Tricky};
 
 /// A repository with some versions of the same data.
 struct Versions {
@@ -95,24 +98,29 @@ impl Versions {
     /// At the `at`th call from here, once, `act` is done by another process. What it gives is there once it was.
     fn interrupt<T: Send + 'static>(&self, at: u64, act: impl Fn(Repo) -> T + Send + Sync + 'static) -> Arc<Mutex<Option<T>>> {
         let (disk, cache) = (Arc::clone(&self.disk), self.folders.cache.join("other"));
-        let first = self.disk.calls();
-        let done = Arc::new(Mutex::new(None));
-        let (result, began) = (Arc::clone(&done), AtomicBool::new(false));
-        self.disk.set_hook(move |number, _, _| {
-            if number == first + at && !began.swap(true, Ordering::Relaxed) {
-                // In a thread of its own, as another process would be: this one may be of a pool, and would take up further work of that while
-                // it waits for the pool of the other.
-                let came = std::thread::scope(|threads| threads.spawn(|| act(open(&disk, &cache).unwrap())).join().unwrap());
-                *result.lock().unwrap() = Some(came);
-            }
-            Ok(())
-        });
-        done
+        interrupt(&self.disk, at, move || act(open(&disk, &cache).unwrap()))
     }
 
     fn pack_bytes(&self) -> usize {
         self.disk.objects().iter().filter(|(path, _)| matches!(path, ObjectPath::Pack(_))).map(|(_, bytes)| bytes.len()).sum()
     }
+}
+
+/// At the `at`th call from here, once, `act` is done, as by another process. What it gives is there once it was.
+fn interrupt<T: Send + 'static>(disk: &Disk, at: u64, act: impl Fn() -> T + Send + Sync + 'static) -> Arc<Mutex<Option<T>>> {
+    let first = disk.calls();
+    let done = Arc::new(Mutex::new(None));
+    let (result, began) = (Arc::clone(&done), AtomicBool::new(false));
+    disk.set_hook(move |number, _, _| {
+        if number == first + at && !began.swap(true, Ordering::Relaxed) {
+            // In a thread of its own, as another process would be: this one may be of a pool, and would take up further work of that while
+            // it waits for the pool of the other.
+            let came = std::thread::scope(|threads| threads.spawn(&act).join().unwrap());
+            *result.lock().unwrap() = Some(came);
+        }
+        Ok(())
+    });
+    done
 }
 
 #[test]
@@ -422,41 +430,92 @@ fn a_restore_and_a_check_survive_a_prune_at_each_of_their_calls() {
     eprintln!("a prune at each of {calls} calls of a restore and a check");
 }
 
+/// Six files in one pack, and a snapshot each of all but the first few of them: of each snapshot that goes, a part of the pack is unused.
+struct OnePack {
+    folders: Folders,
+    disk: Arc<Disk>,
+    repo: Repo,
+    made: Vec<SnapshotId>,
+}
+
+impl OnePack {
+    fn new() -> Self {
+        let folders = Folders::new();
+        let disk = Disk::new();
+        let config = Config { pack_len: 100_000, ..tiny::config() };
+        let repo = Repo::init_on(Arc::<Disk>::clone(&disk), config, &tiny::options(&folders.cache), &rig::secrets(), "test").unwrap().0;
+        let repo = repo.with_index_in_memory();
+        std::fs::create_dir_all(&folders.data).unwrap();
+        (0..6).for_each(|i| std::fs::write(folders.data.join(i.to_string()), Noise::new(i).bytes(4000)).unwrap());
+        let mut made = Vec::new();
+        for i in 0..6 {
+            made.push(push_path(&repo, &folders.data).unwrap().snapshot.unwrap());
+            if i < 5 {
+                std::fs::remove_file(folders.data.join(i.to_string())).unwrap();
+            }
+        }
+        Self { folders, disk, repo, made }
+    }
+
+    /// The first snapshots.
+    fn first(&self, count: usize) -> BTreeSet<SnapshotId> {
+        self.made[..count].iter().copied().collect()
+    }
+
+    /// The last snapshot comes back by this process.
+    #[track_caller]
+    fn assert_last(&self, repo: &Repo) {
+        assert_restores(repo, self.made[5], &tree_at(&self.folders.data));
+    }
+}
+
+/// A restore, or a check, by a process that has no index yet. At its `at`th call a prune deletes packs, and dies before it deletes the index
+/// segments that name them.
+fn reading_with_a_dying_prune_at(at: u64, reads: impl Fn(&OnePack, &Repo)) -> bool {
+    let pack = OnePack::new();
+    let repo = open(&pack.disk, &pack.folders.cache).unwrap();
+    let (disk, gone, cache) = (Arc::clone(&pack.disk), pack.first(3), pack.folders.cache.join("dying"));
+    let died = interrupt(&pack.disk, at, move || {
+        let disk = Tricky::new(&disk, Trick::SegmentStays);
+        let repo = Repo::open_on(Arc::<Tricky>::clone(&disk), &tiny::options(&cache), &rig::secrets()).unwrap().with_index_in_memory();
+        prune_all(&repo, &gone).unwrap_err();
+        disk.happened()
+    });
+    reads(&pack, &repo);
+    pack.disk.clear_hook();
+    let died = *died.lock().unwrap();
+    assert_ne!(died, Some(false));
+    died.is_some()
+}
+
+#[test]
+fn who_reads_survives_a_prune_that_dies_at_each_of_its_calls() {
+    let restores = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, OnePack::assert_last)).count();
+    let checks = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, |_, repo| assert_whole(repo))).count();
+    assert!(restores > 10 && checks > 10, "{restores} {checks}");
+    eprintln!("a prune that dies at each of {restores} calls of a restore, and of {checks} of a check");
+}
+
 /// Whenever a restore has looked which packs there are, and is about to read one, another prune moves all that it needs.
 #[test]
 fn a_restore_follows_what_prune_after_prune_moves() {
-    let folders = Folders::new();
-    let disk = Disk::new();
-    let config = Config { pack_len: 100_000, ..tiny::config() };
-    let repo = Repo::init_on(Arc::<Disk>::clone(&disk), config, &tiny::options(&folders.cache), &rig::secrets(), "test").unwrap().0;
-    let repo = repo.with_index_in_memory();
-    // All in one pack, of which each snapshot that goes leaves a part unused.
-    std::fs::create_dir_all(&folders.data).unwrap();
-    (0..6).for_each(|i| std::fs::write(folders.data.join(i.to_string()), Noise::new(i).bytes(4000)).unwrap());
-    let made: Vec<SnapshotId> = (0..6)
-        .map(|i| {
-            let id = push_path(&repo, &folders.data).unwrap().snapshot.unwrap();
-            std::fs::remove_file(folders.data.join(i.to_string())).unwrap();
-            id
-        })
-        .collect();
-    std::fs::write(folders.data.join("5"), Noise::new(5).bytes(4000)).unwrap();
+    let pack = OnePack::new();
     let reports = Arc::new(Mutex::new(Vec::new()));
-    let (pruned, other, cache) = (Arc::clone(&reports), Arc::clone(&disk), folders.cache.join("other"));
-    let gone: Vec<BTreeSet<SnapshotId>> = (1..6).map(|count| made[..count].iter().copied().collect()).collect();
+    let (pruned, disk, cache) = (Arc::clone(&reports), Arc::clone(&pack.disk), pack.folders.cache.join("other"));
+    let gone: Vec<BTreeSet<SnapshotId>> = (1..6).map(|count| pack.first(count)).collect();
     let mut has_listed = true;
-    disk.set_hook(move |_, action, path| {
+    pack.disk.set_hook(move |_, action, path| {
         has_listed |= action == Folder::Packs.name();
         let mut done = pruned.lock().unwrap();
         if matches!(path, Some(ObjectPath::Pack(_))) && done.len() < gone.len() && std::mem::take(&mut has_listed) {
-            let prune = || prune_all(&open(&other, &cache).unwrap(), &gone[done.len()]).unwrap();
+            let prune = || prune_all(&open(&disk, &cache).unwrap(), &gone[done.len()]).unwrap();
             let report = std::thread::scope(|threads| threads.spawn(prune).join().unwrap());
             done.push(report);
         }
         Ok(())
     });
-    assert_restores(&repo, made[5], &tree_at(&folders.data));
-    disk.clear_hook();
+    pack.assert_last(&pack.repo);
+    pack.disk.clear_hook();
     let reports = reports.lock().unwrap();
     assert!(reports.len() == 5 && reports.iter().all(|report| report.repacked_packs > 0), "{reports:?}");
 }

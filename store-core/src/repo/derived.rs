@@ -194,7 +194,7 @@ impl Repo {
     }
 
     /// Which state of the index a look-up from here on sees at least, for [`Self::refresh_after_prune`].
-    pub(super) fn index_state(&self) -> u64 {
+    pub(crate) fn index_state(&self) -> u64 {
         // Not amid an update.
         let _opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
         self.index.updates.load(Ordering::Relaxed)
@@ -202,7 +202,7 @@ impl Repo {
 
     /// Brings the index up to date if a prune has got on since it was. Whether it is another now than in `state`, since this or another thread
     /// did so.
-    pub(super) fn refresh_after_prune(&self, state: u64) -> Result<bool, Error> {
+    pub(crate) fn refresh_after_prune(&self, state: u64) -> Result<bool, Error> {
         let mut opened = self.index.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if self.index.updates.load(Ordering::Relaxed) != state {
             return Ok(true);

@@ -15,6 +15,8 @@ pub enum Trick {
     AlsoDeleted(ObjectPath),
     /// The first outcome is created, and an error says that nobody knows.
     UnsureOutcome,
+    /// The first index segment that is to be deleted is not.
+    SegmentStays,
 }
 
 /// The disk, and what happens on it.
@@ -78,6 +80,9 @@ impl Backend for Tricky {
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {
         if let Some(Trick::AlsoDeleted(other)) = self.take(|trick| matches!(trick, Trick::AlsoDeleted(_))) {
             self.disk.delete(&other)?;
+        }
+        if matches!(path, ObjectPath::Segment(_)) && self.take(|trick| matches!(trick, Trick::SegmentStays)).is_some() {
+            return Err(BackendError { action: "delete", object: path.to_string(), source: std::io::Error::from_raw_os_error(5) });
         }
         self.disk.delete(path)
     }

@@ -8,7 +8,7 @@ use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Extent;
-use crate::index::{ChunkIndex, IndexError};
+use crate::index::{ChunkIndex, IndexError, Location};
 use crate::plan::restore::{BlobKey, Plan, Want};
 use crate::repo::{Placed, ReadError};
 
@@ -43,26 +43,23 @@ impl RestoreBatch {
 
     /// Adds runs of the file that was begun last. Holes are made at once.
     pub(crate) fn add(&mut self, context: &RestoreContext<'_>, runs: &[Placed]) -> Result<(), Error> {
-        // The numbers of packs in the wants are those of one index. Where a prune had it built anew, what is wanted by the old one comes first.
-        let now = context.repo.index()?;
-        if self.index.as_ref().is_some_and(|index| !Arc::ptr_eq(index, &now)) {
-            self.run(context)?;
-        }
-        let index = Arc::clone(self.index.get_or_insert(now));
+        let chunks: Vec<_> = runs
+            .iter()
+            .filter_map(|run| match run.extent {
+                Extent::Chunk { id, len } => Some((run.offset, id, len)),
+                Extent::Hole { .. } => None,
+            })
+            .collect();
+        let ids: Vec<_> = chunks.iter().map(|(_, id, _)| *id).collect();
+        let found = self.find(context, &ids)?;
         let number = self.files.len() as u32 - 1;
         let slot = Arc::clone(self.files.last().expect("a file was begun"));
-        let mut chunks = Vec::with_capacity(runs.len());
         for run in runs {
-            match run.extent {
-                Extent::Hole { len } => {
-                    slot.make_hole(context, run.offset, len);
-                    context.advance(len);
-                }
-                Extent::Chunk { id, len } => chunks.push((run.offset, id, len)),
+            if let Extent::Hole { len } = run.extent {
+                slot.make_hole(context, run.offset, len);
+                context.advance(len);
             }
         }
-        let ids: Vec<_> = chunks.iter().map(|(_, id, _)| *id).collect();
-        let found = index.find(&ids)?;
         for ((offset, id, len), location) in chunks.into_iter().zip(found) {
             match location.filter(|location| location.len == len) {
                 Some(at) => {
@@ -83,6 +80,22 @@ impl RestoreBatch {
             }
         }
         Ok(())
+    }
+
+    /// Where chunks are by the index of this batch. What it does not know is looked up again by what prunes did meanwhile.
+    fn find(&mut self, context: &RestoreContext<'_>, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
+        loop {
+            let state = context.repo.index_state();
+            // The numbers of packs in the wants are those of one index. Where a prune had it built anew, what is wanted by the old one comes first.
+            let now = context.repo.index()?;
+            if self.index.as_ref().is_some_and(|index| !Arc::ptr_eq(index, &now)) {
+                self.run(context)?;
+            }
+            let found = self.index.get_or_insert(now).find(ids)?;
+            if found.iter().all(Option::is_some) || !context.repo.refresh_after_prune(state)? {
+                return Ok(found);
+            }
+        }
     }
 
     /// The file that was begun last.
