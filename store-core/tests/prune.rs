@@ -470,17 +470,19 @@ impl OnePack {
 }
 
 /// A restore, or a check, by a process that has no index yet. At its `at`th call a prune deletes packs, and dies before it deletes the index
-/// segments that name them.
-fn reading_with_a_dying_prune_at(at: u64, reads: impl Fn(&OnePack, &Repo)) -> bool {
+/// segments that name them. `announced`: its records are there before, and no more come.
+fn reading_with_a_dying_prune_at(at: u64, announced: bool, reads: impl Fn(&OnePack, &Repo)) -> bool {
     let pack = OnePack::new();
-    let repo = open(&pack.disk, &pack.folders.cache).unwrap();
     let (disk, gone, cache) = (Arc::clone(&pack.disk), pack.first(3), pack.folders.cache.join("dying"));
-    let died = interrupt(&pack.disk, at, move || {
-        let disk = Tricky::new(&disk, Trick::SegmentStays);
+    let die = move |trick| {
+        let disk = Tricky::new(&disk, trick);
         let repo = Repo::open_on(Arc::<Tricky>::clone(&disk), &tiny::options(&cache), &rig::secrets()).unwrap().with_index_in_memory();
         prune_all(&repo, &gone).unwrap_err();
         disk.happened()
-    });
+    };
+    assert!(!announced || die(Trick::PackStays));
+    let repo = open(&pack.disk, &pack.folders.cache).unwrap();
+    let died = interrupt(&pack.disk, at, move || die(Trick::SegmentStays));
     reads(&pack, &repo);
     pack.disk.clear_hook();
     let died = *died.lock().unwrap();
@@ -490,10 +492,12 @@ fn reading_with_a_dying_prune_at(at: u64, reads: impl Fn(&OnePack, &Repo)) -> bo
 
 #[test]
 fn who_reads_survives_a_prune_that_dies_at_each_of_its_calls() {
-    let restores = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, OnePack::assert_last)).count();
-    let checks = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, |_, repo| assert_whole(repo))).count();
-    assert!(restores > 10 && checks > 10, "{restores} {checks}");
-    eprintln!("a prune that dies at each of {restores} calls of a restore, and of {checks} of a check");
+    for announced in [false, true] {
+        let restores = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, announced, OnePack::assert_last)).count();
+        let checks = (0..).take_while(|at| reading_with_a_dying_prune_at(*at, announced, |_, repo| assert_whole(repo))).count();
+        assert!(restores > 10 && checks > 10, "{restores} {checks}");
+        eprintln!("a prune that dies at each of {restores} calls of a restore, and of {checks} of a check");
+    }
 }
 
 /// Whenever a restore has looked which packs there are, and is about to read one, another prune moves all that it needs.

@@ -17,6 +17,8 @@ pub enum Trick {
     UnsureOutcome,
     /// The first index segment that is to be deleted is not.
     SegmentStays,
+    /// The first pack that is to be deleted is not.
+    PackStays,
 }
 
 /// The disk, and what happens on it.
@@ -81,7 +83,12 @@ impl Backend for Tricky {
         if let Some(Trick::AlsoDeleted(other)) = self.take(|trick| matches!(trick, Trick::AlsoDeleted(_))) {
             self.disk.delete(&other)?;
         }
-        if matches!(path, ObjectPath::Segment(_)) && self.take(|trick| matches!(trick, Trick::SegmentStays)).is_some() {
+        let stays = |trick: &Trick| match trick {
+            Trick::SegmentStays => matches!(path, ObjectPath::Segment(_)),
+            Trick::PackStays => matches!(path, ObjectPath::Pack(_)),
+            _ => false,
+        };
+        if self.take(stays).is_some() {
             return Err(BackendError { action: "delete", object: path.to_string(), source: std::io::Error::from_raw_os_error(5) });
         }
         self.disk.delete(path)
