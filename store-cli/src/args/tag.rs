@@ -8,7 +8,7 @@ use super::Filters;
   snap tag latest --add best,eval=passed
   snap tag v017 --ref production
   snap tag production@{1} --pin --reason 'rollback target'
-  snap tag 5f3a9c12 --hold 2027-06-30 --reason audit
+  snap tag 5f3a9c12 --hold 2036-06-30 --reason audit
   snap tag latest --meta loss=0.39 --description 'after the fix'
 
 Snapshots themselves never change. Where two say something at the same time, a label, a pin and a snapshot stay rather than go.")]
@@ -34,7 +34,7 @@ pub(crate) struct Tag {
     /// Keep it whatever a policy says
     #[arg(long)]
     pub(crate) pin: bool,
-    /// Keep it until then, whatever a policy says: 2026-12-31, or 30d for so long from now
+    /// Keep it until then, whatever a policy says: 2036-12-31, or 30d for so long from now
     #[arg(long, value_name = "UNTIL", conflicts_with = "pin")]
     pub(crate) hold: Option<String>,
     /// Why it is pinned or held

@@ -1,7 +1,6 @@
 use store_core::base::ids::SnapshotId;
-use store_core::format::record::Time;
 use store_core::ops;
-use store_core::ops::list::{Edge, Filter, list, parse_time, resolve};
+use store_core::ops::list::{Filter, list, parse_until, resolve};
 use store_core::ops::tag::{self, Hold, Options, Report};
 
 use super::{Context, filter, words};
@@ -60,7 +59,8 @@ fn line(report: &Report, dry_run: bool) -> String {
 
 fn options(args: &Tag, dry_run: bool) -> Result<Options> {
     let labels = |lists: &[String]| lists.iter().flat_map(|list| words(list)).collect::<Vec<_>>();
-    let until = args.hold.as_deref().map(until).transpose()?;
+    let until =
+        args.hold.as_deref().map(parse_until).transpose().map_err(|error| Failure::with(ops::ErrorKind::Usage, "--hold", &error))?;
     let pin = (args.pin || args.hold.is_some()).then(|| Hold { reason: args.reason.clone(), until });
     if args.reason.is_some() && pin.is_none() {
         return Err(Failure::usage("--reason says why something is pinned or held: give --pin or --hold"));
@@ -91,14 +91,4 @@ fn options(args: &Tag, dry_run: bool) -> Result<Options> {
         ));
     }
     Ok(Options { dry_run, ..options })
-}
-
-/// `30d` is in 30 days; what else is a time is that time.
-fn until(text: &str) -> Result<Time> {
-    let failed = |error: &dyn std::error::Error| Failure::with(ops::ErrorKind::Usage, "--hold", error);
-    if let Ok(span) = text.parse::<store_core::retention::Span>() {
-        let now = store_core::clock::now();
-        return Ok(Time { seconds: now.seconds.saturating_add_unsigned(span.seconds()), ..now });
-    }
-    parse_time(text, Edge::End).map_err(|error| failed(&error))
 }

@@ -90,6 +90,17 @@ fn the_stored_policy_is_set_shown_and_applied() {
 }
 
 #[test]
+fn a_policy_means_the_same_from_a_file_and_stored() {
+    let (place, _) = place(6);
+    // Each snapshot has less than a megabyte.
+    place.write("p.toml", "[[retention]]\nmatch = 'bytes < 1MB'\nkeep = true\n[[retention]]\nkeep-last = 1\n");
+    let plan = place.snap(&["forget", "--policy", "p.toml", "--json", "--explain"]).ok().to_owned();
+    assert!(plan.contains("\"keep\":6,\"remove\":0"), "{plan}");
+    place.snap(&["forget", "--set-policy", "p.toml"]).ok();
+    assert_eq!(place.snap(&["forget", "--json", "--explain"]).ok(), plan);
+}
+
+#[test]
 fn a_policy_that_is_none_is_refused_by_name() {
     let place = Place::new();
     for (text, says) in

@@ -80,7 +80,8 @@ fn a_pin_keeps_a_snapshot_from_being_forgotten() {
     assert_eq!(listed(&place, &[]).len(), 3);
     assert!(place.snap(&["list", "-v"]).ok().contains("audit until 20"));
     place.snap(&["tag", &ids[0], "--unpin"]).ok();
-    place.snap(&["tag", &ids[1], "--unpin", "--hold", "2026-01-01"]).ok();
+    place.snap(&["tag", &ids[1], "--unpin", "--hold", "1s"]).ok();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     place.snap(&["forget", "--keep-last", "1", "--execute", "--force"]).ok();
     assert_eq!(listed(&place, &[]), [ids[2].as_str()]);
 }
@@ -107,6 +108,8 @@ fn nothing_is_said_by_mistake() {
         &["tag", "latest", "--meta", "loss"],
         &["tag", "latest", "--reason", "why"],
         &["tag", "latest", "--hold", "soon"],
+        &["tag", "latest", "--hold", "0d"],
+        &["tag", "latest", "--hold", "2020-01-01"],
         &["tag", "nobody", "--add", "x"],
         &["tag", "latest", "--set", "x", "--add", "y"],
     ] {

@@ -16,8 +16,8 @@ use crate::notes::StoredSnapshot;
 /// What a snapshot has several of, or none, fulfils `!=` and `!~` when no one of them is equal or matches, and all others when at least one does.
 /// A value that is not a number (NaN) equals only another such.
 ///
-/// [`FromStr`](std::str::FromStr) reads what somebody writes now and refuses what can hardly be meant; [`Condition::stored`] reads what was stored
-/// before that was refused.
+/// [`FromStr`](std::str::FromStr) reads what somebody writes now and refuses what can hardly be meant; [`Condition::stored`] reads the same, and
+/// what was stored before that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition(Form);
 

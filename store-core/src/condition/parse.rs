@@ -58,13 +58,13 @@ impl FromStr for Condition {
 }
 
 impl Condition {
-    /// Reads a condition that is stored, as it was read when it was stored: a value without quotes reaches to the next `and`, `or`, closing
-    /// parenthesis or the end, whatever it is.
+    /// Reads a condition that is stored: as one that is written now, or, what would be refused now, as it was read when it was stored: a value
+    /// without quotes reaches to the next `and`, `or`, closing parenthesis or the end, whatever it is.
     ///
     /// # Errors
     /// When the text is no condition.
     pub fn stored(text: &str) -> Result<Self, ConditionError> {
-        Self::read(text, Words::Taken)
+        text.parse().or_else(|_| Self::read(text, Words::Taken))
     }
 
     fn read(text: &str, words: Words) -> Result<Self, ConditionError> {
@@ -271,6 +271,8 @@ mod tests {
         ] {
             let condition: Condition = text.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(shown(&condition.0), meant, "{text}");
+            // And so it is once it is stored.
+            assert_eq!(Condition::stored(text), Ok(condition));
         }
     }
 
@@ -283,7 +285,8 @@ mod tests {
             ("(series = two words) and tag = x", "(Series Equal two words & Tag Equal x)"),
             ("series = ", "Series Equal "),
             ("meta.loss < 0.1f", r#"Meta("loss") Less 0.1f"#),
-            ("bytes > 1MB", "Bytes Greater 1MB"),
+            ("bytes > 1MB", "Bytes Greater 1000000"),
+            ("bytes > 1 MB", "Bytes Greater 1 MB"),
         ] {
             assert_eq!(shown(&Condition::stored(text).unwrap().0), meant, "{text}");
         }

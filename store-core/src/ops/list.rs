@@ -9,7 +9,7 @@ mod time;
 
 pub use resolve::resolve;
 pub use snap_path::SnapPath;
-pub use time::{Edge, parse_time};
+pub use time::{Edge, parse_time, parse_until};
 
 pub use crate::condition::Condition;
 pub use crate::repo::StoredSnapshot as Item;

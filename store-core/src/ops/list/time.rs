@@ -4,6 +4,7 @@ use jiff::{Span, Timestamp, Zoned, civil};
 
 use crate::error::{Error, ErrorKind};
 use crate::format::record::Time;
+use crate::retention;
 
 /// Which end of a day a date without a time of day stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,31 @@ pub enum Edge {
 /// When the text is none of these, or lies beyond the years -9999 to 9999.
 pub fn parse_time(text: &str, edge: Edge) -> Result<Time, Error> {
     parse_time_at(text, edge, &Zoned::now())
+}
+
+/// Reads until when something holds: a time as [`parse_time`] reads it, with `2h` and `3d` for in so long, that is yet to come.
+///
+/// # Errors
+/// The same, and when that time has come.
+pub fn parse_until(text: &str) -> Result<Time, Error> {
+    parse_until_at(text, &Zoned::now())
+}
+
+fn parse_until_at(text: &str, now: &Zoned) -> Result<Time, Error> {
+    // Of policies, in which `m` are months.
+    let span = text.parse::<retention::Span>().ok().and_then(|span| i64::try_from(span.seconds()).ok());
+    let span = span.and_then(|seconds| Span::new().try_seconds(seconds).ok()).or_else(|| text.trim().parse().ok());
+    let until = match span {
+        Some(span) => now
+            .checked_add(span)
+            .map(|then| time(then.timestamp()))
+            .map_err(|error| Error::with(ErrorKind::Usage, format!("'{text}' is too long: the year 9999 is the last"), error))?,
+        None => parse_time_at(text, Edge::End, now)?,
+    };
+    if until <= time(now.timestamp()) {
+        return Err(Error::new(ErrorKind::Usage, format!("'{text}' is not in the future: write 30d for in so long, or a later day")));
+    }
+    Ok(until)
 }
 
 fn parse_time_at(text: &str, edge: Edge, now: &Zoned) -> Result<Time, Error> {
@@ -86,6 +112,28 @@ mod tests {
             ("1mo", Edge::Start, "2026-02-10T11:00:00Z"),
         ] {
             assert_eq!(at(text, edge), stamp(meant), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_holds_ends_in_the_future() {
+        let now: Zoned = "2026-03-10T12:00:00+01:00[+01:00]".parse().unwrap();
+        for (text, meant) in [
+            ("30d", "2026-04-09T11:00:00Z"),
+            ("6m", "2026-09-12T11:00:00Z"),
+            ("6 months", "2026-09-10T11:00:00Z"),
+            ("2 weeks", "2026-03-24T11:00:00Z"),
+            ("90s", "2026-03-10T11:01:30Z"),
+            ("30min", "2026-03-10T11:30:00Z"),
+            ("2026-03-10", "2026-03-10T22:59:59Z"),
+            ("2026-03-10T12:00:00Z", "2026-03-10T12:00:00Z"),
+        ] {
+            assert_eq!(parse_until_at(text, &now).ok().map(|time| time.seconds), stamp(meant), "{text}");
+        }
+        for text in
+            ["", "0d", "-7d", "7d ago", "2026-03-09", "2020-01-01", "2026-03-10T11:00:00Z", "9999y", "soon", "99999999999999999999y"]
+        {
+            assert_eq!(parse_until_at(text, &now).map_err(|error| error.kind()), Err(ErrorKind::Usage), "{text}");
         }
     }
 
