@@ -27,6 +27,15 @@ impl Clock {
     }
 }
 
+/// Which start of which host this is, and for how many seconds it has been up, sleep included. `None` where the system does not say.
+pub(crate) fn uptime() -> Option<(String, i64)> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // Containers may have an uptime of their own.
+    let space = std::fs::read_link("/proc/self/ns/time").map(|link| link.to_string_lossy().into_owned()).unwrap_or_default();
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    Some((format!("{}{space}", boot.trim()).split_whitespace().collect(), up))
+}
+
 /// The time that this thread has computed for, which other work on the same cores does not lengthen.
 pub fn of_this_thread() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

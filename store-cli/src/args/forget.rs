@@ -33,7 +33,7 @@ pub(crate) struct Forget {
     /// How long forgotten snapshots can be brought back; 0d: not at all [default: as the policy says, or 7d]
     #[arg(long, value_name = "SPAN")]
     pub(crate) trash: Option<Span>,
-    /// Take this host's clock for right although the repository has later times; what is of the future is kept
+    /// Take this host's clock for right although the repository has later times, or it was set while the host was up; what is of the future is kept
     #[arg(long)]
     pub(crate) trust_clock: bool,
     /// Bring forgotten snapshots back: these, or all of the last run

@@ -37,7 +37,7 @@ pub(crate) struct Prune {
     /// Forget even if that is more than half of all snapshots, or all but one of a group
     #[arg(long)]
     pub(crate) force: bool,
-    /// Take this host's clock for right although records have later times
+    /// Take this host's clock for right although records have later times, or it was set while the host was up
     #[arg(long)]
     pub(crate) trust_clock: bool,
     /// Leave up to this share of the repository unused rather than write packs anew

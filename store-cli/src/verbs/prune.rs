@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         wait: args.wait,
         ended: args.end_session.iter().copied().collect(),
         forgotten,
+        trust_clock: args.trust_clock,
         ..Options::default()
     };
     let watch = Watch::new(context.ui);

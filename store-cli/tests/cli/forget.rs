@@ -101,6 +101,32 @@ fn a_policy_means_the_same_from_a_file_and_stored() {
 }
 
 #[test]
+fn a_clock_that_was_set_is_not_believed_until_somebody_says_so() {
+    let (place, ids) = place(3);
+    let file =
+        fs::read_dir(place.home(".cache/snap")).unwrap().map(|folder| folder.unwrap().path().join("uptime")).find(|file| file.exists());
+    let file = file.expect("a push notes what the clock shows");
+    let text = fs::read_to_string(&file).unwrap();
+    let [boot, up, clock] = text.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    // As if it had been set ahead by 61 days since.
+    let clock = clock.parse::<i64>().unwrap() - 61 * 86_400;
+    fs::write(&file, format!("{boot} {up} {clock}\n")).unwrap();
+    place.write("a", "more");
+    let push = place.snap(&["push", "a"]);
+    push.ok();
+    assert!(push.err.contains("set 61 days ahead"), "{}", push.err);
+    for words in [&["forget", "--keep-last", "3", "--execute"][..], &["prune", "--execute"], &["prune", "--execute", "--no-forget"]] {
+        let run = place.snap(words);
+        assert!(run.fails(13).contains("set 61 days ahead") && run.err.contains("--trust-clock"), "{}", run.err);
+    }
+    assert!(place.snap(&["forget", "--keep-last", "2", "--explain"]).fails(13).contains("61 days"));
+    place.snap(&["forget", &ids[0], "--execute"]).ok();
+    place.snap(&["prune", "--execute", "--trust-clock"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    place.snap(&["forget", "--keep-last", "3"]).ok();
+}
+
+#[test]
 fn a_policy_that_is_none_is_refused_by_name() {
     let place = Place::new();
     for (text, says) in

@@ -61,7 +61,7 @@ impl Plan {
     /// # Errors
     /// Of kind [`ErrorKind::Refused`], saying why and what to do.
     pub fn allowed(&self, force: bool) -> Result<(), Error> {
-        let is_clock = |refusal: &&Refusal| matches!(refusal, Refusal::FutureSnapshot(..) | Refusal::FutureNote(_));
+        let is_clock = |refusal: &&Refusal| matches!(refusal, Refusal::FutureSnapshot(..) | Refusal::FutureNote(_) | Refusal::ClockSet(_));
         let (clock, second_thoughts): (Vec<_>, Vec<_>) = self.refusals.iter().partition(is_clock);
         let (first, count, next) = match (clock.first(), second_thoughts.first()) {
             (Some(first), _) => {
@@ -105,7 +105,10 @@ pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
     };
     let latest_note = standings.notes.iter().map(|stored| stored.note.time).max();
     let calendar = policy::calendar(&policy)?;
-    let situation = Situation { now: repo.now(), calendar, latest_note, trust_clock: options.trust_clock };
+    if options.trust_clock {
+        repo.trust_clock();
+    }
+    let situation = Situation { now: repo.now(), calendar, latest_note, clock_jump: repo.clock_jump(), trust_clock: options.trust_clock };
     let mut items = standings.snapshots;
     items.retain(|item| options.filter.matches(item));
     let retention::Plan { decisions, refusals } = retention::decide(&policy, &items, &situation);

@@ -20,9 +20,10 @@ use crate::format::entry::Kind;
 use crate::format::record::Time;
 use crate::format::snapshot::{Line, Snapshot, Totals};
 use crate::merkle::EntriesCursor;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Warning};
 use crate::pipeline::{self, Assembled, How, Input};
 use crate::repo::{Repo, Standings, StoredSnapshot, Written, WrittenCounts};
+use crate::retention::Refusal;
 use crate::source::{Case, ExcludeBuilder, Excludes, Selection};
 
 /// What is pushed.
@@ -163,6 +164,9 @@ pub fn push(repo: &Repo, mut options: Options, monitor: &dyn Monitor) -> Result<
         Source::Paths(selection) => Some(selection.clone()),
         Source::Reader { .. } | Source::Commands(_) => None,
     };
+    if let (Some(set), None) = (repo.clock_jump().map(Refusal::ClockSet), options.time) {
+        monitor.warning(&Warning { item: "the time of this snapshot".into(), message: format!("may be wrong: {set}") });
+    }
     let host = options.host.clone().unwrap_or_else(clock::host);
     let (paths, dry_run) = (recorded_paths(&source), options.dry_run);
     let mut job = Job { repo, paths, host, require, options, monitor, source: Some(source), again };

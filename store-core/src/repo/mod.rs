@@ -19,6 +19,7 @@ mod scratch;
 mod session;
 mod snapshots;
 mod tree;
+mod uptime;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -20,7 +20,9 @@ pub struct Situation {
     pub calendar: Calendar,
     /// The latest time that a note has recorded.
     pub latest_note: Option<Time>,
-    /// Whether `now` is to be believed although records have later times. Snapshots with later times are then kept.
+    /// By how many seconds that clock was set while the host was up, if it was.
+    pub clock_jump: Option<i64>,
+    /// Whether `now` is to be believed although records have later times, or the clock was set. Snapshots with later times are then kept.
     pub trust_clock: bool,
 }
 
@@ -77,6 +79,8 @@ pub enum Refusal {
     FutureSnapshot(SnapshotId, Time),
     /// A note's time is later than this host's clock.
     FutureNote(Time),
+    /// This host's clock was set by so many seconds while the host was up.
+    ClockSet(i64),
     /// The policy keeps nothing of a group.
     Emptied {
         /// Which group.
@@ -149,6 +153,7 @@ pub fn decide(policy: &Policy, snapshots: &[StoredSnapshot], situation: &Situati
     } else {
         refusals.reverse();
         refusals.extend(situation.latest_note.filter(|latest| *latest > horizon).map(Refusal::FutureNote));
+        refusals.extend(situation.clock_jump.map(Refusal::ClockSet));
     }
     refusals.extend(protect_newest(policy, &all, &mut decisions, horizon));
     for decision in &mut decisions {
@@ -293,6 +298,10 @@ impl fmt::Display for Refusal {
                 write!(f, "snapshot {} is of {}, which is later than this host's clock", id.short(), shown(time))
             }
             Self::FutureNote(time) => write!(f, "a note was written at {}, which is later than this host's clock", shown(time)),
+            Self::ClockSet(seconds) => {
+                let (days, way) = (seconds.unsigned_abs() / 86_400, if *seconds < 0 { "back" } else { "ahead" });
+                write!(f, "this host's clock was set {days} {} {way} while the host was up", if days == 1 { "day" } else { "days" })
+            }
             Self::Emptied { group, snapshots } => write!(f, "nothing would be kept of the {snapshots} snapshots of {group}"),
             Self::Most { dropped, of } => write!(f, "{dropped} of {of} snapshots would be dropped, which is more than half"),
         }

@@ -43,7 +43,7 @@ pub(super) fn number(decision: &Decision) -> u32 {
 }
 
 pub(super) fn situation(now: Time) -> Situation {
-    Situation { now, calendar: Calendar::Recorded, latest_note: None, trust_clock: false }
+    Situation { now, calendar: Calendar::Recorded, latest_note: None, clock_jump: None, trust_clock: false }
 }
 
 fn policy(text: &str) -> Policy {

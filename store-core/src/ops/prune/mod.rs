@@ -54,6 +54,8 @@ pub struct Options {
     pub late: Duration,
     /// Snapshots that do not count as live, besides those that notes forget and whose trash time is over.
     pub forgotten: BTreeSet<SnapshotId>,
+    /// Takes this host's clock for right although it was set while the host was up: what is in the trash goes by it.
+    pub trust_clock: bool,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             ended: BTreeSet::new(),
             late: Duration::from_secs(60),
             forgotten: BTreeSet::new(),
+            trust_clock: false,
         }
     }
 }
@@ -142,6 +145,9 @@ impl Report {
 /// Of kind [`ErrorKind::Damage`] when anything that a live snapshot needs is unreadable or has no place: then nothing is deleted.
 /// When the repository cannot be read or written. A prune that fails leaves a repository that works, and the next one goes on.
 pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> {
+    if options.execute {
+        repo.need_clock(options.trust_clock)?;
+    }
     let (started, _past) = (Instant::now(), repo.past_cache());
     let mut run =
         Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), turn: None, report: Report::default() };
