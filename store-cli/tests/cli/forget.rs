@@ -241,3 +241,36 @@ fn a_plan_says_which_refs_will_name_nothing() {
     assert!(plan.err.contains("the ref v1 would name nothing"), "{}", plan.err);
     assert_eq!(place.snap(&["forget", &id, "--json"]).objects()[0]["refs"][0], "v1");
 }
+
+#[test]
+fn a_ref_does_not_fall_back_when_its_snapshot_is_pruned() {
+    let place = Place::new();
+    let ids: Vec<String> = (1..=3)
+        .map(|day| {
+            place.write("d/a", noise(day, 20_000));
+            place.push(&["d", "--ref", "production", "--time", &format!("2026-01-{day:02} 12:00")])
+        })
+        .collect();
+    let refs = || place.snap(&["list", "--refs", "--json"]).ok().to_owned();
+    let was = |id: &str| place.snap(&["list", "--where", "was-ref = production"]).ok().contains(&id[..8]);
+    let before = refs();
+    assert_eq!(before.lines().count(), 3);
+    place.snap(&["forget", &ids[2], "--trash", "0d", "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert_eq!(listed(&place, &[]), ids[..2]);
+    assert_eq!(refs(), before, "the history is what it was");
+    let gone = place.snap(&["restore", "production", "-t", "out"]);
+    assert!(gone.fails(2).contains("not there any more") && gone.err.contains(&ids[2][..8]), "{}", gone.err);
+    place.snap(&["restore", "production@{1}", "-t", "out"]).ok();
+    assert_eq!(fs::read(place.path("out/a")).unwrap(), noise(2, 20_000));
+    assert!(was(&ids[0]) && was(&ids[1]));
+    // The same by a policy, within the prune; one that is dropped in the middle stays in the middle.
+    place.snap(&["push", "d", "--ref", "production", "--time", "2026-01-04 12:00"]).ok();
+    place.write("p.toml", "trash = '0d'\n[[retention]]\nkeep-last = 2\n");
+    place.snap(&["forget", "--set-policy", "p.toml"]).ok();
+    let before = refs();
+    place.snap(&["prune", "--execute"]).ok();
+    assert_eq!((refs(), listed(&place, &[]).len()), (before, 2));
+    place.snap(&["restore", "production@{3}", "-t", "out"]).fails(2);
+    place.snap(&["check"]).ok();
+}

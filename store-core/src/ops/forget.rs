@@ -16,7 +16,7 @@ use crate::base::ids::{NoteId, SnapshotId};
 use crate::error::{Error, ErrorKind};
 use crate::format::note::Statement;
 use crate::format::record::Time;
-use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::notes::{DEFAULT_TRASH, forgetting};
 use crate::repo::{Repo, Standings};
 use crate::retention::{self, Policy, Refusal, Situation};
 
@@ -166,7 +166,7 @@ pub fn explain(repo: &Repo, plan: &mut Plan) -> Result<(), Error> {
 pub fn carry_out(repo: &Repo, plan: &Plan) -> Result<(), Error> {
     let statement = |line: &Line| {
         let rule = line.rule.as_ref().map(|rule| format!("{rule}: ")).unwrap_or_default();
-        Statement::Forget { snapshot: line.item.id, reason: forget_reason(&format!("{rule}{}", line.reasons.join(", ")), plan.trash) }
+        forgetting(&line.item, &format!("{rule}{}", line.reasons.join(", ")), plan.trash)
     };
     repo.write_notes(plan.dropped().map(statement).collect(), &plan.seen).map(drop)
 }

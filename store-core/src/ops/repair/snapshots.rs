@@ -11,12 +11,11 @@ use crate::error::{Error, ErrorKind};
 use crate::format::copied::COPIED;
 use crate::format::entry::Kind;
 use crate::format::lost::{LOST, Lost, REPAIRS};
-use crate::format::note::Statement;
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
-use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::notes::{DEFAULT_TRASH, forgetting};
 use crate::ops::check::{Read, Seen, diagnose};
 use crate::plan::gc::Standing;
 use crate::repo::{Committed, PackWriter, Repo, Root, Standings, StoredSnapshot, Unplaced};
@@ -136,8 +135,8 @@ impl Job<'_> {
         line.repaired = Some(made);
         if !is_pinned {
             let trash = self.options.trash.unwrap_or(DEFAULT_TRASH);
-            let reason = forget_reason(&format!("repaired: {} stands for it", made.short()), trash);
-            self.repo.write_notes(vec![Statement::Forget { snapshot: self.stored.id, reason }], &self.standings.fold.heads)?;
+            let said = forgetting(self.stored, &format!("repaired: {} stands for it", made.short()), trash);
+            self.repo.write_notes(vec![said], &self.standings.fold.heads)?;
         }
         Ok(Some(line))
     }
