@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -54,18 +55,20 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
         forget::carry_out(&repo, &plan)?;
     }
     read_or_not(print(context, &plan, args.explain, execute))?;
-    for line in plan.dropped() {
-        for name in &line.item.snapshot.refs {
-            let (name, id) = (printable(name.as_bytes()), line.item.id.short());
-            let will = if execute { "names nothing, since it points to" } else { "would name nothing, since it points to" };
-            context.ui.note(&format!("the ref {name} {will} {id}: `snap tag SNAP --ref {name}` moves it"));
-        }
-    }
+    plan.dropped().for_each(|line| name_refs(context, &line.item.id, &line.item.snapshot.refs, execute));
     refused?;
     if !execute && plan.dropped().next().is_some() {
         context.ui.note("this is a plan: --execute carries it out");
     }
     Ok(Outcome::Done)
+}
+
+/// Says which refs name nothing once their snapshot is forgotten.
+pub(super) fn name_refs(context: &Context, id: &SnapshotId, refs: &BTreeSet<String>, executed: bool) {
+    let will = if executed { "names nothing, since it points to" } else { "would name nothing, since it points to" };
+    for name in refs.iter().map(|name| printable(name.as_bytes())) {
+        context.ui.note(&format!("the ref {name} {will} {}: `snap tag SNAP --ref {name}` moves it", id.short()));
+    }
 }
 
 /// Refuses what cannot be meant together.
