@@ -77,12 +77,14 @@ pub enum Refusal {
     FutureSnapshot(SnapshotId, Time),
     /// A note's time is later than this host's clock.
     FutureNote(Time),
-    /// The policy keeps nothing of a group.
+    /// The policy keeps nothing of a group by its rules, and drops some of it.
     Emptied {
         /// Which group.
         group: String,
-        /// Snapshots that it has.
+        /// Snapshots that it has, besides these:
         snapshots: usize,
+        /// Those that stay whatever a rule says, since they are pinned or of the future.
+        others: usize,
     },
     /// More than half of all snapshots would be dropped.
     Most {
@@ -164,7 +166,7 @@ pub fn decide(policy: &Policy, snapshots: &[StoredSnapshot], situation: &Situati
     Plan { decisions, refusals }
 }
 
-/// Keeps the newest snapshot of each group, and says of which groups all others would be dropped for that reason alone.
+/// Keeps the newest snapshot of each group, and says of which groups some would be dropped and none is kept by a rule.
 fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Decision], horizon: Time) -> Vec<Refusal> {
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (place, stored) in all.iter().enumerate() {
@@ -172,13 +174,18 @@ fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Dec
     }
     let mut emptied = Vec::new();
     for (group, places) in groups {
-        if places.len() > 1 && places.iter().all(|place| decisions[*place].reasons.is_empty()) {
-            emptied.push(Refusal::Emptied { group, snapshots: places.len() });
-        }
+        let stays_anyway = |place: &&usize| matches!(decisions[**place].reasons[..], [Reason::Pinned(_) | Reason::Future]);
+        let others = places.iter().filter(stays_anyway).count();
+        let dropped = |decisions: &[Decision]| places.iter().filter(|place| decisions[**place].reasons.is_empty()).count();
+        let snapshots = places.len() - others;
+        let none_by_rule = dropped(decisions) == snapshots;
         // One from the future may not be the newest in truth.
         let newest = places.iter().rev().find(|place| all[**place].snapshot.time <= horizon);
         if let Some(decision) = newest.map(|place| &mut decisions[*place]).filter(|decision| decision.reasons.is_empty()) {
             decision.reasons.push(Reason::Newest);
+        }
+        if none_by_rule && dropped(decisions) > 0 {
+            emptied.push(Refusal::Emptied { group, snapshots, others });
         }
     }
     emptied.sort_by_key(|refusal| refusal.to_string());
@@ -293,7 +300,15 @@ impl fmt::Display for Refusal {
                 write!(f, "snapshot {} is of {}, which is later than this host's clock", id.short(), shown(time))
             }
             Self::FutureNote(time) => write!(f, "a note was written at {}, which is later than this host's clock", shown(time)),
-            Self::Emptied { group, snapshots } => write!(f, "nothing would be kept of the {snapshots} snapshots of {group}"),
+            Self::Emptied { group, snapshots, others } => {
+                let plural = if *snapshots == 1 { "" } else { "s" };
+                write!(f, "nothing would be kept of the {snapshots} snapshot{plural} of {group}")?;
+                if *others > 0 {
+                    write!(f, " besides {others} that {} pinned or of the future", if *others == 1 { "is" } else { "are" })
+                } else {
+                    Ok(())
+                }
+            }
             Self::Most { dropped, of } => write!(f, "{dropped} of {of} snapshots would be dropped, which is more than half"),
         }
     }

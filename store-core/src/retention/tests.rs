@@ -101,6 +101,39 @@ fn each_window_keeps_what_it_says() {
 }
 
 #[test]
+fn neither_a_pin_nor_a_time_of_the_future_is_a_rule_that_keeps() {
+    let all = || series(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z", "2026-01-04T00:00:00Z"]);
+    // Of another series, so that no more than half is dropped.
+    let others = || (10..20).map(|n| taken(n, at("2026-01-01T00:00:00Z"), Some("other"), &[]));
+    let rules = "[[retention]]\nmatch = 'series = s'\nkeep = false";
+    let plan = |mut all: Vec<StoredSnapshot>, pinned: &[usize]| {
+        for place in pinned {
+            all[*place].standing.pins = vec![Pin { by: "me".into(), time: at(NOW), reason: None, until: None }];
+        }
+        let situation = Situation { trust_clock: true, ..situation(at(NOW)) };
+        let plan = decide(&policy(rules), &all.into_iter().chain(others()).collect::<Vec<_>>(), &situation);
+        (plan.dropped().map(number).collect::<Vec<_>>(), plan.refusals)
+    };
+    let emptied = |snapshots, others| vec![Refusal::Emptied { group: GroupBy::Line.of(&all()[0].snapshot), snapshots, others }];
+    assert_eq!(plan(all(), &[]), (vec![0, 1, 2], emptied(4, 0)));
+    assert_eq!(plan(all(), &[0]), (vec![1, 2], emptied(3, 1)));
+    assert_eq!(plan(all(), &[3]), (vec![0, 1, 2], emptied(3, 1)), "the newest stays for its pin alone");
+    assert_eq!(plan(all(), &[1, 3]), (vec![0, 2], emptied(2, 2)));
+    assert_eq!(plan(all(), &[0, 1, 2]), (vec![], vec![]), "what drops nothing is no reason to refuse");
+    assert_eq!(plan(all(), &[0, 1, 2, 3]), (vec![], vec![]));
+    let future = || [all(), vec![taken(4, at("2090-01-01T00:00:00Z"), Some("s"), &[])]].concat();
+    assert_eq!(plan(future(), &[]), (vec![0, 1, 2], emptied(4, 1)));
+    assert_eq!(plan(future(), &[0, 1, 2]), (vec![], vec![]));
+    assert_eq!(
+        emptied(1, 2)[0].to_string(),
+        format!(
+            "nothing would be kept of the 1 snapshot of {} besides 2 that are pinned or of the future",
+            GroupBy::Line.of(&all()[0].snapshot)
+        )
+    );
+}
+
+#[test]
 fn windows_end_at_the_newest_unless_the_rule_says_now() {
     let all = series(&["2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z"]);
     assert_eq!(kept("keep-within = '2d'", &all, NOW), [1, 2], "idle for months");
