@@ -39,6 +39,8 @@ pub enum Reason {
     MinKeep(u32),
     /// In a window of time.
     Within(Span, RelativeTo),
+    /// The window counts from when a ref left it, and none did that the rule asks for.
+    NotLeft,
     /// The newest of one of the last periods.
     Each(Period, Count),
     /// The newest of a period in a window of time.
@@ -211,10 +213,12 @@ fn windows(rule: &Rule, members: &[&StoredSnapshot], situation: &Situation) -> V
         reasons.extend(tagged.map(|tags| Reason::Tags(tags.clone())));
         reasons.extend(windows.last.filter(|count| count.has(nth)).map(Reason::Last));
         reasons.extend(windows.min_keep.filter(|count| Count::Of(*count).has(nth)).map(Reason::MinKeep));
-        if let Some(span) = windows.within
-            && within(measured(rule, stored), start(span))
-        {
-            reasons.push(Reason::Within(span, rule.relative_to));
+        if let Some(span) = windows.within {
+            match measured(rule, stored) {
+                None => reasons.push(Reason::NotLeft),
+                Some(time) if within(time, start(span)) => reasons.push(Reason::Within(span, rule.relative_to)),
+                Some(_) => {}
+            }
         }
         let by_time =
             windows.within.is_some() || windows.counts.iter().any(Option::is_some) || windows.within_each.iter().any(Option::is_some);
@@ -243,12 +247,12 @@ fn windows(rule: &Rule, members: &[&StoredSnapshot], situation: &Situation) -> V
     reasons
 }
 
-/// The time of a snapshot by which it is in a window or not.
-fn measured(rule: &Rule, stored: &StoredSnapshot) -> Time {
+/// The time of a snapshot by which it is in a window or not. `None` when it should be that of a ref's leaving and none left.
+fn measured(rule: &Rule, stored: &StoredSnapshot) -> Option<Time> {
     let left = |condition: &crate::condition::Condition| condition.left_refs(stored).map(|name| stored.standing.left[name]).max();
     match (rule.relative_to, &rule.matching) {
-        (RelativeTo::Ref, Some(condition)) => left(condition).unwrap_or(Time { seconds: i64::MAX, nanos: 0 }),
-        _ => stored.snapshot.time,
+        (RelativeTo::Ref, Some(condition)) => left(condition),
+        _ => Some(stored.snapshot.time),
     }
 }
 
@@ -279,6 +283,7 @@ impl fmt::Display for Reason {
             Self::Last(count) => write!(f, "among the last {count}"),
             Self::MinKeep(count) => write!(f, "at least {count}"),
             Self::Within(span, to) => write!(f, "within {span} {to}"),
+            Self::NotLeft => f.write_str("no ref of the rule has left it"),
             Self::Each(period, count) => write!(f, "{} {count}", period.name()),
             Self::EachWithin(period, span, to) => write!(f, "{} within {span} {to}", period.name()),
             Self::Oldest(period) => write!(f, "oldest {}", period.name()),

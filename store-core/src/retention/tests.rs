@@ -181,6 +181,13 @@ fn a_window_counts_from_when_the_ref_left() {
     let rule = |name: &str| format!("match = 'was-ref = {name}'\nkeep-within = '30d'\nrelative-to = 'ref'");
     assert_eq!(kept(&rule("production"), &all, NOW), [1, 2]);
     assert_eq!(kept(&rule("staging"), &all, NOW), [0, 2]);
+    // One that matches for another reason has nothing to count from.
+    all[2].snapshot.tags.insert("best".into());
+    let rule = "[[retention]]\nmatch = 'was-ref = production or tag = best'\nkeep-within = '30d'\nrelative-to = 'ref'";
+    all.push(taken(3, at("2026-03-05T00:00:00Z"), Some("s"), &[]));
+    let reasons: Vec<String> =
+        decide(&policy(rule), &all, &situation(at(NOW))).decisions.iter().map(|d| d.reasons[0].to_string()).collect();
+    assert_eq!(reasons[1..], ["within 30d of losing the ref", "no ref of the rule has left it", "no rule matches"]);
 }
 
 #[test]
@@ -391,7 +398,9 @@ fn what_toml_is_expected_is_said_in_its_words() {
         ("[[retention]]\nkeep = 'yes'", "true or false is expected here, and this is the text \"yes\""),
         ("[[retention]]\nkeep-last = [1]", "a number, or \"unlimited\", is expected here"),
         ("[[retention]]\nmatch = 5", "a text in quotes is expected here, and this is 5"),
-        ("[[retention]]\nmin-keep = -1", "a number of 0 or more is expected here, and this is -1"),
+        ("[[retention]]\nmin-keep = -1", "a number from 0 to 4294967295 is expected here, and this is -1"),
+        ("[[retention]]\nmin-keep = 99999999999", "a number from 0 to 4294967295 is expected here, and this is 99999999999"),
+        ("[[retention]]\nkeep-last = 99999999999999999999", "a number from 0 to 4294967295, or \"unlimited\", is expected here"),
     ] {
         let error = text.parse::<Policy>().unwrap_err().to_string();
         assert!(error.contains(says), "{text}: {error}");
