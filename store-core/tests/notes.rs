@@ -141,7 +141,7 @@ fn a_prune_tells_what_a_program_that_does_not_tell_has_forgotten() {
 #[test]
 fn policies_that_are_set_at_once_govern_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (place, repo, _) = repository(folder.path(), 4);
+    let (place, repo, ids) = repository(folder.path(), 4);
     forget::set_policy(&repo, "[[retention]]\nkeep-last = 3").unwrap();
     let seen = repo.standing().unwrap().fold.heads;
     for count in [1, 2] {
@@ -150,6 +150,14 @@ fn policies_that_are_set_at_once_govern_nothing() {
     }
     let refused = by_policy(&repo, &Options::default()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+    // Nor does one of them say how long the trash keeps.
+    let trash = || {
+        let flags = by_policy(&repo, &Options { stored_trash: true, ..keep_last(3) }).unwrap().trash;
+        [named(&repo, &ids[..1], None).unwrap().trash, flags, by_policy(&repo, &keep_last(3)).unwrap().trash]
+    };
+    assert_eq!(trash(), [7 * 86_400; 3]);
+    forget::set_policy(&repo, "trash = '2d'\n[[retention]]\nkeep-last = 3").unwrap();
+    assert_eq!(trash(), [2 * 86_400, 2 * 86_400, 7 * 86_400]);
     forget::set_policy(&repo, "[[retention]]\nkeep-last = 3").unwrap();
     assert_eq!(by_policy(&repo, &Options::default()).unwrap().dropped().count(), 1);
     // One that this version does not understand keeps all.
