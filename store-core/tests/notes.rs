@@ -113,9 +113,35 @@ fn forgetting_and_undoing_at_once_keeps() {
 }
 
 #[test]
+fn a_prune_tells_what_a_program_that_does_not_tell_has_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (place, repo, _) = repository(folder.path(), 1);
+    let data = folder.path().join("data");
+    let pushed = (1..=3).map(|day| {
+        let time = Some(Time { seconds: 1_767_312_000 + i64::from(day) * 86_400, nanos: 0 });
+        let options = store_core::ops::push::Options { refs: vec!["production".into()], time, ..push_options(&data) };
+        push(&repo, options, &Silent).unwrap().snapshot.unwrap()
+    });
+    let ids: Vec<SnapshotId> = pushed.collect();
+    let before = repo.standing().unwrap().fold.refs;
+    assert_eq!(before["production"].len(), 3);
+    let statement = |id: &SnapshotId| Statement::Forget { snapshot: *id, reason: "old\ntrash=0".into() };
+    let heads = repo.standing().unwrap().fold.heads;
+    repo.write_notes(ids[1..].iter().map(statement).collect(), &heads).unwrap();
+    let options = store_core::ops::prune::Options { execute: true, ..Default::default() };
+    assert_eq!(store_core::ops::prune::prune(&repo, &options, &Silent).unwrap().dropped_snapshots, 2);
+    let after = place.open().unwrap().standing().unwrap();
+    assert_eq!((after.fold.refs, after.snapshots.len(), after.notes.len()), (before, 2, 2));
+    assert_eq!(after.snapshots[1].standing.left.keys().collect::<Vec<_>>(), ["production"]);
+    // Nothing more is said when there is nothing more to tell.
+    store_core::ops::prune::prune(&repo, &options, &Silent).unwrap();
+    assert_eq!(repo.standing().unwrap().notes.len(), 2);
+}
+
+#[test]
 fn policies_that_are_set_at_once_govern_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (place, repo, _) = repository(folder.path(), 4);
+    let (place, repo, ids) = repository(folder.path(), 4);
     forget::set_policy(&repo, "[[retention]]\nkeep-last = 3").unwrap();
     let seen = repo.standing().unwrap().fold.heads;
     for count in [1, 2] {
@@ -124,6 +150,14 @@ fn policies_that_are_set_at_once_govern_nothing() {
     }
     let refused = by_policy(&repo, &Options::default()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused, "{refused}");
+    // Nor does one of them say how long the trash keeps.
+    let trash = || {
+        let flags = by_policy(&repo, &Options { stored_trash: true, ..keep_last(3) }).unwrap().trash;
+        [named(&repo, &ids[..1], None).unwrap().trash, flags, by_policy(&repo, &keep_last(3)).unwrap().trash]
+    };
+    assert_eq!(trash(), [7 * 86_400; 3]);
+    forget::set_policy(&repo, "trash = '2d'\n[[retention]]\nkeep-last = 3").unwrap();
+    assert_eq!(trash(), [2 * 86_400, 2 * 86_400, 7 * 86_400]);
     forget::set_policy(&repo, "[[retention]]\nkeep-last = 3").unwrap();
     assert_eq!(by_policy(&repo, &Options::default()).unwrap().dropped().count(), 1);
     // One that this version does not understand keeps all.

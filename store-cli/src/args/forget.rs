@@ -30,13 +30,13 @@ pub(crate) struct Forget {
     /// Even if that is more than half of all snapshots, or all but the newest of a group
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
-    /// How long forgotten snapshots can be brought back; 0d: not at all [default: as the policy says, or 7d]
+    /// How long forgotten snapshots can be brought back; 0d: not at all [default: as the policy says, --policy FILE or else the stored one, or 7d]
     #[arg(long, value_name = "SPAN")]
     pub(crate) trash: Option<Span>,
     /// Take this host's clock for right although the repository has later times, or it was set while the host was up; what is of the future is kept
     #[arg(long)]
     pub(crate) trust_clock: bool,
-    /// Bring forgotten snapshots back: these, or all of the last run
+    /// Bring forgotten snapshots back: these, or all of the last run; with filters, of the last run that forgot such ones, these
     #[arg(long, conflicts_with_all = ["execute", "explain", "force", "trash", "trust_clock"])]
     pub(crate) undo: bool,
 

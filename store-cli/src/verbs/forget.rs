@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -20,8 +21,8 @@ const POLICY_LEN: u64 = 1 << 20;
 
 pub(super) fn run(context: &Context, args: &Forget) -> Result {
     let flags = policy_of(&args.keep);
-    one_thing(args, flags.is_some())?;
     let filter = filter(&args.filters)?;
+    one_thing(args, flags.is_some(), &filter)?;
     if args.undo {
         return undo(context, args, &filter);
     }
@@ -41,7 +42,12 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
     let repo = context.open()?;
     let trash = args.trash.map(store_core::retention::Span::seconds);
     let mut plan = if args.snaps.is_empty() {
-        forget::by_policy(&repo, &forget::Options { policy, filter, trust_clock: args.trust_clock, trash })?
+        let (trust_clock, stored_trash) = (args.trust_clock, args.policy.is_none());
+        let plan = forget::by_policy(&repo, &forget::Options { policy, stored_trash, filter, trust_clock, trash });
+        plan.map_err(|error| match &args.policy {
+            Some(file) if error.kind() == ErrorKind::Usage => Failure::with(ErrorKind::Usage, file.display(), &error),
+            _ => error.into(),
+        })?
     } else {
         forget::named(&repo, &ids(&repo, args, &filter)?, trash)?
     };
@@ -54,13 +60,7 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
         forget::carry_out(&repo, &plan)?;
     }
     read_or_not(print(context, &plan, args.explain, execute))?;
-    for line in plan.dropped() {
-        for name in &line.item.snapshot.refs {
-            let (name, id) = (printable(name.as_bytes()), line.item.id.short());
-            let will = if execute { "names nothing, since it points to" } else { "would name nothing, since it points to" };
-            context.ui.note(&format!("the ref {name} {will} {id}: `snap tag SNAP --ref {name}` moves it"));
-        }
-    }
+    plan.dropped().for_each(|line| name_refs(context, &line.item.id, &line.item.snapshot.refs, execute));
     refused?;
     if !execute && plan.dropped().next().is_some() {
         context.ui.note("this is a plan: --execute carries it out");
@@ -68,8 +68,16 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
     Ok(Outcome::Done)
 }
 
+/// Says which refs name nothing once their snapshot is forgotten.
+pub(super) fn name_refs(context: &Context, id: &SnapshotId, refs: &BTreeSet<String>, executed: bool) {
+    let will = if executed { "names nothing, since it points to" } else { "would name nothing, since it points to" };
+    for name in refs.iter().map(|name| printable(name.as_bytes())) {
+        context.ui.note(&format!("the ref {name} {will} {}: `snap tag SNAP --ref {name}` moves it", id.short()));
+    }
+}
+
 /// Refuses what cannot be meant together.
-fn one_thing(args: &Forget, flags: bool) -> Result<()> {
+fn one_thing(args: &Forget, flags: bool, filter: &Filter) -> Result<()> {
     let asked = [
         ("SNAP", !args.snaps.is_empty() && !args.undo),
         ("--keep-*", flags),
@@ -79,9 +87,23 @@ fn one_thing(args: &Forget, flags: bool) -> Result<()> {
         ("--show-policy", args.show_policy),
         ("--undo", args.undo),
     ];
-    let asked: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
+    // What forgets nothing has no use for what says which snapshots, or how.
+    let how = [
+        ("--execute", args.execute),
+        ("--explain", args.explain),
+        ("--force", args.force),
+        ("--trash", args.trash.is_some()),
+        ("--trust-clock", args.trust_clock),
+        ("a filter", *filter != Filter::default()),
+    ];
+    let forgets_nothing = args.set_policy.is_some() || args.remove_policy || args.show_policy;
+    let given = |all: &[(&'static str, bool)]| all.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>();
+    let (asked, how) = (given(&asked), given(&how));
     match asked[..] {
         [first, second, ..] => Err(Failure::usage(format!("{first} and {second} cannot be meant together"))),
+        [only] if forgets_nothing && !how.is_empty() => {
+            Err(Failure::usage(format!("{only} forgets nothing, so {} cannot be meant with it", how[0])))
+        }
         _ if args.keep.group_by.is_some() && !flags => {
             Err(Failure::usage("--group-by says within which groups --keep-* count: give one of these, or group-by in the policy"))
         }
@@ -134,7 +156,7 @@ fn ids(repo: &store_core::repo::Repo, args: &Forget, filter: &Filter) -> Result<
 
 fn undo(context: &Context, args: &Forget, filter: &Filter) -> Result {
     let repo = context.open()?;
-    let undone = forget::undo(&repo, &ids(&repo, args, filter)?, context.global.dry_run)?;
+    let undone = forget::undo_among(&repo, &ids(&repo, args, filter)?, filter, context.global.dry_run)?;
     read_or_not(print_undone(context, &undone))?;
     match undone.gone.first() {
         Some(first) => Err(Failure::new(ErrorKind::Failed, format!("{} came too late: a prune has dropped it", first.short()))),

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use store_core::base::ids::SnapshotId;
+use store_core::ops::forget::Trash;
 use store_core::ops::prune::{Options, Report, Stopped, prune};
 use store_core::ops::{ErrorKind, forget};
 use store_core::plan::gc::Fate;
@@ -10,7 +11,7 @@ use super::{Context, forget as forget_verb};
 use crate::args::Prune;
 use crate::exit::{Failure, Outcome, Result, read_or_not};
 use crate::interrupt;
-use crate::output::human::{count, size};
+use crate::output::human::{count, local_time, rfc3339, size};
 use crate::output::json::{self, Message};
 use crate::output::progress::Watch;
 use crate::output::table::{Column, layout};
@@ -32,11 +33,12 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         trust_clock: args.trust_clock,
         ..Options::default()
     };
+    let trash = forget::trash(&repo)?;
     let watch = Watch::new(context.ui);
     let report = prune(&repo, &options, &watch);
     watch.finish();
     let report = report?;
-    read_or_not(print(context, args, &report, execute))?;
+    read_or_not(print(context, args, &report, &trash, execute))?;
     match report.stopped {
         Some(Stopped::Busy { sessions }) => {
             let who = if sessions == 1 {
@@ -53,7 +55,7 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
     }
 }
 
-fn print(context: &Context, args: &Prune, report: &Report, execute: bool) -> Result<()> {
+fn print(context: &Context, args: &Prune, report: &Report, trash: &Trash, execute: bool) -> Result<()> {
     let mut out = context.ui.out();
     if args.explain {
         for (pack, fate) in &report.decision.packs {
@@ -67,9 +69,9 @@ fn print(context: &Context, args: &Prune, report: &Report, execute: bool) -> Res
         }
     }
     if context.ui.json {
-        out.json(&Message::Pruned(Box::new(summary(report, execute))))?;
+        out.json(&Message::Pruned(Box::new(summary(report, trash, execute))))?;
     } else if !context.ui.quiet {
-        out.line(text(report, execute))?;
+        out.line(text(report, trash, execute))?;
     }
     out.done()
 }
@@ -91,12 +93,13 @@ fn apply_policy(context: &Context, args: &Prune, repo: &Repo, execute: bool) -> 
     if !context.ui.quiet {
         read_or_not(forget_verb::print(context, &plan, args.explain, execute))?;
     }
+    plan.dropped().for_each(|line| forget_verb::name_refs(context, &line.item.id, &line.item.snapshot.refs, execute));
     refused?;
     let at_once = !execute && plan.trash == 0;
     Ok(plan.dropped().filter(|_| at_once).map(|line| line.item.id).collect())
 }
 
-fn text(report: &Report, execute: bool) -> String {
+fn text(report: &Report, trash: &Trash, execute: bool) -> String {
     let decision = &report.decision;
     let row = |what: &str, totals: store_core::plan::gc::Totals, note: String| {
         vec![what.to_owned(), totals.packs.to_string(), size(totals.bytes), note]
@@ -144,11 +147,14 @@ fn text(report: &Report, execute: bool) -> String {
         }
     }
     parts.push(format!("{snapshots} kept"));
+    if let Some(first) = trash.first_over {
+        parts.push(format!("{} of them in the trash, the first until {}", trash.snapshots, local_time(first)));
+    }
     text.push_str(&parts.join("  "));
     text
 }
 
-fn summary(report: &Report, execute: bool) -> json::Pruned {
+fn summary(report: &Report, trash: &Trash, execute: bool) -> json::Pruned {
     let decision = &report.decision;
     let totals = |fate: fn(Fate) -> bool| decision.totals(fate);
     let (all, stays) = (totals(|_| true), totals(|fate| !fate.goes()));
@@ -163,6 +169,8 @@ fn summary(report: &Report, execute: bool) -> json::Pruned {
         bytes_to_free: report.freed_bytes(),
         snapshots: report.live_snapshots,
         snapshots_dropped: report.dropped_snapshots,
+        snapshots_in_trash: trash.snapshots,
+        trash_first_over: trash.first_over.map(|time| rfc3339(time, 0)),
         packs_deleted: report.deleted_packs,
         bytes_deleted: report.deleted_bytes,
         packs_repacked: report.repacked_packs,

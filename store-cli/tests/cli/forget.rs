@@ -71,6 +71,36 @@ fn undo_without_names_takes_back_the_last_run_alone() {
 }
 
 #[test]
+fn an_undo_with_filters_brings_back_what_they_let_through() {
+    let (place, ids) = place(4);
+    place.write("e", "e");
+    let others: Vec<String> =
+        (1..=2).map(|day| place.push(&["e", "--series", "t", "--time", &format!("2026-02-{day:02} 12:00")])).collect();
+    place.snap(&["forget", &ids[0], &ids[1], &others[0], "--execute"]).ok();
+    place.snap(&["forget", &ids[2], "--execute"]).ok();
+    place.snap(&["forget", "--undo", "--series", "none"]).fails(2);
+    assert_eq!(place.snap(&["-q", "forget", "--undo", "--series", "t"]).ok().trim(), others[0], "not the last of all runs");
+    assert_eq!(place.snap(&["-q", "forget", "--undo", "--series", "s"]).ok().trim(), ids[2]);
+    assert_eq!(place.snap(&["-q", "forget", "--undo", "--until", "2026-01-01 13:00"]).ok().trim(), ids[0]);
+    assert_eq!(listed(&place, &["--forgotten"]), ids[1..2]);
+}
+
+#[test]
+fn what_forgets_nothing_is_told_nothing_of_how() {
+    let (place, _) = place(1);
+    place.write("p.toml", "[[retention]]\nkeep = true\n");
+    let how =
+        [&["--execute"][..], &["--explain"], &["--force"], &["--trash", "0d"], &["--trust-clock"], &["--series", "s"], &["--host", "h"]];
+    for what in [&["--set-policy", "p.toml"][..], &["--show-policy"], &["--remove-policy"]] {
+        for how in how {
+            let run = place.snap(&[&["forget"], what, how].concat());
+            assert!(run.fails(2).contains("forgets nothing"), "{what:?} {how:?}: {}", run.err);
+        }
+    }
+    assert_eq!(notes(&place), 0);
+}
+
+#[test]
 fn the_stored_policy_is_set_shown_and_applied() {
     let (place, ids) = place(6);
     place.snap(&["forget"]).fails(2);
@@ -80,7 +110,12 @@ fn the_stored_policy_is_set_shown_and_applied() {
     let plan = place.snap(&["forget", "--explain"]);
     assert!(plan.ok().contains("rule 1 (mine)") && plan.out.contains("2 days in the trash"), "{}", plan.out);
     place.write("q.toml", "[[retention]]\nkeep-last = 5\n");
-    assert!(place.snap(&["forget", "--policy", "q.toml"]).ok().contains("would forget 1 of 6"));
+    let other = place.snap(&["forget", "--policy", "q.toml"]);
+    assert!(other.ok().contains("would forget 1 of 6") && other.out.contains("7 days in the trash"), "{}", other.out);
+    for words in [&["forget", &ids[0]][..], &["forget", "--keep-last", "5"]] {
+        assert!(place.snap(words).ok().contains("2 days in the trash"), "the stored policy says for how long");
+        assert!(place.snap(&[words, &["--trash", "3d"]].concat()).ok().contains("3 days in the trash"));
+    }
     place.snap(&["forget", "--execute", "--json"]).ok();
     assert_eq!(listed(&place, &[]), ids[2..]);
     let forgotten = place.snap(&["list", "--forgotten", "--json"]).objects();
@@ -135,6 +170,8 @@ fn a_policy_that_is_none_is_refused_by_name() {
         place.write("p.toml", text);
         let run = place.snap(&["forget", "--set-policy", "p.toml"]);
         assert!(run.fails(2).contains(says), "{}", run.err);
+        let run = place.snap(&["forget", "--policy", "p.toml"]);
+        assert!(run.fails(2).contains(says) && run.err.contains("p.toml"), "{}", run.err);
     }
     assert_eq!(notes(&place), 0);
     place.snap(&["forget", "--set-policy", "gone.toml"]).fails(2);
@@ -161,6 +198,12 @@ fn rash_policies_are_refused_unless_forced_and_the_newest_stays() {
     assert_eq!(listed(&place, &[]).len(), 6);
     place.snap(&["forget", "--policy", "p.toml", "--execute", "--force"]).ok();
     assert_eq!(listed(&place, &[]), ids[5..]);
+    // A pin is no rule that keeps.
+    place.snap(&["forget", "--undo"]).ok();
+    place.snap(&["tag", &ids[0], "--pin"]).ok();
+    let pinned = place.snap(&["forget", "--policy", "p.toml", "--execute"]);
+    assert!(pinned.fails(13).contains("nothing would be kept of the 5 snapshots"), "{}", pinned.err);
+    place.snap(&["tag", &ids[0], "--unpin"]).ok();
     let keep = place.snap(&["forget", "--policy", "p.toml", "--explain", "--force"]);
     assert!(keep.ok().contains("newest of its group"), "{}", keep.out);
 }
@@ -216,6 +259,15 @@ fn explained_bytes_are_those_that_nothing_else_needs() {
     let summary = lines.last().unwrap();
     assert_eq!((&summary["keep"], &summary["remove"], &summary["executed"]), (&2.into(), &2.into(), &false.into()));
     assert!((200_000..210_000).contains(&summary["gives_back"].as_u64().unwrap()), "{summary}");
+    // What is in the trash still needs its bytes.
+    let same = place.push(&["d", "--series", "t"]);
+    let last =
+        |place: &Place| place.snap(&["forget", "latest", "--series", "s", "--explain", "--json"]).objects()[0]["gives_back"].as_u64();
+    place.snap(&["forget", &same, "--execute"]).ok();
+    assert!(last(&place).unwrap() < 5_000, "{:?}", last(&place));
+    place.snap(&["forget", "--undo"]).ok();
+    place.snap(&["forget", &same, "--trash", "0d", "--execute"]).ok();
+    assert!((100_000..105_000).contains(&last(&place).unwrap()), "{:?}", last(&place));
 }
 
 #[test]
@@ -237,6 +289,7 @@ fn a_lost_note_stops_forgetting_and_is_given_up_on_demand() {
     let run = place.snap(&["list"]);
     assert!(run.ok().lines().count() == 7 && run.err.contains("repair notes"), "what is forgotten is shown: {}{}", run.out, run.err);
     assert!(place.snap(&["forget", "--keep-last", "5", "--execute", "--force"]).fails(15).contains("nothing is dropped"));
+    assert!(place.snap(&["forget", &ids[2], "--execute"]).fails(15).contains("repair notes"), "it would not count");
     assert!(place.snap(&["check"]).fails(15).is_empty());
     assert!(place.snap(&["check"]).out.contains("notes/"));
     place.snap(&["push", "d", "--series", "s"]).ok();
@@ -277,4 +330,37 @@ fn a_plan_says_which_refs_will_name_nothing() {
     plan.ok();
     assert!(plan.err.contains("the ref v1 would name nothing"), "{}", plan.err);
     assert_eq!(place.snap(&["forget", &id, "--json"]).objects()[0]["refs"][0], "v1");
+}
+
+#[test]
+fn a_ref_does_not_fall_back_when_its_snapshot_is_pruned() {
+    let place = Place::new();
+    let ids: Vec<String> = (1..=3)
+        .map(|day| {
+            place.write("d/a", noise(day, 20_000));
+            place.push(&["d", "--ref", "production", "--time", &format!("2026-01-{day:02} 12:00")])
+        })
+        .collect();
+    let refs = || place.snap(&["list", "--refs", "--json"]).ok().to_owned();
+    let was = |id: &str| place.snap(&["list", "--where", "was-ref = production"]).ok().contains(&id[..8]);
+    let before = refs();
+    assert_eq!(before.lines().count(), 3);
+    place.snap(&["forget", &ids[2], "--trash", "0d", "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    assert_eq!(listed(&place, &[]), ids[..2]);
+    assert_eq!(refs(), before, "the history is what it was");
+    let gone = place.snap(&["restore", "production", "-t", "out"]);
+    assert!(gone.fails(2).contains("not there any more") && gone.err.contains(&ids[2][..8]), "{}", gone.err);
+    place.snap(&["restore", "production@{1}", "-t", "out"]).ok();
+    assert_eq!(fs::read(place.path("out/a")).unwrap(), noise(2, 20_000));
+    assert!(was(&ids[0]) && was(&ids[1]));
+    // The same by a policy, within the prune; one that is dropped in the middle stays in the middle.
+    place.snap(&["push", "d", "--ref", "production", "--time", "2026-01-04 12:00"]).ok();
+    place.write("p.toml", "trash = '0d'\n[[retention]]\nkeep-last = 2\n");
+    place.snap(&["forget", "--set-policy", "p.toml"]).ok();
+    let before = refs();
+    place.snap(&["prune", "--execute"]).ok();
+    assert_eq!((refs(), listed(&place, &[]).len()), (before, 2));
+    place.snap(&["restore", "production@{3}", "-t", "out"]).fails(2);
+    place.snap(&["check"]).ok();
 }

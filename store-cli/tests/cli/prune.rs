@@ -143,3 +143,30 @@ fn a_prune_applies_the_stored_policy_first() {
     place.snap(&["prune", "--execute", "--no-forget"]).ok();
     assert!(place.snap(&["prune", "--execute", "--force"]).ok().contains("1 snapshot kept"));
 }
+
+#[test]
+fn a_prune_says_which_refs_will_name_nothing_and_what_waits_in_the_trash() {
+    let place = Place::new();
+    for version in 0..4 {
+        place.write("d/a", noise(version, 40_000));
+        place.push(&["d", "--ref", &format!("v{version}")]);
+    }
+    place.write("policy.toml", "trash = '2d'\n[[retention]]\nkeep-last = 2\n");
+    place.snap(&["forget", "--set-policy", "policy.toml"]).ok();
+    let plan = place.snap(&["prune"]);
+    assert!(!plan.ok().contains("of them in the trash"), "{}", plan.out);
+    assert!(plan.err.contains("the ref v0 would name nothing") && plan.err.contains("the ref v1 would"), "{}", plan.err);
+    let done = place.snap(&["prune", "--execute"]);
+    assert!(done.ok().contains("4 snapshots kept  2 of them in the trash, the first until 20"), "{}", done.out);
+    assert!(done.err.contains("the ref v1 names nothing") && !done.err.contains("v2"), "{}", done.err);
+    let last = |words: &[&str]| -> serde_json::Value { serde_json::from_str(place.snap(words).ok().lines().last().unwrap()).unwrap() };
+    let summary = last(&["prune", "--json"]);
+    assert_eq!(
+        (&summary["snapshots_in_trash"], summary["trash_first_over"].as_str().unwrap().starts_with("20")),
+        (&2.into(), true),
+        "{summary}"
+    );
+    place.snap(&["forget", "--undo"]).ok();
+    let summary = last(&["prune", "--json", "--no-forget"]);
+    assert_eq!((&summary["snapshots_in_trash"], summary.get("trash_first_over")), (&0.into(), None), "{summary}");
+}

@@ -116,6 +116,27 @@ fn what_is_left_of_a_snapshot_is_marked_and_names_what_it_lacks() {
 }
 
 #[test]
+fn what_one_repair_forgot_comes_back_at_once_and_its_refs_are_named() {
+    let (place, id) = place();
+    let others: Vec<String> = (0..2)
+        .map(|version| {
+            place.write("d/text", format!("version {version}"));
+            place.push(&["d", "--ref", &format!("v{version}")])
+        })
+        .collect();
+    spoil(&largest_pack(&place), |bytes| bytes[1_500_000] ^= 1);
+    let plan = place.snap(&["repair", "snapshots", "--read-data"]);
+    assert!(plan.fails(15).contains("the ref v1 would name nothing"), "{}", plan.err);
+    let done = place.snap(&["repair", "snapshots", "--execute"]);
+    done.ok();
+    assert!(done.err.contains("the ref v0 names nothing") && done.err.contains("the ref v1 names nothing"), "{}", done.err);
+    let back = place.snap(&["-q", "forget", "--undo"]);
+    let back: std::collections::BTreeSet<&str> = back.ok().lines().collect();
+    assert_eq!(back, [&id, &others[0], &others[1]].map(String::as_str).into());
+    place.snap(&["forget", "--undo"]).fails(2);
+}
+
+#[test]
 fn after_both_repairs_a_prune_gives_back_the_room() {
     let (place, id) = place();
     spoil(&largest_pack(&place), |bytes| bytes[1_500_000] ^= 1);

@@ -1,10 +1,12 @@
 //! The fold of all notes (`spec/NOTES.md`, section 2).
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::made::seen_by;
 use super::order::{At, Order};
-use super::refs::{Move, Moves, by_snapshot, seen_by};
-use super::{Forgotten, Pin, Standing, StoredNote, StoredSnapshot, terms};
+use super::refs::{Move, Moves, by_snapshot};
+use super::{Forgotten, Made, Pin, Standing, StoredNote, StoredSnapshot, terms};
 use crate::base::ids::{NoteId, SnapshotId};
 use crate::format::note::{Note, Statement};
 use crate::format::record::Time;
@@ -53,6 +55,7 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
     let mut about: HashMap<SnapshotId, About<'_>> = HashMap::new();
     let mut named: HashMap<SnapshotId, usize> = HashMap::new();
     let (mut moves, mut policies, mut given_up) = (Moves::default(), Vec::new(), Vec::new());
+    let mut words: HashMap<SnapshotId, Made> = HashMap::new();
     for (place, stored) in order.notes.iter().enumerate() {
         let note = &stored.note;
         if note.statements.is_empty() {
@@ -68,6 +71,11 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
                 Statement::Ref { name, snapshot } => {
                     moves.note(name, at, Move { to: *snapshot, time: note.time, by: note.author.clone() });
                 }
+                Statement::Forget { snapshot, reason } => {
+                    if let (Entry::Vacant(first), Some(made)) = (words.entry(*snapshot), Made::told(reason)) {
+                        first.insert(made);
+                    }
+                }
                 _ => {}
             }
             if let Some(id) = subject(statement) {
@@ -76,7 +84,11 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
             }
         }
     }
-    moves.snapshots(snapshots, &order, &named);
+    let mut of_records: HashMap<SnapshotId, Option<Made>> =
+        snapshots.iter().map(|stored| (stored.id, Made::of(&stored.snapshot))).collect();
+    let by_records = of_records.iter().filter_map(|(id, made)| Some((*id, made.as_ref()?)));
+    let by_word = words.iter().filter(|(id, _)| !of_records.contains_key(id)).map(|(id, made)| (*id, made));
+    moves.snapshots(by_records.chain(by_word), &order, &named);
     let mut lost: BTreeSet<NoteId> = missing(notes, snapshots).union(unread).copied().collect();
     for place in &given_up {
         lost.retain(|id| !order.notes[*place].note.seen.contains(id));
@@ -97,6 +109,8 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
         }
         *standing = about.dropping.standing(&order, &given_up);
         standing.forgotten = standing.forgotten.take().filter(|_| lost.is_empty());
+        standing.made = of_records.remove(id).flatten();
+        standing.is_told = words.contains_key(id);
         snapshot.refs = BTreeSet::new();
         if let Some(names) = names.get(id) {
             snapshot.refs = names.now.iter().map(|name| (*name).to_owned()).collect();

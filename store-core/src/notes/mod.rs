@@ -5,6 +5,7 @@
 //! while a note is lost, nothing counts as forgotten. It never reads, writes, or decides what is to be forgotten.
 
 mod fold;
+mod made;
 mod order;
 mod refs;
 mod terms;
@@ -14,8 +15,9 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use fold::{Fold, Policy, Told, fold, missing};
+pub use made::{Made, forgetting, telling};
 pub use refs::Move;
-pub use terms::{DEFAULT_TRASH, forget_reason, pin_reason};
+pub use terms::{DEFAULT_TRASH, pin_reason};
 
 use crate::base::ids::{NoteId, SnapshotId};
 use crate::format::note::Note;
@@ -54,6 +56,10 @@ pub struct Standing {
     pub left: BTreeMap<String, Time>,
     /// That it is forgotten.
     pub forgotten: Option<Forgotten>,
+    /// What its record says of refs, if it was made with any.
+    pub made: Option<Made>,
+    /// Whether a forgetting tells that, so that the record is not needed for it any more.
+    pub is_told: bool,
 }
 
 impl Standing {

@@ -1,12 +1,12 @@
-//! Refs and their history (`spec/NOTES.md`, section 2): moves by notes, and by snapshots that were made with a ref.
+//! Refs and their history (`spec/NOTES.md`, section 2): moves by notes, and by snapshots that were made with a ref, as their records say or,
+//! where those are gone, forgettings tell.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::Made;
 use super::order::{At, Order};
-use super::{SEEN, StoredSnapshot};
-use crate::base::ids::{NoteId, SnapshotId};
+use crate::base::ids::SnapshotId;
 use crate::format::record::Time;
-use crate::format::snapshot::Snapshot;
 
 /// A ref came to point somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,12 @@ impl Moves {
     }
 
     /// Snapshots move the refs that they were made with. `named` says which note named a snapshot first.
-    pub(super) fn snapshots(&mut self, snapshots: &[StoredSnapshot], order: &Order<'_>, named: &HashMap<SnapshotId, usize>) {
+    pub(super) fn snapshots<'m>(
+        &mut self,
+        made: impl Iterator<Item = (SnapshotId, &'m Made)>,
+        order: &Order<'_>,
+        named: &HashMap<SnapshotId, usize>,
+    ) {
         // The latest time up to each place: where that is not later, no note is.
         let latest: Vec<Time> = order
             .notes
@@ -43,14 +48,14 @@ impl Moves {
                 *latest
             })
             .collect();
-        for StoredSnapshot { id, snapshot, .. } in snapshots.iter().filter(|stored| !stored.snapshot.refs.is_empty()) {
-            let after = seen_by(snapshot).filter_map(|seen| order.place(&seen)).max().map_or(0, |place| place + 1);
-            let before = named.get(id).copied().unwrap_or(order.notes.len());
-            let from = latest.partition_point(|time| *time <= snapshot.time).max(after);
-            let later = (from..before).find(|place| order.notes[*place].note.time > snapshot.time);
-            let key = (later.unwrap_or(before), None, snapshot.time, Some(*id));
-            for name in &snapshot.refs {
-                let to = Move { to: Some(*id), time: snapshot.time, by: format!("{}@{}", snapshot.user, snapshot.host) };
+        for (id, made) in made {
+            let after = made.seen.iter().filter_map(|seen| order.place(seen)).max().map_or(0, |place| place + 1);
+            let before = named.get(&id).copied().unwrap_or(order.notes.len());
+            let from = latest.partition_point(|time| *time <= made.time).max(after);
+            let later = (from..before).find(|place| order.notes[*place].note.time > made.time);
+            let key = (later.unwrap_or(before), None, made.time, Some(id));
+            for name in &made.refs {
+                let to = Move { to: Some(id), time: made.time, by: made.by.clone() };
                 self.0.entry(name.clone()).or_default().push((key, to));
             }
         }
@@ -67,12 +72,6 @@ impl Moves {
         };
         self.0.into_iter().map(|(name, moves)| (name, history(moves))).collect()
     }
-}
-
-/// The notes that a snapshot's writer knew of. Bytes that are no whole id are passed over.
-pub(super) fn seen_by(snapshot: &Snapshot) -> impl Iterator<Item = NoteId> {
-    let bytes = snapshot.extra.get(SEEN).map_or(&[][..], Vec::as_slice);
-    bytes.as_chunks().0.iter().copied().map(NoteId::from_bytes)
 }
 
 /// Which refs point to each snapshot, and which did and since when they do not.

@@ -1,4 +1,6 @@
-//! Texts with terms (`spec/NOTES.md`, section 3): one line for people, and behind it lines of `name=number`.
+//! Texts with terms (`spec/NOTES.md`, section 3): one line for people, and behind it lines of `name=value`.
+
+use std::fmt::Write as _;
 
 use crate::format::record::Time;
 
@@ -9,7 +11,7 @@ const TRASH: &str = "trash";
 const UNTIL: &str = "until";
 
 /// The reason of a forgetting with its trash time in seconds.
-pub fn forget_reason(reason: &str, trash: u64) -> String {
+pub(super) fn forget_reason(reason: &str, trash: u64) -> String {
     let reason = one_line(reason);
     if trash == DEFAULT_TRASH { reason } else { format!("{reason}\n{TRASH}={trash}") }
 }
@@ -41,12 +43,46 @@ fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
-fn split(text: &str) -> (&str, &str) {
+pub(super) fn split(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap_or((text, ""))
 }
 
-fn term<'t>(terms: &'t str, name: &str) -> Option<&'t str> {
-    terms.lines().find_map(|line| line.split_once('=').filter(|(found, _)| *found == name)).map(|(_, value)| value)
+/// The value of the first term of that name.
+pub(super) fn term<'t>(terms: &'t str, name: &str) -> Option<&'t str> {
+    all(terms, name).next()
+}
+
+/// The values of all terms of that name.
+pub(super) fn all<'t>(terms: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
+    terms.lines().filter_map(|line| line.split_once('=')).filter(move |(found, _)| *found == name).map(|(_, value)| value)
+}
+
+/// A text as it stands in a term: on one line.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '%' || c.is_ascii_control() {
+            let _ = write!(escaped, "%{:02x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// What [`escape`] wrote; `None` when that is no text.
+pub(super) fn unescape(value: &str) -> Option<String> {
+    let mut parts = value.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -128,8 +128,9 @@ fn a_pin_with_an_end_holds_until_then() {
 
 #[test]
 fn trash_times_are_counted_from_the_note() {
-    let trash =
-        |n, seconds, trash| note(n, seconds, &[], vec![Statement::Forget { snapshot: snapshot_id(1), reason: forget_reason("r", trash) }]);
+    let trash = |n, seconds, trash| {
+        note(n, seconds, &[], vec![Statement::Forget { snapshot: snapshot_id(1), reason: terms::forget_reason("r", trash) }])
+    };
     let forgotten = one(&[trash(1, 10, 5)]).standing.forgotten.unwrap();
     assert!(forgotten.in_trash(at(14)) && !forgotten.in_trash(at(15)));
     assert!(!one(&[trash(1, i64::MAX, 0)]).standing.forgotten.unwrap().in_trash(at(0)));
@@ -192,6 +193,58 @@ fn a_snapshot_stands_among_notes_by_what_it_has_seen_and_by_time() {
     );
 }
 
+/// Says of the snapshot `n` among these that it is forgotten, as this program does.
+fn forget_telling(n: u8, snapshots: &[StoredSnapshot]) -> Statement {
+    let mut snapshots = snapshots.to_vec();
+    let _ = fold(&[], &BTreeSet::new(), &mut snapshots);
+    forgetting(snapshots.iter().find(|stored| stored.id == snapshot_id(n)).unwrap(), "old", 0)
+}
+
+#[test]
+fn a_history_outlasts_the_records_that_made_it() {
+    let all = [snapshot(1, 10, &["p"], &[]), snapshot(2, 20, &["p"], &[]), snapshot(3, 5, &["p"], &[1]), snapshot(4, 90, &["p"], &[])];
+    let moved = note(1, 15, &[], vec![points("p", Some(2)), points("p", Some(1))]);
+    let forgotten = |n: u8, seen: &[u8], of: u8| note(n, i64::from(n), seen, vec![forget_telling(of, &all)]);
+    let notes = [moved.clone(), forgotten(50, &[1], 3), forgotten(51, &[50], 2)];
+    let before = history(&notes[..1], &mut all.clone());
+    assert_eq!(before, [Some(4), Some(3), Some(1), Some(2), Some(1)], "2 was made before the note that names it, 3 after what it has seen");
+    assert_eq!(history(&notes, &mut all.clone()), before, "a move that is told and recorded counts once");
+    assert_eq!(history(&notes, &mut [all[0].clone(), all[3].clone()]), before);
+    // Whoever forgets once more, or takes it back, or does both at once: the record was the same.
+    let twice = [notes.as_slice(), &[forgotten(52, &[1], 3), note(53, 60, &[50], vec![unforget(3)]), forgotten(54, &[53], 2)]].concat();
+    assert_eq!(history(&twice, &mut [all[0].clone(), all[3].clone()]), before);
+    // Times of leaving stay as well: a rule that counts from then keeps as long as before.
+    let left = |snapshots: &mut [StoredSnapshot]| {
+        let _ = fold(&notes, &BTreeSet::new(), snapshots);
+        snapshots[0].standing.left.get("p").copied()
+    };
+    assert_eq!(left(&mut [all[0].clone()]), left(&mut all.clone()));
+    // What forgot without telling is as it was: the ref falls back.
+    let untold = [moved, note(50, 50, &[1], vec![forget(4)])];
+    assert_eq!(history(&untold, &mut all[..3].to_vec()), before[1..]);
+}
+
+#[test]
+fn what_nobody_told_is_told_once() {
+    let mut snapshots = [snapshot(1, 10, &["p"], &[]), snapshot(2, 20, &[], &[])];
+    let tell = |notes: &[StoredNote], snapshots: &mut [StoredSnapshot]| {
+        snapshots.iter_mut().zip([&["p"][..], &[]]).for_each(|(stored, refs)| {
+            stored.snapshot.refs = refs.iter().map(|name| (*name).to_owned()).collect();
+        });
+        let _ = fold(notes, &BTreeSet::new(), snapshots);
+        snapshots.iter().map(telling).collect::<Vec<_>>()
+    };
+    let untold = note(1, 30, &[], vec![forget(1), forget(2)]);
+    let said = tell(std::slice::from_ref(&untold), &mut snapshots);
+    assert!(matches!(&said[..], [Some(Statement::Forget { .. }), None]), "{said:?}");
+    assert_eq!(snapshots[0].standing.forgotten.as_ref().unwrap().reason, "old");
+    let more = note(2, 40, &[1], vec![said[0].clone().unwrap()]);
+    assert_eq!(tell(&[untold, more], &mut snapshots), [None, None]);
+    let forgotten = snapshots[0].standing.forgotten.as_ref().unwrap();
+    assert_eq!((forgotten.reason.as_str(), forgotten.until.is_some()), ("old", true), "it is not gone earlier for that");
+    assert_eq!(tell(&[], &mut snapshots), [None, None], "what is not forgotten needs no word");
+}
+
 #[test]
 fn of_two_concurrent_moves_both_stand_in_the_history() {
     let mut snapshots = [snapshot(1, 1, &[], &[]), snapshot(2, 2, &[], &[])];
@@ -250,6 +303,11 @@ fn statement() -> impl Strategy<Value = Statement> {
     ]
 }
 
+/// Snapshots of which two were made with the ref, one of them by somebody who knew the first note.
+fn with_refs() -> Vec<StoredSnapshot> {
+    vec![snapshot(1, 5, &["p"], &[0]), snapshot(2, 25, &["p", "q"], &[]), snapshot(3, 45, &[], &[])]
+}
+
 fn history_of_notes() -> impl Strategy<Value = Vec<StoredNote>> {
     let one = (0i64..50, proptest::collection::vec(any::<proptest::sample::Index>(), 0..3), proptest::collection::vec(statement(), 1..4));
     proptest::collection::vec(one, 0..12).prop_map(|shape| {
@@ -277,6 +335,30 @@ proptest! {
         second.reverse();
         prop_assert_eq!(a, b);
         prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn dropping_records_that_were_told_changes_no_ref(notes in history_of_notes(), goes: [bool; 3]) {
+        let all = with_refs();
+        let mut notes = notes;
+        for statement in notes.iter_mut().flat_map(|stored| &mut stored.note.statements) {
+            if let Statement::Forget { snapshot, .. } = statement {
+                *statement = forget_telling(snapshot.as_bytes()[0], &all);
+            }
+        }
+        let (mut there, mut left) = (all.clone(), all);
+        let refs = fold(&notes, &BTreeSet::new(), &mut there).refs;
+        left.retain(|stored| {
+            let known = there.iter().find(|known| known.id == stored.id).unwrap();
+            let goes = goes[usize::from(stored.id.as_bytes()[0]) - 1];
+            !(goes && (known.standing.is_told || known.standing.made.is_none()))
+        });
+        let ids: Vec<SnapshotId> = left.iter().map(|stored| stored.id).collect();
+        prop_assert_eq!(fold(&notes, &BTreeSet::new(), &mut left).refs, refs);
+        there.retain(|stored| ids.contains(&stored.id));
+        for (known, left) in there.iter().zip(&left) {
+            prop_assert_eq!((&known.snapshot, &known.standing.left), (&left.snapshot, &left.standing.left));
+        }
     }
 
     #[test]

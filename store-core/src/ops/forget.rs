@@ -16,7 +16,7 @@ use crate::base::ids::{NoteId, SnapshotId};
 use crate::error::{Error, ErrorKind};
 use crate::format::note::Statement;
 use crate::format::record::Time;
-use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::notes::{DEFAULT_TRASH, forgetting};
 use crate::repo::{Repo, Standings};
 use crate::retention::{self, Policy, Refusal, Situation};
 
@@ -64,6 +64,10 @@ impl Plan {
         let is_clock = |refusal: &&Refusal| matches!(refusal, Refusal::FutureSnapshot(..) | Refusal::FutureNote(_) | Refusal::ClockSet(_));
         let (clock, second_thoughts): (Vec<_>, Vec<_>) = self.refusals.iter().partition(is_clock);
         let (first, count, next) = match (clock.first(), second_thoughts.first()) {
+            // While a note is of the future, or the clock was set, there is no way on by one snapshot.
+            (Some(first), _) if !clock.iter().all(|refusal| matches!(refusal, Refusal::FutureSnapshot(..))) => {
+                (first, clock.len(), "set this host's clock; or, if it is right, give --trust-clock, which keeps what is of the future")
+            }
             (Some(first), _) => {
                 let next = "set this host's clock; or forget or pin that snapshot by its id; or, if the clock is right, give --trust-clock";
                 (first, clock.len(), next)
@@ -83,11 +87,13 @@ impl Plan {
 pub struct Options {
     /// The policy; the stored one when `None`.
     pub policy: Option<Policy>,
+    /// Where that does not say how long what is dropped stays in the trash, the stored policy does.
+    pub stored_trash: bool,
     /// Which snapshots it is about.
     pub filter: Filter,
     /// Takes this host's clock for right although records have later times.
     pub trust_clock: bool,
-    /// Seconds that dropped snapshots stay in the trash; as the policy says when `None`.
+    /// Seconds that dropped snapshots stay in the trash; as the policy says when `None`, and 7 days when that does not.
     pub trash: Option<u64>,
 }
 
@@ -103,6 +109,8 @@ pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
         Some(policy) => policy.clone(),
         None => stored_policy(&standings)?.governing()?,
     };
+    let by_policy = policy.trash.map(retention::Span::seconds);
+    let trash = options.trash.or(by_policy).or_else(|| policy::stored_trash(&standings).filter(|_| options.stored_trash));
     let latest_note = standings.notes.iter().map(|stored| stored.note.time).max();
     let calendar = policy::calendar(&policy)?;
     if options.trust_clock {
@@ -119,16 +127,18 @@ pub fn by_policy(repo: &Repo, options: &Options) -> Result<Plan, Error> {
         reasons: decision.reasons.iter().map(ToString::to_string).collect(),
         gives_back: None,
     });
-    let trash = options.trash.or(policy.trash.map(retention::Span::seconds)).unwrap_or(DEFAULT_TRASH);
-    Ok(Plan { lines: lines.collect(), refusals, trash, gives_back: None, seen: standings.fold.heads })
+    Ok(Plan { lines: lines.collect(), refusals, trash: trash.unwrap_or(DEFAULT_TRASH), gives_back: None, seen: standings.fold.heads })
 }
 
-/// Drops the snapshots `ids`, as somebody has named them one by one.
+/// Drops the snapshots `ids`, as somebody has named them one by one. They stay in the trash for `trash` seconds; when `None`, as the stored policy
+/// says, or for 7 days.
 ///
 /// # Errors
-/// Of kind [`ErrorKind::Refused`] when one is pinned, [`ErrorKind::Usage`] when one is not there or is forgotten already.
+/// Of kind [`ErrorKind::Damage`] while a note is lost: no forgetting would count. Of kind [`ErrorKind::Refused`] when one is pinned,
+/// [`ErrorKind::Usage`] when one is not there or is forgotten already.
 pub fn named(repo: &Repo, ids: &[SnapshotId], trash: Option<u64>) -> Result<Plan, Error> {
     let standings = repo.standing()?;
+    standings.need_all_notes()?;
     let now = repo.now();
     let mut lines = Vec::new();
     for id in ids.iter().collect::<BTreeSet<_>>() {
@@ -144,7 +154,8 @@ pub fn named(repo: &Repo, ids: &[SnapshotId], trash: Option<u64>) -> Result<Plan
         lines.push(Line { item: item.clone(), keep: false, rule: None, reasons: vec!["named".into()], gives_back: None });
     }
     lines.sort_by_key(|line| (line.item.snapshot.time, line.item.id));
-    Ok(Plan { lines, refusals: Vec::new(), trash: trash.unwrap_or(DEFAULT_TRASH), gives_back: None, seen: standings.fold.heads })
+    let trash = trash.or_else(|| policy::stored_trash(&standings)).unwrap_or(DEFAULT_TRASH);
+    Ok(Plan { lines, refusals: Vec::new(), trash, gives_back: None, seen: standings.fold.heads })
 }
 
 /// Works out what dropping gives back, for each snapshot of the plan and for all that are dropped together. Bytes that kept snapshots are coded
@@ -169,7 +180,7 @@ pub fn explain(repo: &Repo, plan: &mut Plan) -> Result<(), Error> {
 pub fn carry_out(repo: &Repo, plan: &Plan) -> Result<(), Error> {
     let statement = |line: &Line| {
         let rule = line.rule.as_ref().map(|rule| format!("{rule}: ")).unwrap_or_default();
-        Statement::Forget { snapshot: line.item.id, reason: forget_reason(&format!("{rule}{}", line.reasons.join(", ")), plan.trash) }
+        forgetting(&line.item, &format!("{rule}{}", line.reasons.join(", ")), plan.trash)
     };
     repo.write_notes(plan.dropped().map(statement).collect(), &plan.seen).map(drop)
 }
@@ -188,9 +199,17 @@ pub struct Undone {
 /// # Errors
 /// Of kind [`ErrorKind::Usage`] when one is not forgotten, or nothing is.
 pub fn undo(repo: &Repo, ids: &[SnapshotId], dry_run: bool) -> Result<Undone, Error> {
+    undo_among(repo, ids, &Filter::default(), dry_run)
+}
+
+/// The same, where the last run is that which forgot any that `filter` lets through, and only these come back.
+///
+/// # Errors
+/// As of [`undo`].
+pub fn undo_among(repo: &Repo, ids: &[SnapshotId], filter: &Filter, dry_run: bool) -> Result<Undone, Error> {
     let standings = repo.standing()?;
     standings.need_all_notes()?;
-    let back = if ids.is_empty() { last_run(&standings)? } else { ids.iter().copied().collect() };
+    let back = if ids.is_empty() { last_run(&standings, filter)? } else { ids.iter().copied().collect() };
     for id in &back {
         if !standings.forgotten.iter().any(|item| item.id == *id) {
             let what = if standings.snapshots.iter().any(|item| item.id == *id) { "is not forgotten" } else { "is not there any more" };
@@ -216,10 +235,56 @@ pub fn undo(repo: &Repo, ids: &[SnapshotId], dry_run: bool) -> Result<Undone, Er
     Ok(Undone { back, gone })
 }
 
-/// The snapshots that the last run forgot: those of the latest time, by one author.
-fn last_run(standings: &Standings) -> Result<BTreeSet<SnapshotId>, Error> {
+/// What is in the trash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Trash {
+    /// Snapshots that are forgotten and whose trash time is not over.
+    pub snapshots: u64,
+    /// When that of the first of them is.
+    pub first_over: Option<Time>,
+}
+
+/// Looks what is in the trash by now.
+///
+/// # Errors
+/// When the repository cannot be read.
+pub fn trash(repo: &Repo) -> Result<Trash, Error> {
+    let (standings, now) = (repo.read_standing()?, repo.now());
+    let waiting =
+        standings.forgotten.iter().filter_map(|item| item.standing.forgotten.as_ref()).filter(|forgotten| forgotten.in_trash(now));
+    let ends: Vec<Time> = waiting.filter_map(|forgotten| forgotten.until).collect();
+    Ok(Trash { snapshots: ends.len() as u64, first_over: ends.into_iter().min() })
+}
+
+/// The snapshots that the last run forgot of those that `filter` lets through: those of the latest time, by one author.
+fn last_run(standings: &Standings, filter: &Filter) -> Result<BTreeSet<SnapshotId>, Error> {
+    let forgotten = || standings.forgotten.iter().filter(|item| filter.matches(item));
     let run = |item: &Item| item.standing.forgotten.as_ref().map(|forgotten| (forgotten.time, forgotten.by.clone()));
-    let last: Option<(Time, String)> = standings.forgotten.iter().filter_map(run).max();
-    let last = last.ok_or_else(|| Error::new(ErrorKind::Usage, "nothing is forgotten: `snap list --forgotten` shows what is"))?;
-    Ok(standings.forgotten.iter().filter(|item| run(item).as_ref() == Some(&last)).map(|item| item.id).collect())
+    let last: Option<(Time, String)> = forgotten().filter_map(run).max();
+    let last = last.ok_or_else(|| {
+        let which = if *filter == Filter::default() { "" } else { " that the filters let through" };
+        Error::new(ErrorKind::Usage, format!("nothing{which} is forgotten: `snap list --forgotten` shows what is"))
+    })?;
+    Ok(forgotten().filter(|item| run(item).as_ref() == Some(&last)).map(|item| item.id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_on_is_one_that_helps() {
+        let (id, time) = (SnapshotId::from_bytes([7; 32]), Time { seconds: 4_000_000_000, nanos: 0 });
+        let refused = |refusals: &[Refusal]| {
+            let plan = Plan { lines: Vec::new(), refusals: refusals.to_vec(), trash: 0, gives_back: None, seen: BTreeSet::new() };
+            plan.allowed(true).unwrap_err().to_string()
+        };
+        let (snapshot, note) = (Refusal::FutureSnapshot(id, time), Refusal::FutureNote(time));
+        let of_snapshot = refused(std::slice::from_ref(&snapshot));
+        assert!(of_snapshot.contains("by its id") && of_snapshot.contains("--trust-clock"), "{of_snapshot}");
+        for refusals in [&[note.clone()][..], &[snapshot, note]] {
+            let of_note = refused(refusals);
+            assert!(!of_note.contains("by its id") && of_note.contains("--trust-clock"), "{of_note}");
+        }
+    }
 }

@@ -84,10 +84,7 @@ pub fn stats(repo: &Repo, items: &[Item]) -> Result<Report, Error> {
     for (number, item) in items.iter().enumerate() {
         reached.walk(item.snapshot.root, Owner::Only(number as u32), true)?;
     }
-    // What others have too is nobody's own.
-    for other in repo.snapshots()?.iter().filter(|other| !items.iter().any(|item| item.id == other.id)) {
-        reached.walk(other.snapshot.root, Owner::Shared, false)?;
-    }
+    reached.walk_others(items)?;
     let mut count = Count { repo, blobs: HashMap::new(), bases: Vec::new(), unique: 0, own: vec![(0, 0.0); items.len()] };
     count.all(reached.chunks.iter().map(|(id, owner)| (*id, *owner)))?;
     count.all(
@@ -128,9 +125,7 @@ pub fn together(repo: &Repo, items: &[Item]) -> Result<u64, Error> {
     for item in items {
         reached.walk(item.snapshot.root, Owner::Only(0), true)?;
     }
-    for other in repo.snapshots()?.iter().filter(|other| !items.iter().any(|item| item.id == other.id)) {
-        reached.walk(other.snapshot.root, Owner::Shared, false)?;
-    }
+    reached.walk_others(items)?;
     let mut count = Count { repo, blobs: HashMap::new(), bases: Vec::new(), unique: 0, own: vec![(0, 0.0)] };
     count.all(reached.chunks.iter().map(|(id, owner)| (*id, *owner)))?;
     count.all(
@@ -203,6 +198,17 @@ struct Reached<'r> {
 }
 
 impl Reached<'_> {
+    /// What others have too is nobody's own: what is in the trash needs all its bytes as well.
+    fn walk_others(&mut self, items: &[Item]) -> Result<(), Error> {
+        let (standings, now) = (self.repo.shown_standing()?, self.repo.now());
+        let in_trash = |item: &&Item| item.standing.forgotten.as_ref().is_some_and(|forgotten| forgotten.in_trash(now));
+        let others = standings.snapshots.iter().chain(standings.forgotten.iter().filter(in_trash));
+        for other in others.filter(|other| !items.iter().any(|item| item.id == other.id)) {
+            self.walk(other.snapshot.root, Owner::Shared, false)?;
+        }
+        Ok(())
+    }
+
     /// Walks all nodes below `root` that were not walked for `owner` before.
     fn walk(&mut self, root: NodeId, owner: Owner, wanted: bool) -> Result<(), Error> {
         let mut pending = vec![root];

@@ -20,6 +20,9 @@ use crate::rng;
 /// Most statements of one note: `spec/NOTES.md`, section 6.
 const STATEMENTS: usize = 4096;
 
+/// Most bytes of statements of one note, besides the last one, so that it stays below what a reader takes.
+const STATEMENTS_LEN: usize = 2 << 20;
+
 /// All snapshots as notes leave them.
 #[derive(Debug, Clone, Default)]
 pub struct Standings {
@@ -46,6 +49,8 @@ pub struct LiveSnapshots {
     pub live: Vec<StoredSnapshot>,
     /// The others, oldest first: forgotten, and their trash time is over.
     pub dropped: Vec<StoredSnapshot>,
+    /// The notes that no other one has seen.
+    pub heads: BTreeSet<NoteId>,
 }
 
 impl Standings {
@@ -143,7 +148,7 @@ impl Repo {
         let mut live = standings.snapshots;
         live.extend(trash);
         live.sort_by_key(|stored| (stored.snapshot.time, stored.id));
-        Ok(LiveSnapshots { live, dropped })
+        Ok(LiveSnapshots { live, dropped, heads: standings.fold.heads })
     }
 
     /// Notes are listed before snapshots, so that a snapshot is never without the notes that made it live.
@@ -213,10 +218,20 @@ impl Repo {
     /// Writes what is said, in as many notes as it takes, each of which has seen `seen` and those before it. When it returns, all survive a
     /// power failure. Without statements it writes nothing.
     pub fn write_notes(&self, statements: Vec<Statement>, seen: &BTreeSet<NoteId>) -> Result<Vec<NoteId>, Error> {
-        let (mut ids, mut seen, time) = (Vec::new(), seen.clone(), self.now());
+        self.write_notes_at(self.now(), statements, seen)
+    }
+
+    /// The same for a run that began at `time` and writes notes of that time more than once (`spec/NOTES.md`, section 6).
+    pub(crate) fn write_notes_at(&self, time: Time, statements: Vec<Statement>, seen: &BTreeSet<NoteId>) -> Result<Vec<NoteId>, Error> {
+        let (mut ids, mut seen) = (Vec::new(), seen.clone());
         let mut statements = statements.into_iter().peekable();
         while statements.peek().is_some() {
-            let id = self.write_note(statements.by_ref().take(STATEMENTS).collect(), seen, time)?;
+            let (mut some, mut len) = (Vec::new(), 0);
+            while let Some(statement) = statements.next_if(|_| some.len() < STATEMENTS && len <= STATEMENTS_LEN) {
+                len += wire::encode(&statement).len();
+                some.push(statement);
+            }
+            let id = self.write_note(some, seen, time)?;
             seen = [id].into();
             ids.push(id);
         }

@@ -41,6 +41,8 @@ pub enum Reason {
     MinKeep(u32),
     /// In a window of time.
     Within(Span, RelativeTo),
+    /// The window counts from when a ref left it, and none did that the rule asks for.
+    NotLeft,
     /// The newest of one of the last periods.
     Each(Period, Count),
     /// The newest of a period in a window of time.
@@ -81,12 +83,14 @@ pub enum Refusal {
     FutureNote(Time),
     /// This host's clock was set by so many seconds while the host was up.
     ClockSet(i64),
-    /// The policy keeps nothing of a group.
+    /// The policy keeps nothing of a group by its rules, and drops some of it.
     Emptied {
         /// Which group.
         group: String,
-        /// Snapshots that it has.
+        /// Snapshots that it has, besides these:
         snapshots: usize,
+        /// Those that stay whatever a rule says, since they are pinned or of the future.
+        others: usize,
     },
     /// More than half of all snapshots would be dropped.
     Most {
@@ -169,7 +173,7 @@ pub fn decide(policy: &Policy, snapshots: &[StoredSnapshot], situation: &Situati
     Plan { decisions, refusals }
 }
 
-/// Keeps the newest snapshot of each group, and says of which groups all others would be dropped for that reason alone.
+/// Keeps the newest snapshot of each group, and says of which groups some would be dropped and none is kept by a rule.
 fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Decision], horizon: Time) -> Vec<Refusal> {
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (place, stored) in all.iter().enumerate() {
@@ -177,13 +181,18 @@ fn protect_newest(policy: &Policy, all: &[&StoredSnapshot], decisions: &mut [Dec
     }
     let mut emptied = Vec::new();
     for (group, places) in groups {
-        if places.len() > 1 && places.iter().all(|place| decisions[*place].reasons.is_empty()) {
-            emptied.push(Refusal::Emptied { group, snapshots: places.len() });
-        }
+        let stays_anyway = |place: &&usize| matches!(decisions[**place].reasons[..], [Reason::Pinned(_) | Reason::Future]);
+        let others = places.iter().filter(stays_anyway).count();
+        let dropped = |decisions: &[Decision]| places.iter().filter(|place| decisions[**place].reasons.is_empty()).count();
+        let snapshots = places.len() - others;
+        let none_by_rule = dropped(decisions) == snapshots;
         // One from the future may not be the newest in truth.
         let newest = places.iter().rev().find(|place| all[**place].snapshot.time <= horizon);
         if let Some(decision) = newest.map(|place| &mut decisions[*place]).filter(|decision| decision.reasons.is_empty()) {
             decision.reasons.push(Reason::Newest);
+        }
+        if none_by_rule && dropped(decisions) > 0 {
+            emptied.push(Refusal::Emptied { group, snapshots, others });
         }
     }
     emptied.sort_by_key(|refusal| refusal.to_string());
@@ -209,10 +218,12 @@ fn windows(rule: &Rule, members: &[&StoredSnapshot], situation: &Situation) -> V
         reasons.extend(tagged.map(|tags| Reason::Tags(tags.clone())));
         reasons.extend(windows.last.filter(|count| count.has(nth)).map(Reason::Last));
         reasons.extend(windows.min_keep.filter(|count| Count::Of(*count).has(nth)).map(Reason::MinKeep));
-        if let Some(span) = windows.within
-            && within(measured(rule, stored), start(span))
-        {
-            reasons.push(Reason::Within(span, rule.relative_to));
+        if let Some(span) = windows.within {
+            match measured(rule, stored) {
+                None => reasons.push(Reason::NotLeft),
+                Some(time) if within(time, start(span)) => reasons.push(Reason::Within(span, rule.relative_to)),
+                Some(_) => {}
+            }
         }
         let by_time =
             windows.within.is_some() || windows.counts.iter().any(Option::is_some) || windows.within_each.iter().any(Option::is_some);
@@ -241,12 +252,12 @@ fn windows(rule: &Rule, members: &[&StoredSnapshot], situation: &Situation) -> V
     reasons
 }
 
-/// The time of a snapshot by which it is in a window or not.
-fn measured(rule: &Rule, stored: &StoredSnapshot) -> Time {
+/// The time of a snapshot by which it is in a window or not. `None` when it should be that of a ref's leaving and none left.
+fn measured(rule: &Rule, stored: &StoredSnapshot) -> Option<Time> {
     let left = |condition: &crate::condition::Condition| condition.left_refs(stored).map(|name| stored.standing.left[name]).max();
     match (rule.relative_to, &rule.matching) {
-        (RelativeTo::Ref, Some(condition)) => left(condition).unwrap_or(Time { seconds: i64::MAX, nanos: 0 }),
-        _ => stored.snapshot.time,
+        (RelativeTo::Ref, Some(condition)) => left(condition),
+        _ => Some(stored.snapshot.time),
     }
 }
 
@@ -277,6 +288,7 @@ impl fmt::Display for Reason {
             Self::Last(count) => write!(f, "among the last {count}"),
             Self::MinKeep(count) => write!(f, "at least {count}"),
             Self::Within(span, to) => write!(f, "within {span} {to}"),
+            Self::NotLeft => f.write_str("no ref of the rule has left it"),
             Self::Each(period, count) => write!(f, "{} {count}", period.name()),
             Self::EachWithin(period, span, to) => write!(f, "{} within {span} {to}", period.name()),
             Self::Oldest(period) => write!(f, "oldest {}", period.name()),
@@ -302,7 +314,15 @@ impl fmt::Display for Refusal {
                 let (days, way) = (seconds.unsigned_abs() / 86_400, if *seconds < 0 { "back" } else { "ahead" });
                 write!(f, "this host's clock was set {days} {} {way} while the host was up", if days == 1 { "day" } else { "days" })
             }
-            Self::Emptied { group, snapshots } => write!(f, "nothing would be kept of the {snapshots} snapshots of {group}"),
+            Self::Emptied { group, snapshots, others } => {
+                let plural = if *snapshots == 1 { "" } else { "s" };
+                write!(f, "nothing would be kept of the {snapshots} snapshot{plural} of {group}")?;
+                if *others > 0 {
+                    write!(f, " besides {others} that {} pinned or of the future", if *others == 1 { "is" } else { "are" })
+                } else {
+                    Ok(())
+                }
+            }
             Self::Most { dropped, of } => write!(f, "{dropped} of {of} snapshots would be dropped, which is more than half"),
         }
     }

@@ -144,7 +144,9 @@ fn plain(message: &str) -> String {
         "a sequence" => "a list, each rule of which begins with [[retention]],",
         "a string" => "a text in quotes",
         "a boolean" => "true or false",
-        "u32" => "a number of 0 or more",
+        // What of numbers is too large for the reader of TOML is nothing else that a count could be.
+        "any value" => "a number from 0 to 4294967295, or \"unlimited\",",
+        "u32" => "a number from 0 to 4294967295",
         other if other.starts_with("struct ") => "a table",
         other => other,
     };

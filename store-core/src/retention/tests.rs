@@ -101,6 +101,39 @@ fn each_window_keeps_what_it_says() {
 }
 
 #[test]
+fn neither_a_pin_nor_a_time_of_the_future_is_a_rule_that_keeps() {
+    let all = || series(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-03T00:00:00Z", "2026-01-04T00:00:00Z"]);
+    // Of another series, so that no more than half is dropped.
+    let others = || (10..20).map(|n| taken(n, at("2026-01-01T00:00:00Z"), Some("other"), &[]));
+    let rules = "[[retention]]\nmatch = 'series = s'\nkeep = false";
+    let plan = |mut all: Vec<StoredSnapshot>, pinned: &[usize]| {
+        for place in pinned {
+            all[*place].standing.pins = vec![Pin { by: "me".into(), time: at(NOW), reason: None, until: None }];
+        }
+        let situation = Situation { trust_clock: true, ..situation(at(NOW)) };
+        let plan = decide(&policy(rules), &all.into_iter().chain(others()).collect::<Vec<_>>(), &situation);
+        (plan.dropped().map(number).collect::<Vec<_>>(), plan.refusals)
+    };
+    let emptied = |snapshots, others| vec![Refusal::Emptied { group: GroupBy::Line.of(&all()[0].snapshot), snapshots, others }];
+    assert_eq!(plan(all(), &[]), (vec![0, 1, 2], emptied(4, 0)));
+    assert_eq!(plan(all(), &[0]), (vec![1, 2], emptied(3, 1)));
+    assert_eq!(plan(all(), &[3]), (vec![0, 1, 2], emptied(3, 1)), "the newest stays for its pin alone");
+    assert_eq!(plan(all(), &[1, 3]), (vec![0, 2], emptied(2, 2)));
+    assert_eq!(plan(all(), &[0, 1, 2]), (vec![], vec![]), "what drops nothing is no reason to refuse");
+    assert_eq!(plan(all(), &[0, 1, 2, 3]), (vec![], vec![]));
+    let future = || [all(), vec![taken(4, at("2090-01-01T00:00:00Z"), Some("s"), &[])]].concat();
+    assert_eq!(plan(future(), &[]), (vec![0, 1, 2], emptied(4, 1)));
+    assert_eq!(plan(future(), &[0, 1, 2]), (vec![], vec![]));
+    assert_eq!(
+        emptied(1, 2)[0].to_string(),
+        format!(
+            "nothing would be kept of the 1 snapshot of {} besides 2 that are pinned or of the future",
+            GroupBy::Line.of(&all()[0].snapshot)
+        )
+    );
+}
+
+#[test]
 fn windows_end_at_the_newest_unless_the_rule_says_now() {
     let all = series(&["2026-01-01T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-06T00:00:00Z"]);
     assert_eq!(kept("keep-within = '2d'", &all, NOW), [1, 2], "idle for months");
@@ -148,6 +181,13 @@ fn a_window_counts_from_when_the_ref_left() {
     let rule = |name: &str| format!("match = 'was-ref = {name}'\nkeep-within = '30d'\nrelative-to = 'ref'");
     assert_eq!(kept(&rule("production"), &all, NOW), [1, 2]);
     assert_eq!(kept(&rule("staging"), &all, NOW), [0, 2]);
+    // One that matches for another reason has nothing to count from.
+    all[2].snapshot.tags.insert("best".into());
+    let rule = "[[retention]]\nmatch = 'was-ref = production or tag = best'\nkeep-within = '30d'\nrelative-to = 'ref'";
+    all.push(taken(3, at("2026-03-05T00:00:00Z"), Some("s"), &[]));
+    let reasons: Vec<String> =
+        decide(&policy(rule), &all, &situation(at(NOW))).decisions.iter().map(|d| d.reasons[0].to_string()).collect();
+    assert_eq!(reasons[1..], ["within 30d of losing the ref", "no ref of the rule has left it", "no rule matches"]);
 }
 
 #[test]
@@ -358,7 +398,9 @@ fn what_toml_is_expected_is_said_in_its_words() {
         ("[[retention]]\nkeep = 'yes'", "true or false is expected here, and this is the text \"yes\""),
         ("[[retention]]\nkeep-last = [1]", "a number, or \"unlimited\", is expected here"),
         ("[[retention]]\nmatch = 5", "a text in quotes is expected here, and this is 5"),
-        ("[[retention]]\nmin-keep = -1", "a number of 0 or more is expected here, and this is -1"),
+        ("[[retention]]\nmin-keep = -1", "a number from 0 to 4294967295 is expected here, and this is -1"),
+        ("[[retention]]\nmin-keep = 99999999999", "a number from 0 to 4294967295 is expected here, and this is 99999999999"),
+        ("[[retention]]\nkeep-last = 99999999999999999999", "a number from 0 to 4294967295, or \"unlimited\", is expected here"),
     ] {
         let error = text.parse::<Policy>().unwrap_err().to_string();
         assert!(error.contains(says), "{text}: {error}");

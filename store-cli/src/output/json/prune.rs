@@ -54,6 +54,9 @@ pub(crate) struct Pruned {
     pub(crate) bytes_to_free: u64,
     pub(crate) snapshots: u64,
     pub(crate) snapshots_dropped: u64,
+    pub(crate) snapshots_in_trash: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trash_first_over: Option<String>,
     pub(crate) packs_deleted: u64,
     pub(crate) bytes_deleted: u64,
     pub(crate) packs_repacked: u64,

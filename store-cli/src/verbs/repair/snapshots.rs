@@ -6,6 +6,7 @@ use store_core::ops::list::{Filter, list, resolve};
 use store_core::ops::repair::{SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, snapshots};
 use store_core::retention::Span;
 
+use super::super::forget::name_refs;
 use super::super::{Context, filter};
 use crate::args::RepairSnapshots;
 use crate::exit::{Outcome, Result, read_or_not};
@@ -33,6 +34,9 @@ pub(super) fn run(context: &Context, args: &RepairSnapshots) -> Result {
     watch.finish();
     let report = report?;
     read_or_not(print(context, &report, execute))?;
+    for line in report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced) {
+        name_refs(context, &line.id, &line.refs, execute);
+    }
     let is_left = report.broken.iter().any(|line| !execute || line.fate != SnapshotFate::Replaced);
     Ok(if is_left { Outcome::Damage } else { Outcome::Done })
 }

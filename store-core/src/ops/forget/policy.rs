@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::note::Statement;
 use crate::notes::{self, Told};
 use crate::repo::{Repo, Standings};
-use crate::retention::{Calendar, Policy, PolicyError};
+use crate::retention::{Calendar, Policy, PolicyError, Span};
 
 /// What is stored of policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,11 @@ pub fn stored_policy(standings: &Standings) -> Result<StoredPolicy, Error> {
         notes::Policy::Several(all) => all.clone(),
     };
     Ok(StoredPolicy { texts })
+}
+
+/// How long what is forgotten stays in the trash by the stored policy, in seconds; `None` where none governs, or it does not say.
+pub(super) fn stored_trash(standings: &Standings) -> Option<u64> {
+    stored_policy(standings).and_then(|stored| stored.governing()).ok()?.trash.map(Span::seconds)
 }
 
 /// The text that says that there is no policy any more (`spec/NOTES.md`, section 2).

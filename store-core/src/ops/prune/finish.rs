@@ -79,6 +79,8 @@ impl Run<'_> {
             needed.extend(number.filter(|number| marked.marks.is_needed(*number)).map(|_| *pack));
         }
         self.report.rescued_packs += needed.len() as u64;
+        // Forgotten by a program that did not tell of their refs: the histories of these are to outlast the records (`spec/NOTES.md`, N6).
+        self.repo.write_notes(live.untold, &live.heads)?;
         Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped: live.dropped, ..nothing })
     }
 

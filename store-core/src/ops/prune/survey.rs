@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use super::Run;
 use super::excess::{Anew, excess};
 use crate::backend::{Folder, ObjectPath};
-use crate::base::ids::{SessionId, SnapshotId};
+use crate::base::ids::{NoteId, SessionId, SnapshotId};
 use crate::blob;
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
+use crate::format::note::Statement;
 use crate::monitor::Monitor;
+use crate::notes::telling;
 use crate::pipeline::Tried;
 use crate::plan::gc::{Decision, PackUse, Policy, Rewriting, Standing, Whole, decide, is_tolerated};
 use crate::repo::{LiveSnapshots, Marked, PackLens, Repo, Root, StoredSnapshot};
@@ -42,18 +44,23 @@ pub(super) struct Live {
     pub(super) kept: Vec<StoredSnapshot>,
     /// The snapshots that do not.
     pub(super) dropped: BTreeSet<SnapshotId>,
+    /// What no note tells yet of the refs of these.
+    pub(super) untold: Vec<Statement>,
+    /// The notes that no other one has seen.
+    pub(super) heads: BTreeSet<NoteId>,
 }
 
 /// Which snapshots count as live now: all but those that are forgotten and whose trash time is over, and those in `forgotten`; with a plan, of
 /// these only what the plan lists.
 pub(super) fn live(repo: &Repo, forgotten: &BTreeSet<SnapshotId>, listed: Option<&BTreeSet<SnapshotId>>) -> Result<Live, Error> {
-    let LiveSnapshots { live, dropped } = repo.live_snapshots(repo.now())?;
+    let LiveSnapshots { live, dropped, heads } = repo.live_snapshots(repo.now())?;
     let is_over: BTreeSet<SnapshotId> = dropped.iter().map(|stored| stored.id).collect();
-    let mut found = Live { kept: Vec::new(), dropped: BTreeSet::new() };
+    let mut found = Live { kept: Vec::new(), dropped: BTreeSet::new(), untold: Vec::new(), heads };
     for stored in live.into_iter().chain(dropped) {
         let goes = is_over.contains(&stored.id) || forgotten.contains(&stored.id);
         if goes && listed.is_none_or(|listed| listed.contains(&stored.id)) {
             found.dropped.insert(stored.id);
+            found.untold.extend(telling(&stored));
         } else {
             found.kept.push(stored);
         }
@@ -100,7 +107,7 @@ pub(super) fn survey(
     whole_index(repo)?;
     let Uses { mut packs, wholes } = uses(&marked, &packs)?;
     packs.retain(|pack| pack.is_named || before.contains_key(&pack.id));
-    let Live { kept, dropped } = live;
+    let Live { kept, dropped, .. } = live;
     let rests = wholes.iter().any(|whole| whole.supports > 0);
     let before = repo.reader.read_bytes();
     // From here on chains are followed again and again, until all is written.

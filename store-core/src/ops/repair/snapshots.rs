@@ -11,12 +11,11 @@ use crate::error::{Error, ErrorKind};
 use crate::format::copied::COPIED;
 use crate::format::entry::Kind;
 use crate::format::lost::{LOST, Lost, REPAIRS};
-use crate::format::note::Statement;
 use crate::format::session::Purpose;
 use crate::format::snapshot::{Snapshot, Totals};
 use crate::merkle::EntriesCursor;
 use crate::monitor::Monitor;
-use crate::notes::{DEFAULT_TRASH, forget_reason};
+use crate::notes::{DEFAULT_TRASH, forgetting};
 use crate::ops::check::{Read, Seen, diagnose};
 use crate::plan::gc::Standing;
 use crate::repo::{Committed, PackWriter, Repo, Root, Standings, StoredSnapshot, Unplaced};
@@ -59,6 +58,8 @@ pub struct SnapshotLine {
     pub lost: Lost,
     /// The one of what is left, once it is made.
     pub repaired: Option<SnapshotId>,
+    /// Refs that point to it: once it is forgotten, they name nothing.
+    pub refs: BTreeSet<String>,
 }
 
 /// What was found, and done or planned.
@@ -89,12 +90,20 @@ pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor)
     let diagnosis = diagnose(repo, read, &marked, monitor)?;
     let mut report = SnapshotsReport::default();
     let chosen = |stored: &&StoredSnapshot| options.snapshots.is_empty() || options.snapshots.contains(&stored.id);
+    // What it forgets is of one run, so it comes back at once.
+    let (began, mut heads) = (repo.now(), standings.fold.heads.clone());
     for stored in standings.snapshots.iter().filter(chosen) {
         let job = Job { repo, options, standings: &standings, seen: &diagnosis.seen, stored, monitor };
-        match job.run()? {
-            Some(line) => report.broken.push(line),
-            None => report.whole += 1,
+        let Some(line) = job.run()? else {
+            report.whole += 1;
+            continue;
+        };
+        if let (SnapshotFate::Replaced, Some(made)) = (line.fate, line.repaired) {
+            let trash = options.trash.unwrap_or(DEFAULT_TRASH);
+            let said = forgetting(stored, &format!("repaired: {} stands for it", made.short()), trash);
+            heads = repo.write_notes_at(began, vec![said], &heads)?.into_iter().collect();
         }
+        report.broken.push(line);
     }
     Ok(report)
 }
@@ -114,11 +123,17 @@ struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// `None` when nothing of it is lost.
+    /// Makes a snapshot of what is left, where that is asked for. `None` when nothing of it is lost.
     fn run(&self) -> Result<Option<SnapshotLine>, Error> {
         let remains = Remains::of(self.repo, self.stored.snapshot.root, self.seen, self.monitor)?;
         let is_pinned = self.stored.standing.pinned(self.repo.now()).is_some();
-        let mut line = SnapshotLine { id: self.stored.id, fate: SnapshotFate::Replaced, lost: remains.lost.clone(), repaired: None };
+        let mut line = SnapshotLine {
+            id: self.stored.id,
+            fate: SnapshotFate::Replaced,
+            lost: remains.lost.clone(),
+            repaired: None,
+            refs: self.stored.snapshot.refs.clone(),
+        };
         let Some(root) = remains.root else { return Ok(Some(SnapshotLine { fate: SnapshotFate::Unreadable, ..line })) };
         if remains.lost == Lost::default() {
             return Ok(None);
@@ -134,11 +149,6 @@ impl Job<'_> {
             None => self.make(root, &remains)?,
         };
         line.repaired = Some(made);
-        if !is_pinned {
-            let trash = self.options.trash.unwrap_or(DEFAULT_TRASH);
-            let reason = forget_reason(&format!("repaired: {} stands for it", made.short()), trash);
-            self.repo.write_notes(vec![Statement::Forget { snapshot: self.stored.id, reason }], &self.standings.fold.heads)?;
-        }
         Ok(Some(line))
     }
 
