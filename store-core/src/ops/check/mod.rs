@@ -98,7 +98,10 @@ pub fn check(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
             return Ok(report);
         }
     }
-    Err(Error::new(ErrorKind::Busy, "something is missed, but prunes moved things while this checked, each time: check again when they have ended"))
+    Err(Error::new(
+        ErrorKind::Busy,
+        "something is missed, but prunes moved things while this checked, each time: check again when they have ended",
+    ))
 }
 
 /// How often a check goes through all because a prune got on beside it.

@@ -188,7 +188,7 @@ impl Run<'_> {
         if self.turn.is_some() {
             self.take_away_gone()?;
         } else {
-            self.report.sessions_ended += self.repo.end_dead_sessions(None)?;
+            self.report.sessions_ended += self.with_room(|| self.repo.end_dead_sessions(None))?;
         }
         let sessions = sessions(self.repo, self.own())?;
         let Some(any) = sessions.ended.first() else { return Ok(()) };
