@@ -126,7 +126,7 @@ pub(super) fn whole_index(repo: &Repo) -> Result<(), Error> {
     if repo.index.has_unreadable() {
         return Err(Error::new(
             ErrorKind::Damage,
-            "an index segment cannot be read, so nothing may be deleted: `snap repair index` makes it anew",
+            "an index segment cannot be read, so nothing may be deleted: `snap repair index --execute` makes it anew",
         ));
     }
     Ok(())
