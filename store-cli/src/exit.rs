@@ -123,7 +123,10 @@ impl Failure {
             ErrorKind::NoRepository => Some("make one with `snap init`, or name another with -r or SNAP_REPOSITORY"),
             ErrorKind::WrongKey => Some("name the right one with -p, SNAP_PASSWORD_FILE, SNAP_PASSWORD or --key-file"),
             ErrorKind::Unreachable => Some("see whether the store can be reached, and run the command again: what was written is taken up"),
-            ErrorKind::Damage => Some("`snap check --read-data` says which files of which snapshots are hit"),
+            // Not where the message has a next step of its own: of a note or a record of a snapshot a check says no more.
+            ErrorKind::Damage if !["`snap ", "from a copy"].iter().any(|step| self.message.contains(step)) => {
+                Some("`snap check --read-data` says which files of which snapshots are hit")
+            }
             _ => None,
         }
     }
@@ -199,6 +202,14 @@ mod tests {
             assert_eq!(Failure::new(kind, "x").after_push("y").code(), 18);
         }
         assert_eq!([Outcome::Done, Outcome::Partial, Outcome::Damage].map(Outcome::code), [0, 3, 15]);
+    }
+
+    #[test]
+    fn damage_leads_to_a_check_unless_it_says_what_to_do() {
+        let next = |message: &str| Failure::new(ErrorKind::Damage, message).next_step().is_some();
+        assert!(next("blob 3 of packs/00/00ff does not open"));
+        assert!(!next("notes/00ff is damaged: put it back from a copy of the repository, or give it up with `snap repair notes`"));
+        assert!(!next("an index segment cannot be read, so nothing may be deleted: `snap repair index --execute` makes it anew"));
     }
 
     #[test]

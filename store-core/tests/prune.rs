@@ -25,6 +25,7 @@ use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, Stopped, prune};
 use store_core::ops::push::{self, Source, push};
+use store_core::plan::gc::Fate;
 use store_core::repo::Repo;
 use tiny::{Folders, init, open, prune_all, prune_options, write_numbers, write_version};
 use tricky::{Trick, Tricky};
@@ -329,6 +330,61 @@ fn a_prune_without_time_leaves_its_plan_to_the_next() {
     versions.assert_kept(&BTreeSet::new());
     prune_all(&versions.repo, &forgotten).unwrap();
     versions.assert_kept(&forgotten);
+}
+
+fn records(versions: &Versions) -> usize {
+    versions.disk.objects().keys().filter(|path| matches!(path, ObjectPath::Gc(..))).count()
+}
+
+/// Longer than it takes to look at a repository no budget may have to be: else nothing is ever deleted.
+#[test]
+fn prunes_that_have_no_time_get_to_the_end_all_the_same() {
+    for max_repack in [Some(0), None] {
+        let mut versions = Versions::new(6);
+        let mut forgotten = versions.ids([0, 2, 3]);
+        // Packs of which nothing is needed, too.
+        let other = versions.folders.cache.join("other");
+        std::fs::create_dir_all(&other).unwrap();
+        std::fs::write(other.join("noise"), versions.noise.bytes(60_000)).unwrap();
+        forgotten.insert(push_path(&versions.repo, &other).unwrap().snapshot.unwrap());
+        let options = Options { budget: Some(Duration::from_nanos(1)), max_repack, ..prune_options(&forgotten) };
+        let packs = versions.disk.objects().keys().filter(|path| path.folder() == Some(Folder::Packs)).count();
+        let (mut runs, mut deleted, mut rewritten) = (0, 0, 0);
+        loop {
+            let report = prune(&versions.repo, &options, &Silent).unwrap();
+            runs += 1;
+            deleted += report.deleted_packs;
+            rewritten += report.repacked_packs;
+            // Each does one thing, and what it has begun with the one before.
+            assert!(report.deleted_packs <= 1 && runs < 20 * packs, "{runs} runs, {packs} packs at first: {report:?}");
+            if report.stopped.is_none() && report.decision.condemned().is_empty() && report.dropped_snapshots == 0 && !report.resumed {
+                break;
+            }
+        }
+        versions.assert_kept(&forgotten);
+        assert!(deleted > 3 && (rewritten > 0) == max_repack.is_none(), "{deleted} deleted, {rewritten} rewritten");
+        // With all the time there is nothing is left to do.
+        let before = records(&versions);
+        let again = Options { max_repack, ..prune_options(&forgotten) };
+        assert_eq!(prune(&versions.repo, &again, &Silent).unwrap().deleted_packs, 0);
+        assert_eq!(records(&versions), before);
+    }
+}
+
+#[test]
+fn a_prune_that_does_nothing_leaves_no_records() {
+    let versions = Versions::new(4);
+    let forgotten = versions.ids([1]);
+    prune(&versions.repo, &Options { max_repack: Some(0), ..prune_options(&forgotten) }, &Silent).unwrap();
+    let before = records(&versions);
+    let plan = prune(&versions.repo, &Options { execute: false, ..prune_options(&BTreeSet::new()) }, &Silent).unwrap().decision;
+    let wholly = |fate| matches!(fate, Fate::Unused | Fate::Unnamed);
+    assert!(!plan.condemned().is_empty() && plan.packs.iter().all(|(_, fate)| !wholly(*fate)), "all that is left is rewriting: {plan:?}");
+    for _ in 0..3 {
+        let none = Options { budget: Some(Duration::ZERO), ..prune_options(&BTreeSet::new()) };
+        assert_eq!(prune(&versions.repo, &none, &Silent).unwrap().stopped, Some(Stopped::Budget));
+    }
+    assert_eq!(records(&versions), before);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use store_core::error::ErrorKind;
 use store_core::format::lost::Loss;
 use store_core::format::session::Purpose;
 use store_core::monitor::Silent;
+use store_core::ops::list::{Filter, resolve};
 use store_core::ops::repair::{self, PacksOptions, PacksReport, SnapshotFate, SnapshotsOptions, SnapshotsReport, packs, snapshots};
 use store_core::ops::{forget, key, restore, tag};
 use store_core::plan::repair::PackFate;
@@ -537,4 +538,81 @@ fn what_a_repair_gives_up_while_a_push_begins_is_stored_again() {
         assert!(was_done.load(Ordering::Relaxed));
         assert_restores(&fresh(&disk).1, id, &whole.made[whole.made.len() - 1].1);
     }
+}
+
+#[test]
+fn a_snapshot_whose_record_cannot_be_read_is_given_up_and_comes_back_with_a_copy() {
+    let whole = Whole::new(5, 3);
+    for (harm, said) in [(Harm::Cut(60), 0), (Harm::Flip(100), 1), (Harm::Cut(0), 2), (Harm::Flip(-1), 3)] {
+        let (id, tree) = &whole.made[said % 3];
+        let record = ObjectPath::Outcome(*id);
+        let sound = whole.spoilt(&[]);
+        let (_cache, before) = fresh(&sound);
+        // Whatever was said of it while it could be read: that it is pinned, or that it is to stay in the trash for long.
+        match said {
+            1 => drop(tag::tag(&before, &[*id], &tag::Options { pin: Some(tag::Hold::default()), ..tag::Options::default() }).unwrap()),
+            2 => forget::carry_out(&before, &forget::named(&before, &[*id], Some(1 << 30)).unwrap()).unwrap(),
+            _ => {}
+        }
+        let mut objects = sound.objects();
+        let bytes = objects[&record].clone();
+        harm.to(&mut objects, &record);
+        let disk = Disk::that(disk::Forgets::Nothing, objects);
+        let (_cache, repo) = fresh(&disk);
+        let spoilt = disk.objects();
+        let error = prune_all(&repo, &BTreeSet::new()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Damage && error.to_string().contains("repair snapshots"), "{error}");
+        assert!(resolve(&repo, &id.to_string(), &Filter::default()).unwrap_err().to_string().contains(&record.to_string()));
+        assert_eq!(repair::find_lost(&repo, &id.to_string()[..8]).unwrap(), Some(*id));
+        let plan = repair_snapshots(&repo, false);
+        assert!(plan.lost.len() == 1 && plan.lost[0].id == *id && !plan.lost[0].given_up, "{plan:?}");
+        assert_eq!(disk.objects(), spoilt, "a plan writes nothing");
+        let done = repair_snapshots(&repo, true);
+        assert!(done.lost.len() == 1 && done.lost[0].given_up && done.broken.is_empty() && done.whole == 2, "{done:?}");
+        // It may be an abort, which keeps a writer from committing.
+        assert_eq!(disk.objects()[&record], spoilt[&record]);
+        for repo in [&repo, &fresh(&disk).1] {
+            assert_whole(repo);
+            assert_eq!(repair_snapshots(repo, true).lost, []);
+            assert!(resolve(repo, "latest", &Filter::default()).is_ok());
+            let others = whole.made.iter().filter(|(other, _)| other != id);
+            others.for_each(|(other, tree)| assert_restores(repo, *other, tree));
+        }
+        // A copy heals it as long as no prune has run.
+        disk.replace(&record, &bytes);
+        let (_cache, healed) = fresh(&disk);
+        assert_eq!(forget::undo(&healed, &[*id], false).unwrap().back, [*id]);
+        assert_restores(&healed, *id, tree);
+        disk.replace(&record, &spoilt[&record]);
+        // Who takes it back wants it: it is missed again.
+        let (_cache, repo) = fresh(&disk);
+        assert_eq!(prune_all(&repo, &BTreeSet::new()).unwrap_err().kind(), ErrorKind::Damage);
+        assert_eq!(repair_snapshots(&repo, true).lost.len(), 1);
+        assert!(prune_all(&repo, &BTreeSet::new()).unwrap().deleted_packs > 0);
+        assert_whole(&repo);
+        assert!(disk.objects().contains_key(&record));
+        whole.made.iter().filter(|(other, _)| other != id).for_each(|(other, tree)| assert_restores(&repo, *other, tree));
+    }
+}
+
+#[test]
+fn a_record_that_can_be_read_after_all_is_not_given_up() {
+    let whole = Whole::new(6, 2);
+    let (id, tree) = &whole.made[0];
+    let record = ObjectPath::Outcome(*id);
+    let disk = whole.spoilt(&[]);
+    let (_cache, repo) = fresh(&disk);
+    // Once it reads as spoilt places of a disk do, and then it does not.
+    let mut left = 1;
+    disk.set_hook(move |_, action, path| {
+        if action == "read" && path == Some(&record) && left > 0 {
+            left -= 1;
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    });
+    let done = snapshots(&repo, &SnapshotsOptions { execute: true, ..SnapshotsOptions::default() }, &Silent).unwrap();
+    disk.clear_hook();
+    assert_eq!(done.lost, []);
+    assert_restores(&repo, *id, tree);
 }

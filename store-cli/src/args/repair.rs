@@ -7,13 +7,13 @@ use super::{Filters, From};
 #[derive(Debug, Args)]
 #[command(after_help = "After damage, in this order:
   snap check --read-data            what is damaged, and which files it hits
-  snap repair index                 only if index segments are damaged
+  snap repair index --execute       only if index segments are damaged
   snap repair packs --execute       save what can still be read of damaged packs; with --from REPO, write again what another repository has
   snap push …                       the same data again, where it is still there: what was lost is whole again, in old snapshots, too
   snap repair snapshots --execute   only for what cannot be pushed again
   snap check --read-data
 
-Nothing that can still be read is deleted before it stands elsewhere.")]
+Without --execute each repair says what it would do, and writes nothing. Nothing that can still be read is deleted before it stands elsewhere.")]
 pub(crate) struct Repair {
     #[command(subcommand)]
     pub(crate) action: RepairAction,
@@ -22,11 +22,14 @@ pub(crate) struct Repair {
 /// What is repaired.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepairAction {
-    /// Rebuild the index from the packs
+    /// Rebuild the index from the packs. Says what that adds, until --execute
     Index {
         /// Do not read the newest snapshots of packs without sketches: later versions may then take more
         #[arg(long)]
         no_sketches: bool,
+        /// Do it
+        #[arg(long)]
+        execute: bool,
     },
     /// Save what can still be read of damaged packs, and have the rest stored again by the next push of the same data
     Packs(Box<RepairPacks>),

@@ -106,12 +106,21 @@ fn a_lost_index_is_rebuilt() {
     let place = Place::new();
     place.write("d/a", noise(1, 100_000));
     place.push(&["d"]);
-    place.snap(&["repair", "index", "-n"]).ok();
+    assert!(place.snap(&["repair", "index", "--execute", "-n"]).ok().contains("nothing was written"));
     for segment in objects_of(&place.path(".snap"), "index") {
         fs::remove_file(segment).unwrap();
     }
     fs::remove_dir_all(place.home(".cache")).unwrap();
-    place.snap(&["repair", "index"]).ok();
+    // The plan comes first, and writes nothing.
+    for words in [&["repair", "index"][..], &["-q", "repair", "index"], &["--json", "repair", "index"]] {
+        let plan = place.snap(words);
+        plan.ok();
+        assert!(words.len() < 3 && plan.out.contains("1 would be added") || !plan.out.contains("repaired"), "{}", plan.out);
+        assert!(objects_of(&place.path(".snap"), "index").is_empty());
+    }
+    let plan = place.snap(&["--json", "repair", "index"]).objects().pop().unwrap();
+    assert!(plan["dry_run"] == true && plan["packs_added"].as_u64() > Some(0), "{plan}");
+    assert!(place.snap(&["repair", "index", "--execute"]).ok().contains("index repaired"));
     place.snap(&["restore", "latest", "-t", "out"]).ok();
     assert_eq!(fs::read(place.path("out/a")).unwrap(), noise(1, 100_000));
 }

@@ -74,7 +74,7 @@ fn damage_stops_a_prune() {
     place.snap(&["prune", "--execute"]).fails(15);
     place.snap(&["prune"]).fails(15);
     assert_eq!(packs_len(&place), before);
-    place.snap(&["repair", "index"]).ok();
+    place.snap(&["repair", "index", "--execute"]).ok();
     place.snap(&["prune", "--execute"]).ok();
     assert!(packs_len(&place) < 400_000);
 }

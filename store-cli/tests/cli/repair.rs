@@ -161,3 +161,40 @@ fn a_plan_in_json_says_what_each_pack_holds() {
     let last = lines.last().unwrap();
     assert!(last["packs"] == 1 && last["packs_removed"] == 0 && last["dry_run"] == true, "{}", run.out);
 }
+
+#[test]
+fn a_damaged_record_of_a_snapshot_is_no_dead_end() {
+    let (place, id) = place();
+    place.write("d/more", noise(3, 300_000));
+    let last = place.push(&["d"]);
+    let record = place.path(&format!(".snap/snapshots/{id}"));
+    spoil(&record, |bytes| bytes.truncate(100));
+    for words in [&["prune", "--execute"][..], &["forget", "--keep-last", "1", "--execute"], &["forget", &id[..8], "--execute"]] {
+        let run = place.snap(words);
+        run.fails(15);
+        assert!(
+            run.err.contains(&id) && run.err.contains("snap repair snapshots") && !run.err.contains("--read-data"),
+            "{words:?}: {}",
+            run.err
+        );
+    }
+    let before = tree(&place.path(".snap"));
+    let plan = place.snap(&["repair", "snapshots"]);
+    plan.fails(15);
+    assert!(plan.out.contains("the whole snapshot is lost") && plan.out.contains(&format!("put snapshots/{id} back")), "{}", plan.out);
+    assert!(plan.out.contains("1 of them broken") && plan.out.contains("--execute does it"), "{}", plan.out);
+    assert_eq!(tree(&place.path(".snap")), before, "a plan writes nothing");
+    place.snap(&["repair", "snapshots", &last]).ok();
+    let run = place.snap(&["--json", "repair", "snapshots", &id[..8], "--execute"]);
+    run.ok();
+    let lines = run.objects();
+    assert!(lines[0]["snapshot_id"] == id.as_str() && lines[0]["fate"] == "given_up", "{}", run.out);
+    assert!(lines[1]["snapshots_given_up"] == 1 && lines[1]["dry_run"] == false, "{}", run.out);
+    assert!(place.snap(&["repair", "snapshots"]).ok().contains("0 of them broken"));
+    let list = place.snap(&["list"]);
+    assert!(!list.ok().contains(&id[..8]) && list.err.is_empty(), "{}", list.err);
+    place.snap(&["forget", "--keep-last", "1", "--trash", "0d", "--force", "--execute"]).ok();
+    place.snap(&["prune", "--execute"]).ok();
+    place.snap(&["check", "--read-data"]).ok();
+    place.snap(&["restore", "latest", "-t", "out", "--verify"]).ok();
+}

@@ -146,7 +146,7 @@ fn all_that_a_name_stands_for_is_synced_when_it_appears() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, b"damaged").unwrap();
     }
-    assert_in_order(&place, &["repair", "index"]);
+    assert_in_order(&place, &["repair", "index", "--execute"]);
 }
 
 /// The audit itself: without one of the syncs, or with a report that comes early, it finds something.

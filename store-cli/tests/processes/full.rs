@@ -1,5 +1,5 @@
-//! A disk that is full after any number of bytes: a small file system of its own, with room that ends 64 KiB later each time. What fails
-//! says so with the code for it; what was reported before is whole; with more room the same command works. A usual run takes a few of the steps;
+//! A disk that is full after any number of bytes: a small file system of its own, with room that ends 64 KiB later each time. A push that fails
+//! says so with the code for it; what was reported before is whole; with more room the same command works. A prune works without any room. A usual run takes a few of the steps;
 //! `SNAP_STEPS=1000` takes them all, and `SNAP_EXT4=1` takes ext4 in a file in place of a file system in memory.
 
 use std::collections::BTreeMap;
@@ -67,6 +67,13 @@ fn free(at: &Path) -> u64 {
     room.f_bavail * room.f_frsize
 }
 
+/// What a repository keeps for prunes, when it is whole.
+const RESERVE: u64 = 128 << 10;
+
+fn reserve(place: &Place) -> u64 {
+    fs::metadata(place.path("repo/reserve")).map_or(0, |meta| meta.len())
+}
+
 /// How much room each attempt is given: up to more than enough.
 fn steps() -> impl Iterator<Item = u64> {
     let all = 3 << 20;
@@ -98,6 +105,7 @@ fn a_push_onto_a_disk_that_fills_up_fails_and_loses_nothing() {
             let code = output.status.code();
             assert!(output.stdout.is_empty() && code == Some(17), "{room} bytes left: {}: {}", output.status, said(&output));
         }
+        assert_eq!(reserve(&place), RESERVE, "what is kept for prunes is for no push");
         place.assert_whole(&reported);
     }
     small.leave_all();
@@ -114,22 +122,28 @@ fn a_prune_on_a_full_disk_gives_room_back_and_loses_nothing() {
     base.ok(&["-r", "small/repo", "init"]);
     std::os::unix::fs::symlink("small/repo", base.path("repo")).unwrap();
     let mut noise = Noise::new(7);
-    for room in steps() {
+    for room in [4 << 10, 8 << 10, 16 << 10].into_iter().chain(steps()) {
         let mut reported = BTreeMap::new();
         for version in 0..3 {
             change(&base.path("data"), &mut noise, version);
             fs::write(base.path("data/other"), noise.bytes(400_000)).unwrap();
             reported.insert(base.push(), tree_at(&base.path("data")));
         }
-        let dropped: Vec<String> = reported.keys().take(2).cloned().collect();
+        let mut dropped: Vec<String> = reported.keys().take(2).cloned().collect();
+        dropped.iter().for_each(|id| _ = reported.remove(id));
+        // In packs of which nothing else is needed: there is no room to rewrite any.
+        fs::create_dir_all(base.path("gone")).unwrap();
+        fs::write(base.path("gone/noise"), noise.bytes(400_000)).unwrap();
+        dropped.push(base.ok(&["push", "-q", "gone"]).trim().to_owned());
         for id in &dropped {
-            reported.remove(id);
             base.ok(&["forget", id, "--trash", "0d", "--force", "--execute"]);
         }
-        // Even the records of a prune, some hundred bytes, need a block or two.
-        small.leave(room.max(32 << 10));
+        assert_eq!(reserve(&base), RESERVE);
+        small.leave(room);
+        let left = free(&small.0);
         let output = base.command(&["prune", "-q", "--execute", "--fence-after", "0s"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{room} bytes left: {}", said(&output));
+        assert!(free(&small.0) + reserve(&base) > left + RESERVE + 200_000, "{room} bytes left: {left}, {} then", free(&small.0));
         base.assert_whole(&reported);
         small.leave_all();
         let all: Vec<String> = base.ok(&["list", "-q"]).lines().map(str::to_owned).collect();
@@ -139,4 +153,36 @@ fn a_prune_on_a_full_disk_gives_room_back_and_loses_nothing() {
         }
         base.ok(&["prune", "-q", "--execute", "--fence-after", "0s", "--max-unused", "0%"]);
     }
+}
+
+#[test]
+fn a_repository_that_keeps_nothing_for_prunes_says_what_to_do_and_the_next_push_makes_that_good() {
+    let place = Place::empty();
+    let Some(small) = Small::mount(place.path("small")) else { return };
+    place.ok(&["-r", "small/repo", "init"]);
+    std::os::unix::fs::symlink("small/repo", place.path("repo")).unwrap();
+    let mut noise = Noise::new(8);
+    let mut ids = Vec::new();
+    for version in 0..2 {
+        change(&place.path("data"), &mut noise, version);
+        fs::write(place.path("data/other"), noise.bytes(400_000)).unwrap();
+        ids.push(place.push());
+    }
+    place.ok(&["forget", &ids[0], "--trash", "0d", "--force", "--execute"]);
+    let kept = BTreeMap::from([(ids[1].clone(), tree_at(&place.path("data")))]);
+    // As one that an older version made.
+    fs::remove_file(place.path("repo/reserve")).unwrap();
+    small.leave(0);
+    let output = place.command(&["prune", "--execute", "--fence-after", "0s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(17), "{}", said(&output));
+    assert!(said(&output).contains("remove something else there, and prune again"), "{}", said(&output));
+    place.assert_whole(&kept);
+    small.leave_all();
+    assert_eq!(reserve(&place), 0);
+    change(&place.path("data"), &mut noise, 2);
+    let last = place.push();
+    assert_eq!(reserve(&place), RESERVE);
+    small.leave(0);
+    place.ok(&["prune", "--execute", "--fence-after", "0s"]);
+    place.assert_whole(&kept.into_iter().chain([(last, tree_at(&place.path("data")))]).collect());
 }

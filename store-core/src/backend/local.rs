@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::path::is_object_name;
-use super::{Backend, BackendError, Created, Folder, Listed, ObjectPath};
+use super::{Backend, BackendError, Created, Folder, Listed, ObjectPath, reserve};
 
 const UNFINISHED: &str = "tmp";
 
@@ -191,6 +191,17 @@ impl Backend for LocalBackend {
             }
         }
         Ok(())
+    }
+
+    /// It is of use to a prune to come, and of none to the command that makes it: where that fails it is made next time.
+    fn keep_reserve(&self) {
+        if self.is_there().is_ok() {
+            let _ = reserve::fill(&self.root);
+        }
+    }
+
+    fn yield_reserve(&self) -> bool {
+        reserve::shorten(&self.root).unwrap_or(false)
     }
 
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError> {

@@ -8,6 +8,7 @@ mod object;
 mod path;
 mod probe;
 mod requests;
+mod reserve;
 
 use std::fmt;
 use std::io;
@@ -141,6 +142,15 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// Deletes an object. That it is not there is no error.
     fn delete(&self, path: &ObjectPath) -> Result<(), BackendError>;
+
+    /// Sees to it, where the driver does so, that a prune finds room for its records on a full disk, unless there is too little room for that.
+    fn keep_reserve(&self) {}
+
+    /// Gives back some of that room, so that what failed for lack of it can be tried again. `false` when there is none, or none is left.
+    /// For prunes alone: what they delete gives it back.
+    fn yield_reserve(&self) -> bool {
+        false
+    }
 
     /// The name of the store, if what this trait promises rests on a promise of that store which has to be put to the test
     /// (`spec/BUCKETS.md`, section 4). `None` where the driver sees to it itself.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{SEEN, StoredSnapshot, terms};
-use crate::base::ids::NoteId;
+use crate::base::ids::{NoteId, SnapshotId};
 use crate::format::note::Statement;
 use crate::format::record::Time;
 use crate::format::snapshot::Snapshot;
@@ -36,6 +36,11 @@ pub struct Made {
 pub fn forgetting(stored: &StoredSnapshot, reason: &str, trash: u64) -> Statement {
     let told = stored.standing.made.as_ref().map(Made::terms).filter(|terms| terms.len() <= TOLD_LEN).unwrap_or_default();
     Statement::Forget { snapshot: stored.id, reason: terms::forget_reason(reason, trash) + &told }
+}
+
+/// That a snapshot is forgotten of which the record cannot be read, so that nobody can tell what it says of refs.
+pub fn forgetting_unread(snapshot: SnapshotId, reason: &str, trash: u64) -> Statement {
+    Statement::Forget { snapshot, reason: terms::forget_reason(reason, trash) }
 }
 
 /// That a forgotten snapshot is forgotten once more, for the same reason and without a trash time, where no forgetting of it tells what its

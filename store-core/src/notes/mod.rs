@@ -15,7 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use fold::{Fold, Policy, Told, fold, missing};
-pub use made::{Made, forgetting, telling};
+pub use made::{Made, forgetting, forgetting_unread, telling};
 pub use refs::Move;
 pub use terms::{DEFAULT_TRASH, pin_reason};
 

@@ -75,7 +75,9 @@ impl fmt::Display for PackFate {
             Self::Meaningless => "goes: its footer cannot be read, and no index segment says what it holds",
             Self::MayBeAwaited => "stays for now: its footer cannot be read, and a push that is under way may say what it holds",
             Self::Withheld => "stays: not all of it can be read now, which another try may; what can be read is copied",
-            Self::IndexFirst => "stays: an index segment cannot be read: `snap repair index`, then this again; what can be read is copied",
+            Self::IndexFirst => {
+                "stays: an index segment cannot be read: `snap repair index --execute`, then this again; what can be read is copied"
+            }
         })
     }
 }

@@ -295,7 +295,7 @@ impl Repo {
                 Err(error) if error.kind() == ErrorKind::Damage => {
                     self.index.incomplete.store(true, Ordering::Relaxed);
                     self.index.unreadable.store(true, Ordering::Relaxed);
-                    self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index` makes it anew from the packs");
+                    self.warn(&ObjectPath::Segment(*id), "is damaged: `snap repair index --execute` makes it anew from the packs");
                 }
                 Err(error) => return Err(error),
             }
@@ -369,7 +369,7 @@ impl Repo {
     fn open_segment(&self, id: &SegmentId, object: &[u8]) -> Result<Segment, Error> {
         Segment::open(object, id, &self.keys).map_err(|error| {
             let path = ObjectPath::Segment(*id);
-            Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index` makes it anew from the packs"), error)
+            Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index --execute` makes it anew from the packs"), error)
         })
     }
 }

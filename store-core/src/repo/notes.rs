@@ -1,20 +1,21 @@
 //! Reading and writing notes (`spec/NOTES.md`). What they mean together is decided in [`crate::notes`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kept::{self, KeptRecords};
 use super::snapshots::Commits;
 use super::{Repo, StoredSnapshot};
 use crate::backend::{Created, Folder, ObjectPath};
-use crate::base::ids::{NoteId, SnapshotId};
+use crate::base::ids::{NodeId, NoteId, SnapshotId, WriterId};
 use crate::base::limits;
 use crate::base::wire;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::format::envelope::{ObjectKind, Place, Sealed};
 use crate::format::note::{Note, Statement};
-use crate::format::record::Time;
-use crate::notes::{Fold, Move, SEEN, StoredNote, fold, missing};
+use crate::format::record::{Extra, Time};
+use crate::format::snapshot::{Snapshot, Totals};
+use crate::notes::{Fold, Move, SEEN, Standing, StoredNote, fold, forgetting_unread, missing};
 use crate::rng;
 
 /// Most statements of one note: `spec/NOTES.md`, section 6.
@@ -36,7 +37,7 @@ pub struct Standings {
     pub unread: BTreeSet<NoteId>,
     /// All notes that can be read, in no order.
     pub notes: Vec<StoredNote>,
-    /// Snapshots that are there and cannot be read.
+    /// Snapshots whose records are there and cannot be read, but for those that were given up.
     pub unread_snapshots: BTreeSet<SnapshotId>,
     /// Whether packs were ever deleted, by a prune or a repair, or are to be.
     pub has_pruned: bool,
@@ -70,13 +71,22 @@ impl Standings {
         self.snapshots.iter().chain(&self.forgotten).find(|stored| stored.id == *id)
     }
 
+    /// Snapshots that `text` may name, in full or by 4 or more digits, and whose records cannot be read.
+    pub(crate) fn unread_named(&self, text: &str) -> Vec<SnapshotId> {
+        let prefix = text.to_ascii_lowercase();
+        let fits = |id: &&SnapshotId| prefix.len() >= 4 && id.to_string().starts_with(&prefix);
+        self.unread_snapshots.iter().filter(fits).copied().collect()
+    }
+
     /// Refuses to go on while a note is lost or a snapshot cannot be read.
     ///
     /// # Errors
     /// Of kind [`ErrorKind::Damage`], naming the first one.
     pub fn need_all(&self) -> Result<(), Error> {
         if let Some(first) = self.unread_snapshots.first() {
-            let message = format!("{} cannot be read, so nothing is dropped: put it back from a copy", ObjectPath::Outcome(*first));
+            let what = "cannot be read, so nothing is dropped";
+            let next = "put it back from a copy of the repository, or give it up with `snap repair snapshots`";
+            let message = format!("{} {what}: {next}", ObjectPath::Outcome(*first));
             return Err(Error::new(ErrorKind::Damage, message));
         }
         self.need_all_notes()
@@ -126,7 +136,8 @@ impl Repo {
 
     fn warn_of(&self, standings: &Standings) {
         for id in &standings.unread_snapshots {
-            self.warn(&ObjectPath::Outcome(*id), "is damaged: put it back from a copy of the repository");
+            let advice = "is damaged: put it back from a copy of the repository, or give it up with `snap repair snapshots`";
+            self.warn(&ObjectPath::Outcome(*id), advice);
         }
         for id in &standings.fold.lost {
             let advice =
@@ -178,9 +189,30 @@ impl Repo {
                 Err(error) => return Err(error),
             }
         }
+        let known = snapshots.len();
+        snapshots.extend(unread_snapshots.iter().map(|id| unreadable(*id)));
         let fold = fold(&notes, &unread, &mut snapshots);
+        let unread_snapshots = snapshots.split_off(known).iter().filter(|stored| !self.is_over(stored)).map(|stored| stored.id).collect();
         let (forgotten, snapshots) = snapshots.into_iter().partition(|stored| stored.standing.forgotten.is_some());
         Ok(Standings { snapshots, forgotten, fold, unread, notes, unread_snapshots, has_pruned })
+    }
+
+    /// Whether a snapshot is forgotten and its trash time is over.
+    fn is_over(&self, stored: &StoredSnapshot) -> bool {
+        stored.standing.forgotten.as_ref().is_some_and(|forgotten| !forgotten.in_trash(self.now()))
+    }
+
+    /// Whether nothing is asked any more of a record that cannot be read (`spec/NOTES.md`, section 5).
+    pub(super) fn is_given_up(&self, id: &SnapshotId) -> Result<bool, Error> {
+        Ok(!self.read_standing()?.unread_snapshots.contains(id))
+    }
+
+    /// Gives up a snapshot whose record cannot be read: it counts as forgotten, for good, whatever was said of it before. The record stays where it
+    /// is, since it may be an abort that keeps a writer from committing (`spec/PROTOCOL.md`, I21).
+    pub(crate) fn give_up_snapshot(&self, id: SnapshotId, seen: &BTreeSet<NoteId>) -> Result<(), Error> {
+        let forgetting = forgetting_unread(id, "its record cannot be read and was given up", 0);
+        let statements = vec![Statement::Unpin { snapshot: id }, Statement::Unforget { snapshot: id }, forgetting];
+        self.write_notes(statements, seen).map(drop)
     }
 
     fn read_notes(&self, kept: Option<&KeptRecords<'_>>) -> Result<(Vec<StoredNote>, BTreeSet<NoteId>), Error> {
@@ -262,4 +294,29 @@ impl Repo {
     pub(crate) fn seen_notes(heads: &BTreeSet<NoteId>) -> Option<(String, Vec<u8>)> {
         (!heads.is_empty()).then(|| (SEEN.to_owned(), heads.iter().flat_map(|id| *id.as_bytes()).collect()))
     }
+}
+
+/// A snapshot of which nothing is known but its name, to see what notes say of it.
+fn unreadable(id: SnapshotId) -> StoredSnapshot {
+    let snapshot = Snapshot {
+        root: NodeId::from_bytes([0; 32]),
+        time: Time { seconds: 0, nanos: 0 },
+        zone: 0,
+        host: String::new(),
+        user: String::new(),
+        writer: WriterId::from_bytes([0; 16]),
+        previous: None,
+        parent: None,
+        series: None,
+        tags: BTreeSet::new(),
+        refs: BTreeSet::new(),
+        description: None,
+        meta: BTreeMap::new(),
+        paths: Vec::new(),
+        incompatible: 0,
+        totals: Totals::default(),
+        program: String::new(),
+        extra: Extra::new(),
+    };
+    StoredSnapshot { id, snapshot, standing: Standing::default() }
 }

@@ -78,6 +78,7 @@ impl Repo {
         if backend.create(&ObjectPath::Config, &object)? == Created::Exists {
             return Err(Error::new(ErrorKind::Refused, format!("{} is a repository already", options.location)));
         }
+        backend.keep_reserve();
         Ok((Self::assemble(options, backend, keys, config, 0)?, slot))
     }
 

@@ -94,6 +94,7 @@ impl Repo {
         let created = self.create_record(&ObjectPath::Outcome(session.id), ObjectKind::Outcome, body)?;
         // A leftover announcement costs a later prune a moment; it harms nobody.
         let _ = self.backend.delete(&ObjectPath::Session(session.id));
+        self.backend.keep_reserve();
         Ok(if created == Created::New { Committed::Snapshot(session.id) } else { Committed::Fenced })
     }
 

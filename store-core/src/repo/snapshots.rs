@@ -38,10 +38,12 @@ impl Repo {
         Ok((ids, has_pruned))
     }
 
-    /// How session `id` ended; `None` when that is not there: a prune may have dropped it since it was listed.
+    /// How session `id` ended; `None` when that is not there, since a prune may have dropped it since it was listed, or cannot be read and was
+    /// given up.
     pub(crate) fn outcome(&self, id: &SnapshotId) -> Result<Option<Outcome>, Error> {
         match self.read_outcome(id) {
             Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.kind() == ErrorKind::Damage && self.is_given_up(id).unwrap_or(false) => Ok(None),
             outcome => outcome.map(Some),
         }
     }
@@ -53,7 +55,11 @@ impl Repo {
 
     fn known_outcome(&self, id: &SnapshotId, kept: Option<&KeptRecords<'_>>) -> Result<Outcome, Error> {
         let path = ObjectPath::Outcome(*id);
-        let read = || Ok(self.backend.read(&path, limits::RECORD_LEN)?);
+        let read = || match self.backend.read(&path, limits::RECORD_LEN) {
+            // One that is too long, or on a spoilt place of the disk, is lost; the others can still be read.
+            Err(error) if error.is_damage() => Err(Error::with(ErrorKind::Damage, format!("cannot read {path}"), error)),
+            object => Ok(object?),
+        };
         kept::open(kept, &path, read, |object| {
             self.open_outcome(object, &path).map_err(|error| {
                 let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };

@@ -113,13 +113,13 @@ impl Place {
     }
 }
 
-/// Bytes of all files of a repository.
+/// Bytes of all files of a repository, but for the room that it keeps for prunes.
 pub fn stored_bytes(place: &Place) -> u64 {
     fn below(folder: &Path) -> u64 {
         let items = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
         items.map(|item| if item.file_type().unwrap().is_dir() { below(&item.path()) } else { item.metadata().unwrap().len() }).sum()
     }
-    below(&place.repo)
+    below(&place.repo) - std::fs::metadata(place.repo.join("reserve")).map_or(0, |meta| meta.len())
 }
 
 pub fn secrets() -> Secrets {

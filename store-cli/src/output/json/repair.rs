@@ -78,5 +78,7 @@ pub(crate) struct SnapshotsRepaired {
     pub(crate) snapshots_whole: u64,
     pub(crate) snapshots_broken: u64,
     pub(crate) snapshots_repaired: u64,
+    /// Those whose records cannot be read, once they are given up.
+    pub(crate) snapshots_given_up: u64,
     pub(crate) dry_run: bool,
 }

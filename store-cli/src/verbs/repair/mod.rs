@@ -14,7 +14,7 @@ use crate::output::progress::Watch;
 pub(super) fn run(context: &Context, args: &Repair) -> Result {
     interrupt::listen()?;
     match &args.action {
-        RepairAction::Index { no_sketches } => index(context, !no_sketches),
+        RepairAction::Index { no_sketches, execute } => index(context, !no_sketches, *execute && !context.global.dry_run),
         RepairAction::Packs(args) => packs::run(context, args),
         RepairAction::Snapshots(args) => snapshots::run(context, args),
         RepairAction::Notes { execute } => notes(context, *execute && !context.global.dry_run),
@@ -43,36 +43,30 @@ fn notes(context: &Context, execute: bool) -> Result {
     Ok(Outcome::Done)
 }
 
-fn index(context: &Context, with_sketches: bool) -> Result {
-    let dry_run = context.global.dry_run;
+fn index(context: &Context, with_sketches: bool, execute: bool) -> Result {
     let repo = context.open()?;
-    let plan = if !dry_run && !context.ui.json && !context.ui.quiet { Some(index_once(context, &repo, true)?) } else { None };
-    let report = index_once(context, &repo, dry_run)?;
-    let sketches = if dry_run || !with_sketches { SketchesReport::default() } else { sketches(context, &repo)? };
-    read_or_not(print_index(context, plan.as_ref(), &report, &sketches, dry_run))?;
-    Ok(if report.unreadable_packs > 0 { Outcome::Damage } else { Outcome::Done })
+    let watch = Watch::new(context.ui);
+    let report = repair::index(&repo, !execute, &watch);
+    watch.finish();
+    let report = report?;
+    let sketches = if execute && with_sketches { sketches(context, &repo)? } else { SketchesReport::default() };
+    read_or_not(print_index(context, &report, &sketches, execute))?;
+    let is_damaged = report.unreadable_packs > 0 || !execute && report.damaged_segments > 0;
+    Ok(if is_damaged { Outcome::Damage } else { Outcome::Done })
 }
 
-fn print_index(context: &Context, plan: Option<&Report>, report: &Report, sketches: &SketchesReport, dry_run: bool) -> Result<()> {
+fn print_index(context: &Context, report: &Report, sketches: &SketchesReport, execute: bool) -> Result<()> {
     let mut out = context.ui.out();
-    plan.map_or(Ok(()), |plan| out.line(line(plan, "plan")))?;
     if context.ui.json {
-        out.json(&Message::Repaired(summary(report, sketches, dry_run)))?;
+        out.json(&Message::Repaired(summary(report, sketches, !execute)))?;
     } else if !context.ui.quiet {
-        out.line(line(report, if dry_run { "dry run" } else { "index repaired" }))?;
+        out.line(line(report, execute))?;
         if sketches.packs > 0 {
             let (packs, chunks) = (count(sketches.packs, "pack"), count(sketches.chunks, "chunk"));
             out.line(format_args!("sketches made for {chunks} of {packs}: {} read", size(sketches.read_bytes)))?;
         }
     }
     out.done()
-}
-
-fn index_once(context: &Context, repo: &store_core::repo::Repo, dry_run: bool) -> Result<Report> {
-    let watch = Watch::new(context.ui);
-    let report = repair::index(repo, dry_run, &watch);
-    watch.finish();
-    Ok(report?)
 }
 
 fn sketches(context: &Context, repo: &store_core::repo::Repo) -> Result<SketchesReport> {
@@ -82,18 +76,23 @@ fn sketches(context: &Context, repo: &store_core::repo::Repo) -> Result<Sketches
     Ok(report?)
 }
 
-fn line(report: &Report, what: &str) -> String {
-    let mut parts = vec![
-        what.to_owned(),
-        count(report.packs, "pack"),
-        format!("{} added with {}", report.added_packs, count(report.chunks, "chunk")),
-        count(report.segments, "new segment"),
-    ];
+fn line(report: &Report, execute: bool) -> String {
+    let would = if execute { "" } else { "would be " };
+    let mut parts = Vec::new();
+    if execute {
+        parts.push("index repaired".to_owned());
+    }
+    parts.push(count(report.packs, "pack"));
+    parts.push(format!("{} {would}added with {}", report.added_packs, count(report.chunks, "chunk")));
+    parts.push(count(report.segments, "new segment"));
     if report.damaged_segments > 0 {
         parts.push(count(report.damaged_segments, "damaged segment"));
     }
     if report.unreadable_packs > 0 {
         parts.push(count(report.unreadable_packs, "unreadable pack"));
+    }
+    if !execute {
+        parts.push("nothing was written: --execute does it".to_owned());
     }
     parts.join("  ")
 }

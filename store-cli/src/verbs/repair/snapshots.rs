@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use store_core::format::lost::Loss;
 use store_core::ops;
 use store_core::ops::list::{Filter, list, resolve};
-use store_core::ops::repair::{SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, snapshots};
+use store_core::ops::repair::{LostSnapshot, SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, find_lost, snapshots};
 use store_core::retention::Span;
 
 use super::super::forget::name_refs;
@@ -19,8 +19,13 @@ pub(super) fn run(context: &Context, args: &RepairSnapshots) -> Result {
     let filter = filter(&args.filters)?;
     let repo = context.open()?;
     let chosen: BTreeSet<_> = if !args.snaps.is_empty() {
-        let found: std::result::Result<Vec<_>, ops::Error> = args.snaps.iter().map(|snap| resolve(&repo, snap, &filter)).collect();
-        found?.into_iter().map(|item| item.id).collect()
+        let find = |snap: &String| -> std::result::Result<_, ops::Error> {
+            match resolve(&repo, snap, &filter) {
+                Err(error) if error.kind() == ops::ErrorKind::Damage => find_lost(&repo, snap)?.ok_or(error),
+                found => Ok(found?.id),
+            }
+        };
+        args.snaps.iter().map(find).collect::<std::result::Result<_, _>>()?
     } else if filter != Filter::default() {
         list(&repo, &filter)?.into_iter().map(|item| item.id).collect()
     } else {
@@ -33,11 +38,14 @@ pub(super) fn run(context: &Context, args: &RepairSnapshots) -> Result {
     let report = if none_chosen { Ok(SnapshotsReport::default()) } else { snapshots(&repo, &options, &watch) };
     watch.finish();
     let report = report?;
+    // Records that cannot be read are told of below.
+    let is_told = |item: &str| report.lost.iter().any(|lost| item == format!("snapshots/{}", lost.id));
+    repo.take_warnings().iter().filter(|warning| !is_told(&warning.item)).for_each(|warning| context.ui.warning(warning));
     read_or_not(print(context, &report, execute))?;
     for line in report.broken.iter().filter(|line| line.fate == SnapshotFate::Replaced) {
         name_refs(context, &line.id, &line.refs, execute);
     }
-    let is_left = report.broken.iter().any(|line| !execute || line.fate != SnapshotFate::Replaced);
+    let is_left = !execute && !report.lost.is_empty() || report.broken.iter().any(|line| !execute || line.fate != SnapshotFate::Replaced);
     Ok(if is_left { Outcome::Damage } else { Outcome::Done })
 }
 
@@ -54,18 +62,28 @@ fn print(context: &Context, report: &SnapshotsReport, execute: bool) -> Result<(
             out.line(format_args!("  and {} more", line.lost.more))?;
         }
     }
+    for lost in &report.lost {
+        if context.ui.json {
+            out.json(&Message::BrokenSnapshot(lost_object(lost)))?;
+        } else {
+            out.line(format_args!("{}  {}", lost.id.short(), fate_of_lost(lost)))?;
+        }
+    }
+    let given_up = report.lost.iter().filter(|lost| lost.given_up).count() as u64;
     let repaired = report.broken.iter().filter(|line| line.repaired.is_some()).count() as u64;
-    let broken = report.broken.len() as u64;
+    let broken = (report.broken.len() + report.lost.len()) as u64;
     if context.ui.json {
         out.json(&Message::SnapshotsRepaired(json::SnapshotsRepaired {
             snapshots_whole: report.whole,
             snapshots_broken: broken,
             snapshots_repaired: repaired,
+            snapshots_given_up: given_up,
             dry_run: !execute,
         }))?;
     } else if !context.ui.quiet {
         let last = match (broken, execute) {
             (0, _) => "nothing is lost, as far as is known".to_owned(),
+            (_, true) if given_up > 0 => format!("{repaired} repaired  {given_up} given up"),
             (_, true) => format!("{repaired} repaired"),
             (_, false) => "nothing was written: --execute does it".to_owned(),
         };
@@ -85,6 +103,16 @@ fn fate(line: &SnapshotLine, execute: bool) -> String {
     }
 }
 
+fn fate_of_lost(lost: &LostSnapshot) -> String {
+    let LostSnapshot { id, why, given_up } = lost;
+    let record = format!("the whole snapshot is lost, since its record is damaged ({why})");
+    if *given_up {
+        format!("given up: {record}; a prune deletes what nothing else needs")
+    } else {
+        format!("{record}: put snapshots/{id} back from a copy of the repository; only if there is none, --execute gives it up")
+    }
+}
+
 fn text_of(loss: &Loss) -> String {
     let path = format!("/{}", printable(loss.path()));
     match loss {
@@ -96,6 +124,11 @@ fn text_of(loss: &Loss) -> String {
         Loss::Entries { entries: 0, .. } => format!("{path}: entries are lost, nobody knows how many"),
         Loss::Entries { entries, .. } => format!("{path}: {entries} entries are lost"),
     }
+}
+
+fn lost_object(lost: &LostSnapshot) -> json::BrokenSnapshot<'_> {
+    let all = json::Lost { path: "/".into(), size: None, ranges: Vec::new(), entries: Some(0) };
+    json::BrokenSnapshot { snapshot_id: lost.id.to_string(), fate: "given_up", repaired_id: None, lost: vec![all], more_lost: 0 }
 }
 
 fn object(line: &SnapshotLine) -> json::BrokenSnapshot<'_> {

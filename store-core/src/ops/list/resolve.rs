@@ -79,7 +79,7 @@ fn choose(known: &Standings, spec: &str, filter: &Filter) -> Result<Item, Error>
         );
         return Err(Error::new(ErrorKind::Damage, message));
     }
-    if known.snapshots.is_empty() && known.forgotten.is_empty() {
+    if known.snapshots.is_empty() && known.forgotten.is_empty() && known.unread_snapshots.is_empty() {
         return Err(usage("the repository holds no snapshot yet: make one with `snap push`".into()));
     }
     let filtered: Vec<&Item> = known.snapshots.iter().filter(|item| filter.matches(item)).collect();
@@ -140,7 +140,8 @@ fn pointed<'i>(known: &'i Standings, filter: &Filter, name: &str, steps: u64) ->
 
 fn named<'i>(known: &'i Standings, filter: &Filter, name: &str) -> Result<&'i Item, Error> {
     if let Ok(id) = name.parse::<SnapshotId>() {
-        return known.find(&id).ok_or_else(|| usage(format!("there is no snapshot {id}: `snap list` shows all")));
+        let unknown = || usage(format!("there is no snapshot {id}: `snap list` shows all"));
+        return known.find(&id).ok_or_else(|| damaged(known, name).unwrap_or_else(unknown));
     }
     if known.fold.refs.contains_key(name) {
         match pointed(known, filter, name, 0)? {
@@ -169,13 +170,23 @@ fn named<'i>(known: &'i Standings, filter: &Filter, name: &str) -> Result<&'i It
             Err(usage(format!("'{name}' is too short for a snapshot: give {PREFIX} digits of its id or more")))
         }
         [only] => Ok(only),
-        [] => Err(unknown(known, name)),
+        [] => Err(damaged(known, name).unwrap_or_else(|| unknown(known, name))),
         _ => {
             let more = if found.len() > SHOWN { format!(" and {} more", found.len() - SHOWN) } else { String::new() };
             let shown: Vec<_> = found.iter().take(SHOWN).map(|item| describe(item, prefix.len())).collect();
             Err(usage(format!("'{name}' could be {}{more}: give more digits", shown.join(", "))))
         }
     }
+}
+
+/// That the snapshot which is meant is there and its record cannot be read, if that is so.
+fn damaged(known: &Standings, name: &str) -> Option<Error> {
+    let path = ObjectPath::Outcome(*known.unread_named(name).first()?);
+    let message = format!(
+        "{path} is damaged, so nobody knows what is in that snapshot: put that file back from a copy of the repository, or give it up with \
+         `snap repair snapshots`"
+    );
+    Some(Error::new(ErrorKind::Damage, message))
 }
 
 fn describe(item: &Item, prefix: usize) -> String {

@@ -31,7 +31,7 @@ impl Run<'_> {
             Err(error) if error.kind() == ErrorKind::NoSpace => {
                 // Readers know from the final why packs that segments name are not there.
                 self.delete_packs(last, &mut there)?;
-                self.supersede(last, &there)?;
+                self.supersede_with_room(last, &there)?;
             }
             superseded => superseded?,
         }
@@ -39,11 +39,22 @@ impl Run<'_> {
         self.delete_segments()
     }
 
+    /// With room that the driver keeps, if what was deleted made too little.
+    fn supersede_with_room(&mut self, last: &Final, there: &PackLens) -> Result<(), Error> {
+        loop {
+            match self.supersede(last, there) {
+                Err(error) if error.kind() == ErrorKind::NoSpace && self.repo.backend.yield_reserve() => {}
+                superseded => return superseded,
+            }
+        }
+    }
+
     fn delete_packs(&mut self, last: &Final, there: &mut PackLens) -> Result<(), Error> {
         for (done, pack) in last.deleted.iter().enumerate() {
             self.stop_if_over()?;
             let Some(len) = there.remove(pack) else { continue };
             self.repo.backend.delete(&ObjectPath::Pack(*pack))?;
+            self.has_got_on = true;
             self.report.deleted_packs += 1;
             self.report.deleted_bytes += len;
             let files_total = last.deleted.len() as u64;

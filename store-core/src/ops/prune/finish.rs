@@ -31,7 +31,7 @@ impl Run<'_> {
         self.repo.backend.settle(&ObjectPath::Gc(number, GcStage::Plan))?;
         if next_step(true, !matches!(last, Ok(None)), false) == Step::Finish {
             last = match self.decide_final(number, plan) {
-                Ok(made) if self.repo.create_final(number, &made)? == Created::New => Ok(Some(made)),
+                Ok(made) if self.with_room(|| self.repo.create_final(number, &made))? == Created::New => Ok(Some(made)),
                 Ok(_) => self.repo.read_final(number),
                 // What is missing may be what another prune deletes, which was quicker.
                 Err(error) if self.report.stopped.is_none() => self.repo.read_final(number)?.map(Some).ok_or(error),
@@ -43,7 +43,8 @@ impl Run<'_> {
         self.delete(&last)?;
         let done = Done { time: self.repo.now(), host: clock::host(), program: clock::PROGRAM.into(), extra: Extra::new() };
         // Another prune may have been quicker, and says the same.
-        let _ = self.repo.create_done(number, &done)?;
+        let _ = self.with_room(|| self.repo.create_done(number, &done))?;
+        self.has_got_on = true;
         self.repo.refresh()
     }
 
@@ -109,7 +110,8 @@ impl Run<'_> {
                 self.name(&waiting);
                 return Err(self.stop(Stopped::Busy { sessions: waiting.len() as u64 }));
             }
-            self.stop_if_over()?;
+            // Where announcements are taken away that takes a while, and nobody else does it.
+            if self.turn.is_some() { self.stop_if_over() } else { self.stop_if_late() }?;
             std::thread::sleep(POLL);
             let open: BTreeSet<SessionId> = sessions(self.repo, self.own())?.open.into_iter().collect();
             waiting.retain(|id| open.contains(id));
@@ -153,7 +155,8 @@ impl Run<'_> {
             by: format!("{}, process {} of {}", clock::PROGRAM, std::process::id(), clock::host()),
             reason: "a prune took it for dead".into(),
         };
-        let created = self.repo.create_record(&ObjectPath::Outcome(*id), ObjectKind::Outcome, wire::encode(&abort))?;
+        let body = wire::encode(&abort);
+        let created = self.with_room(|| self.repo.create_record(&ObjectPath::Outcome(*id), ObjectKind::Outcome, body.clone()))?;
         self.report.sessions_fenced += u64::from(created == Created::New);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! those who could rely on what is condemned, marks again and says what is deleted, `delete` deletes it. Any of these may be done by another
 //! prune than the one that began. The decisions are pure: `plan/gc`.
 
+mod contents;
 mod delete;
 mod excess;
 mod finish;
@@ -11,6 +12,7 @@ mod finish;
 mod large;
 mod remove;
 mod repack;
+mod room;
 mod survey;
 mod turn;
 mod twins;
@@ -18,7 +20,6 @@ mod twins;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::backend::Created;
 use crate::base::ids::{PackId, SessionId, SnapshotId};
 use crate::base::limits;
 use crate::clock;
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, chain};
 use crate::format::gc::Plan;
 use crate::format::record::Extra;
 use crate::monitor::{Monitor, Warning};
-use crate::plan::gc::{Decision, Fate, Policy};
+use crate::plan::gc::{Decision, Fate, PackUse, Policy};
 use crate::repo::{GcState, OpenPlan, Repo};
 pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
@@ -41,7 +42,8 @@ pub struct Options {
     pub max_unused: f64,
     /// Bytes of packs that are rewritten, at the most; `None` for any.
     pub max_repack: Option<u64>,
-    /// How long it may go on before it stops where it is; the next prune goes on from there.
+    /// How long it may go on before it stops where it is; the next prune goes on from there. However little it is, unless it is zero, something
+    /// is done that the next prune need not do.
     pub budget: Option<Duration>,
     /// How old a session without an outcome is when it is ended.
     pub fence_after: Duration,
@@ -149,10 +151,13 @@ pub fn prune(repo: &Repo, options: &Options, monitor: &dyn Monitor) -> Result<Re
         repo.need_clock(options.trust_clock)?;
     }
     let (started, _past) = (Instant::now(), repo.past_cache());
-    let mut run =
-        Run { repo, options, monitor, deadline: options.budget.map(|budget| started + budget), turn: None, report: Report::default() };
+    let mut run = Run::new(repo, options, monitor);
+    run.deadline = options.budget.map(|budget| started + budget);
     let done = if options.execute { run.execute() } else { run.preview() };
     repo.reader.keep_sealed(0);
+    if options.execute {
+        repo.backend.keep_reserve();
+    }
     if run.report.stopped.is_none() {
         done?;
     }
@@ -168,12 +173,21 @@ struct Run<'r> {
     deadline: Option<Instant>,
     /// Where one at a time may delete.
     turn: Option<Turn<'r>>,
+    /// Whether something was done that the next prune need not do.
+    has_got_on: bool,
     report: Report,
 }
 
 /// How often a prune helps others before it gives up getting a plan of its own.
 const ROUNDS: usize = 8;
 const QUICKER: &str = "other prunes were quicker each time: try again";
+
+impl<'r> Run<'r> {
+    /// Without a deadline.
+    fn new(repo: &'r Repo, options: &'r Options, monitor: &'r dyn Monitor) -> Self {
+        Self { repo, options, monitor, deadline: None, turn: None, has_got_on: false, report: Report::default() }
+    }
+}
 
 impl Run<'_> {
     fn preview(&mut self) -> Result<(), Error> {
@@ -213,7 +227,7 @@ impl Run<'_> {
     fn execute(&mut self) -> Result<(), Error> {
         self.repo.check_writable()?;
         let (repo, options) = (self.repo, self.options);
-        self.turn = Turn::take(repo, options, &mut || self.stop_if_over())?;
+        self.turn = Turn::take(repo, options, &mut || self.stop_if_late())?;
         for _ in 0..ROUNDS {
             // All that there was when no plan was open: whoever deletes from here on adds to it.
             let before = loop {
@@ -230,49 +244,60 @@ impl Run<'_> {
                 return Ok(());
             }
             let read = self.read_twins(&survey);
-            let copied = match read.and_then(|()| self.repack(&survey)) {
+            let (copied, no_room) = match read.and_then(|()| self.repack(&survey)) {
                 // Another prune has deleted what was to be copied.
                 Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,
                 copied => copied?,
             };
             self.repo.reader.keep_sealed(0);
             survey.tried = None;
-            if self.plan(survey, &copied)? {
-                return Ok(());
+            match self.plan(survey, &copied)? {
+                Planned::Done => return Ok(()),
+                Planned::Quicker => {}
+                Planned::Nothing if no_room.is_some() || self.is_late() => {
+                    return Err(no_room.unwrap_or_else(|| self.stop(Stopped::Budget)));
+                }
+                // Another prune is through with what was to be rewritten.
+                Planned::Nothing => {}
             }
         }
         Err(Error::new(ErrorKind::Busy, QUICKER))
     }
 
-    /// Makes a plan of what was decided, and carries it out. `false` when another prune was quicker.
-    fn plan(&mut self, survey: Survey, copied: &BTreeSet<PackId>) -> Result<bool, Error> {
+    /// Makes a plan of what was decided, and carries it out.
+    fn plan(&mut self, survey: Survey, copied: &BTreeSet<PackId>) -> Result<Planned, Error> {
         let state = self.repo.gc_state()?;
         if !state.open.is_empty() {
-            return Ok(false);
+            return Ok(Planned::Quicker);
         }
         let number = state.next.ok_or_else(|| Error::new(ErrorKind::Failed, "numbers of prunes have run out"))?;
-        let goes = |(pack, fate): &(crate::plan::gc::PackUse, Fate)| fate.goes() && (*fate != Fate::Repacked || copied.contains(&pack.id));
-        let condemned: BTreeSet<PackId> = survey.decision.packs.iter().filter(|pack| goes(pack)).map(|(pack, _)| pack.id).collect();
+        let goes = |(pack, fate): &(PackUse, Fate)| fate.goes() && (*fate != Fate::Repacked || copied.contains(&pack.id));
+        let goes: Vec<PackUse> = survey.decision.packs.iter().filter(|pack| goes(pack)).map(|(pack, _)| *pack).collect();
+        let condemned = goes.iter().map(|pack| pack.id).collect();
         let dropped: BTreeSet<SnapshotId> = survey.dropped.iter().take(limits::GC_SNAPSHOTS).copied().collect();
         let plan =
             Plan { time: self.repo.now(), host: clock::host(), program: clock::PROGRAM.into(), condemned, dropped, extra: Extra::new() };
         self.note(survey.decision, survey.live.len(), plan.dropped.len());
-        if self.repo.create_plan(number, &plan)? == Created::Exists {
-            return Ok(false);
+        if plan.condemned.is_empty() && plan.dropped.is_empty() {
+            return Ok(Planned::Nothing);
         }
+        let Some(plan) = self.create_plan(number, plan, goes)? else { return Ok(Planned::Quicker) };
         self.finish(OpenPlan { number, plan: Ok(Some(plan)), last: Ok(None) })?;
-        Ok(true)
+        Ok(Planned::Done)
     }
 
-    fn repack(&mut self, survey: &Survey) -> Result<BTreeSet<PackId>, Error> {
+    /// Writes what is needed of packs that are mostly unused to others. Says which packs may go then, and why not all, if there was no room.
+    fn repack(&mut self, survey: &Survey) -> Result<(BTreeSet<PackId>, Option<Error>), Error> {
         match repack::repack(self, survey) {
             // What is wholly unused can go all the same, and makes room.
             Err(error) if error.kind() == ErrorKind::NoSpace => {
-                let message = format!("no packs are rewritten: {}", chain(&error));
+                let message = format!("no packs are rewritten, which the next prune may find room for: {}", chain(&error));
                 self.monitor.warning(&Warning { item: self.repo.location(), message });
-                Ok(BTreeSet::new())
+                let message = "packs that are needed in part would have to be rewritten, for which there is no room, and nothing else can go: \
+                               make room at the repository, or forget more snapshots, and prune again";
+                Ok((BTreeSet::new(), Some(Error::with(ErrorKind::NoSpace, message, error))))
             }
-            copied => copied,
+            copied => Ok((copied?, None)),
         }
     }
 
@@ -296,16 +321,33 @@ impl Run<'_> {
         self.turn.as_ref().map(Turn::id)
     }
 
-    /// Whether the time is over, or the user stopped it.
+    /// Stops when the user wants that, or the time is over and something was done.
     fn stop_if_over(&mut self) -> Result<(), Error> {
-        if self.monitor.interrupted() {
-            return Err(Error::new(ErrorKind::Interrupted, "interrupted: the next prune goes on from here"));
-        }
+        self.stop_if_interrupted()?;
         if self.is_over() { Err(self.stop(Stopped::Budget)) } else { Ok(()) }
     }
 
-    fn is_over(&self) -> bool {
+    /// The same where nothing is done but waiting for others: that can be left to the next prune whatever was done.
+    fn stop_if_late(&mut self) -> Result<(), Error> {
+        self.stop_if_interrupted()?;
+        if self.is_late() { Err(self.stop(Stopped::Budget)) } else { Ok(()) }
+    }
+
+    fn stop_if_interrupted(&self) -> Result<(), Error> {
+        if self.monitor.interrupted() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted: the next prune goes on from here"));
+        }
+        Ok(())
+    }
+
+    fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Whether it may stop for want of time. It may take longer to find out what there is to do than there is time: if prunes stopped then, none
+    /// would ever do anything.
+    fn is_over(&self) -> bool {
+        self.is_late() && (self.has_got_on || self.options.budget == Some(Duration::ZERO))
     }
 
     /// Ends the run where it is. The error carries it out and is told to nobody.
@@ -313,4 +355,14 @@ impl Run<'_> {
         self.report.stopped = Some(why);
         Error::new(ErrorKind::Busy, "stopped")
     }
+}
+
+/// What became of a plan.
+enum Planned {
+    /// It was carried out.
+    Done,
+    /// Another prune was quicker.
+    Quicker,
+    /// There was none: nothing can go yet.
+    Nothing,
 }

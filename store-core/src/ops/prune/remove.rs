@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Options, ROUNDS, Report, Run};
+use super::{Options, ROUNDS, Run};
 use crate::backend::{Created, GcStage, ObjectPath};
 use crate::base::ids::{PackId, PlanNumber, SessionId};
 use crate::base::limits;
@@ -28,7 +28,7 @@ pub(crate) fn remove(
     monitor: &dyn Monitor,
 ) -> Result<u64, Error> {
     let options = Options { execute: true, ..Options::default() };
-    let mut run = Run { repo, options: &options, monitor, deadline: None, turn: None, report: Report::default() };
+    let mut run = Run::new(repo, &options, monitor);
     let condemned: BTreeSet<PackId> = packs.iter().take(limits::GC_PACKS).copied().collect();
     for _ in 0..ROUNDS {
         while let Some(open) = repo.gc_state()?.open.into_iter().next() {
@@ -58,7 +58,7 @@ pub(crate) fn remove(
 /// Does what finals of open plans say: what they delete is as good as gone.
 pub(crate) fn finish_decided(repo: &Repo, monitor: &dyn Monitor) -> Result<(), Error> {
     let options = Options { execute: true, ..Options::default() };
-    let mut run = Run { repo, options: &options, monitor, deadline: None, turn: None, report: Report::default() };
+    let mut run = Run::new(repo, &options, monitor);
     for open in repo.gc_state()?.open {
         if let Ok(Some(last)) = open.last {
             repo.backend.settle(&ObjectPath::Gc(open.number, GcStage::Final))?;

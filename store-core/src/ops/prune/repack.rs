@@ -2,13 +2,14 @@
 //! sealed under the new pack's key as they are; of the others, what is needed is coded again against the same bases; chains that rest on what
 //! nothing else needs are coded anew, last. Nothing relies on the copies: whether they will do is for the second mark to see.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Run;
+use super::contents::for_each_contents;
 use super::survey::Survey;
-use crate::backend::Folder;
-use crate::base::ids::{ChunkId, PackId, SegmentId};
+use crate::base::ids::{ChunkId, PackId};
 use crate::blob::{self, Bases, CodedBlob, Plain};
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::{BlobKind, Frame};
@@ -23,7 +24,7 @@ use crate::repo::{Marked, NewBlob, PackWriter, Repo, chunk_of};
 /// Writes what is needed of the packs that are to be rewritten. Returns those all of whose needed blobs are in other packs now.
 pub(super) fn repack(run: &mut Run<'_>, survey: &Survey) -> Result<BTreeSet<PackId>, Error> {
     let wanted = survey.decision.repacked();
-    if wanted.is_empty() {
+    if wanted.is_empty() || run.is_over() {
         return Ok(BTreeSet::new());
     }
     let repo = run.repo;
@@ -59,18 +60,15 @@ fn code_anew(run: &mut Run<'_>, survey: &Survey, copied: BTreeSet<PackId>) -> Re
         run.report.recoded_bytes += recoded.bytes;
         run.report.written_bytes += recoded.written;
         is_complete = recoded.is_complete;
+        run.has_got_on |= is_complete;
     }
     if is_complete {
         return Ok(copied);
     }
     // What rests in these packs is still needed: they are for the next prune.
-    let rests = |pack: &PackId| -> Result<bool, Error> {
-        let number = marked.index.number(pack)?;
-        Ok(number.is_some_and(|number| rewriting.reaches(number)))
-    };
     let mut free = BTreeSet::new();
     for pack in copied {
-        if !rests(&pack)? {
+        if !rests(survey, &pack)? {
             free.insert(pack);
         }
     }
@@ -84,34 +82,63 @@ fn copy(run: &mut Run<'_>, survey: &Survey, wanted: &BTreeSet<PackId>) -> Result
         // Another prune decides first.
         return Ok(BTreeSet::new());
     }
-    let contents = listed_contents(repo, wanted)?;
-    let writer = PackWriter::new(repo, false)?;
-    let (mut copied, mut done) = (BTreeSet::new(), 0);
-    let total = contents.iter().map(|(_, contents)| contents.blobs.len() as u64).sum();
-    for (pack, contents) in &contents {
-        let Some(number) = survey.marked.index.number(pack)? else { continue };
-        if run.is_over() {
-            break;
-        }
-        let opener = repo.opener(pack)?;
-        for (ordinal, (entry, offset)) in contents.blobs.iter().zip(contents.offsets()).enumerate() {
-            if run.monitor.interrupted() {
-                return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
-            }
-            let needed = needed(survey, number, ordinal as u32);
-            let place = BlobPlace { pack: *pack, offset, frame: entry.frame.clone() };
-            if let Some(blob) = rewritten(repo, &opener, &place, ordinal as u32, entry, &needed)? {
-                writer.add(blob)?;
-            }
-            done += 1;
-            run.monitor.progress(&Progress { files_done: done, files_total: total, ..Progress::default() });
-        }
-        copied.insert(*pack);
+    let (mut resting, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for pack in wanted {
+        let to = if rests(survey, pack)? { &mut resting } else { &mut others };
+        to.insert(*pack);
     }
+    let mut copying = Copying { run, survey, writer: PackWriter::new(repo, false)?, copied: BTreeSet::new(), total: wanted.len() as u64 };
+    // Those that may go once they are copied come first: of the others nothing may before chains are coded anew.
+    for (packs, may_go) in [(&others, true), (&resting, false)] {
+        for_each_contents(repo, packs, &mut |pack, contents| copying.pack(pack, &contents, may_go))?;
+    }
+    let Copying { run, writer, copied, .. } = copying;
     let written = writer.finish()?;
     run.report.repacked_packs += copied.len() as u64;
     run.report.written_bytes += written.counts.bytes;
     Ok(copied)
+}
+
+/// Packs that are being written anew.
+struct Copying<'c, 'r> {
+    run: &'c mut Run<'r>,
+    survey: &'c Survey,
+    writer: PackWriter,
+    copied: BTreeSet<PackId>,
+    total: u64,
+}
+
+impl Copying<'_, '_> {
+    /// Writes what is needed of a pack. Breaks when time is over.
+    fn pack(&mut self, pack: PackId, contents: &PackContents, may_go: bool) -> Result<ControlFlow<()>, Error> {
+        let Some(number) = self.survey.marked.index.number(&pack)? else { return Ok(ControlFlow::Continue(())) };
+        if self.run.is_over() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let repo = self.run.repo;
+        let opener = repo.opener(&pack)?;
+        for (ordinal, (entry, offset)) in contents.blobs.iter().zip(contents.offsets()).enumerate() {
+            if self.run.monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
+            }
+            let needed = needed(self.survey, number, ordinal as u32);
+            let place = BlobPlace { pack, offset, frame: entry.frame.clone() };
+            if let Some(blob) = rewritten(repo, &opener, &place, ordinal as u32, entry, &needed)? {
+                self.writer.add(blob)?;
+            }
+        }
+        self.copied.insert(pack);
+        self.run.has_got_on |= may_go;
+        let files_done = self.copied.len() as u64;
+        self.run.monitor.progress(&Progress { files_done, files_total: self.total, ..Progress::default() });
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Whether something rests in a pack that is coded anew first.
+fn rests(survey: &Survey, pack: &PackId) -> Result<bool, Error> {
+    let number = survey.marked.index.number(pack)?;
+    Ok(number.is_some_and(|number| survey.rewriting.reaches(number)))
 }
 
 /// Which chunks of a blob are written to another pack as they are, or nearly: not those that are coded anew, nor what only these rest on.
@@ -134,27 +161,6 @@ fn unneeded(marked: &Marked) -> Result<BlobSet, Error> {
             found.insert(pack, ordinal);
         }
     })?;
-    Ok(found)
-}
-
-/// What index segments say of these packs, with sketches where any segment has them. In memory: about 70 bytes a chunk of packs that are
-/// rewritten.
-pub(super) fn listed_contents(repo: &Repo, wanted: &BTreeSet<PackId>) -> Result<Vec<(PackId, PackContents)>, Error> {
-    let mut found: HashMap<PackId, PackContents> = HashMap::new();
-    for listed in repo.backend.list(Folder::Segments)? {
-        let Ok(id) = listed.name.parse::<SegmentId>() else { continue };
-        for pack in repo.read_listed(&id)?.into_iter().flat_map(|segment| segment.packs) {
-            if !wanted.contains(&pack.id) {
-                continue;
-            }
-            let has_sketches = pack.contents.blobs.iter().any(|blob| !blob.sketches.is_empty());
-            if has_sketches || !found.contains_key(&pack.id) {
-                found.insert(pack.id, pack.contents);
-            }
-        }
-    }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_unstable_by_key(|(pack, _)| *pack);
     Ok(found)
 }
 

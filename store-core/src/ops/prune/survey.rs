@@ -133,7 +133,7 @@ pub(super) fn whole_index(repo: &Repo) -> Result<(), Error> {
     if repo.index.has_unreadable() {
         return Err(Error::new(
             ErrorKind::Damage,
-            "an index segment cannot be read, so nothing may be deleted: `snap repair index` makes it anew",
+            "an index segment cannot be read, so nothing may be deleted: `snap repair index --execute` makes it anew",
         ));
     }
     Ok(())
@@ -195,7 +195,7 @@ impl Run<'_> {
         if self.turn.is_some() {
             self.take_away_gone()?;
         } else {
-            self.report.sessions_ended += self.repo.end_dead_sessions(None)?;
+            self.report.sessions_ended += self.with_room(|| self.repo.end_dead_sessions(None))?;
         }
         let sessions = sessions(self.repo, self.own())?;
         let Some(any) = sessions.ended.first() else { return Ok(()) };

@@ -2,8 +2,10 @@
 //! and found elsewhere, it is read there (`spec/PROTOCOL.md`, I35).
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::Run;
+use super::contents::for_each_contents;
 use super::survey::Survey;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::{Error, ErrorKind};
@@ -17,9 +19,8 @@ impl Run<'_> {
     pub(super) fn read_twins(&self, survey: &Survey) -> Result<(), Error> {
         let goes: BTreeSet<PackId> = survey.decision.condemned();
         let index = &survey.marked.index;
-        let segments = super::repack::listed_contents(self.repo, &goes)?;
-        for (pack, contents) in &segments {
-            let Some(number) = index.number(pack)? else { continue };
+        for_each_contents(self.repo, &goes, &mut |pack, contents| {
+            let Some(number) = index.number(&pack)? else { return Ok(ControlFlow::Continue(())) };
             for (ordinal, entry) in contents.blobs.iter().enumerate() {
                 if self.monitor.interrupted() {
                     return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
@@ -27,11 +28,11 @@ impl Run<'_> {
                 let needed = survey.marked.marks.chunks(number, ordinal as u32);
                 let here = needed.iter().copied().chain(std::iter::repeat(false));
                 for (id, _) in entry.ids.iter().zip(here).filter(|(_, is_needed)| !is_needed) {
-                    self.read_twin(survey, pack, id, entry.frame.kind)?;
+                    self.read_twin(survey, &pack, id, entry.frame.kind)?;
                 }
             }
-        }
-        Ok(())
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     fn read_twin(&self, survey: &Survey, pack: &PackId, id: &ChunkId, kind: BlobKind) -> Result<(), Error> {

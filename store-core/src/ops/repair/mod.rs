@@ -21,4 +21,4 @@ pub use index::{Report, index};
 pub use notes::{LostNotes, notes};
 pub use packs::{PackLine, PacksOptions, PacksReport, find_pack, packs, packs_with};
 pub use sketches::{SketchesReport, sketches};
-pub use snapshots::{SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, snapshots};
+pub use snapshots::{LostSnapshot, SnapshotFate, SnapshotLine, SnapshotsOptions, SnapshotsReport, find_lost, snapshots};

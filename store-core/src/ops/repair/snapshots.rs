@@ -1,5 +1,5 @@
-//! `repair snapshots`: for each snapshot that refers to what is lost, one of what is left, marked as such; the broken one goes to the trash
-//! (`spec/PROTOCOL.md`, section 6).
+//! `repair snapshots`: for each snapshot that refers to what is lost, one of what is left, marked as such; the broken one goes to the trash.
+//! One whose record cannot be read is lost as a whole, and is given up (`spec/PROTOCOL.md`, section 6).
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::remains::Remains;
 use super::whole::WholeWriter;
 use crate::base::ids::{ChunkId, NodeId, PackId, SnapshotId};
 use crate::clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::copied::COPIED;
 use crate::format::entry::Kind;
 use crate::format::lost::{LOST, Lost, REPAIRS};
@@ -62,9 +62,22 @@ pub struct SnapshotLine {
     pub refs: BTreeSet<String>,
 }
 
+/// A snapshot whose record cannot be read, so that all of it is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostSnapshot {
+    /// Which.
+    pub id: SnapshotId,
+    /// Why its record cannot be read.
+    pub why: String,
+    /// Whether it was given up: it is in nobody's way any more.
+    pub given_up: bool,
+}
+
 /// What was found, and done or planned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SnapshotsReport {
+    /// Snapshots whose records cannot be read.
+    pub lost: Vec<LostSnapshot>,
     /// Broken snapshots, oldest first.
     pub broken: Vec<SnapshotLine>,
     /// How many are whole.
@@ -83,7 +96,8 @@ pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor)
     if options.execute {
         standings.need_all_notes()?;
     }
-    if let Some(id) = options.snapshots.iter().find(|id| !standings.snapshots.iter().any(|stored| stored.id == **id)) {
+    let is_there = |id: &SnapshotId| standings.snapshots.iter().any(|stored| stored.id == *id) || standings.unread_snapshots.contains(id);
+    if let Some(id) = options.snapshots.iter().find(|id| !is_there(id)) {
         return Err(Error::new(ErrorKind::Usage, format!("snapshot {} is not there, or is forgotten", id.short())));
     }
     let read = if options.read_data { Read::All } else { Read::None };
@@ -105,7 +119,39 @@ pub fn snapshots(repo: &Repo, options: &SnapshotsOptions, monitor: &dyn Monitor)
         }
         report.broken.push(line);
     }
+    report.lost = lost(repo, options, &standings)?;
     Ok(report)
+}
+
+/// Gives up snapshots whose records cannot be read, or only says which they are.
+fn lost(repo: &Repo, options: &SnapshotsOptions, standings: &Standings) -> Result<Vec<LostSnapshot>, Error> {
+    let mut lost = Vec::new();
+    for id in standings.unread_snapshots.iter().filter(|id| options.snapshots.is_empty() || options.snapshots.contains(id)) {
+        // What one read does not give another one may.
+        let why = match repo.read_outcome(id) {
+            Err(error) if error.kind() == ErrorKind::Damage => chain(&error),
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+            Ok(_) => continue,
+        };
+        if options.execute {
+            repo.give_up_snapshot(*id, &standings.fold.heads)?;
+        }
+        lost.push(LostSnapshot { id: *id, why, given_up: options.execute });
+    }
+    Ok(lost)
+}
+
+/// The snapshot that `text` names, in full or by 4 or more digits, if its record cannot be read.
+///
+/// # Errors
+/// When records cannot be listed. Of kind [`ErrorKind::Usage`] when several are meant.
+pub fn find_lost(repo: &Repo, text: &str) -> Result<Option<SnapshotId>, Error> {
+    let found = repo.standing()?.unread_named(text);
+    if found.len() > 1 {
+        return Err(Error::new(ErrorKind::Usage, format!("'{text}' could be {} snapshots: give more digits", found.len())));
+    }
+    Ok(found.first().copied())
 }
 
 fn busy() -> Error {
