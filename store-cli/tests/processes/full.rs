@@ -1,6 +1,7 @@
 //! A disk that is full after any number of bytes: a small file system of its own, with room that ends 64 KiB later each time. A push that fails
-//! says so with the code for it; what was reported before is whole; with more room the same command works. A prune works without any room. A usual run takes a few of the steps;
-//! `SNAP_STEPS=1000` takes them all, and `SNAP_EXT4=1` takes ext4 in a file in place of a file system in memory.
+//! says so with the code for it; what was reported before is whole; with more room the same command works. A prune works without any room.
+//! A usual run takes a few of the steps; `SNAP_STEPS=1000` takes them all, and `SNAP_EXT4=1` takes ext4 in a file in place of a file system in
+//! memory.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -15,8 +15,8 @@ const ROUNDS: usize = 8;
 /// What is done with what is said of a pack.
 pub(super) type Take<'t> = dyn FnMut(PackId, PackContents) -> Result<ControlFlow<()>, Error> + 't;
 
-/// Calls `take` with what index segments say of each of these packs, with sketches where any segment has them, until it breaks. The packs come as their
-/// segments do, and ascending within each. A pack that no segment names is left out.
+/// Calls `take` with what index segments say of each of these packs, with sketches where any segment has them, until it breaks. The packs come as
+/// their segments do, and ascending within each. A pack that no segment names is left out.
 ///
 /// # Errors
 /// Those of `take`; when a segment cannot be read, or segments are replaced again and again.
