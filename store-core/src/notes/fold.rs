@@ -85,7 +85,7 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
         }
     }
     let mut of_records: HashMap<SnapshotId, Option<Made>> =
-        snapshots.iter().map(|stored| (stored.id, Made::of(&stored.snapshot))).collect();
+        snapshots.iter().filter(|stored| !stored.standing.is_unread).map(|stored| (stored.id, Made::of(&stored.snapshot))).collect();
     let by_records = of_records.iter().filter_map(|(id, made)| Some((*id, made.as_ref()?)));
     let by_word = words.iter().filter(|(id, _)| !of_records.contains_key(id)).map(|(id, made)| (*id, made));
     moves.snapshots(by_records.chain(by_word), &order, &named);
@@ -107,7 +107,7 @@ pub fn fold(notes: &[StoredNote], unread: &BTreeSet<NoteId>, snapshots: &mut [St
         if let Some(text) = about.description {
             snapshot.description = text.map(str::to_owned);
         }
-        *standing = about.dropping.standing(&order, &given_up);
+        *standing = Standing { is_unread: standing.is_unread, ..about.dropping.standing(&order, &given_up) };
         standing.forgotten = standing.forgotten.take().filter(|_| lost.is_empty());
         standing.made = of_records.remove(id).flatten();
         standing.is_told = words.contains_key(id);

@@ -60,6 +60,8 @@ pub struct Standing {
     pub made: Option<Made>,
     /// Whether a forgetting tells that, so that the record is not needed for it any more.
     pub is_told: bool,
+    /// Whether its record cannot be read, so that what `snapshot` says of it is nothing. Not from notes: whoever reads records says so.
+    pub is_unread: bool,
 }
 
 impl Standing {

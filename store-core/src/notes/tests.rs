@@ -213,6 +213,14 @@ fn a_history_outlasts_the_records_that_made_it() {
     // Whoever forgets once more, or takes it back, or does both at once: the record was the same.
     let twice = [notes.as_slice(), &[forgotten(52, &[1], 3), note(53, 60, &[50], vec![unforget(3)]), forgotten(54, &[53], 2)]].concat();
     assert_eq!(history(&twice, &mut [all[0].clone(), all[3].clone()]), before);
+    // A record that cannot be read says no more than one that is gone.
+    let mut unread = all.clone();
+    unread.iter_mut().filter(|stored| [2, 3].map(snapshot_id).contains(&stored.id)).for_each(|stored| {
+        stored.snapshot.refs.clear();
+        stored.standing.is_unread = true;
+    });
+    assert_eq!(history(&notes, &mut unread), before);
+    assert!(unread.iter().filter(|stored| stored.standing.is_unread).count() == 2);
     // Times of leaving stay as well: a rule that counts from then keeps as long as before.
     let left = |snapshots: &mut [StoredSnapshot]| {
         let _ = fold(&notes, &BTreeSet::new(), snapshots);

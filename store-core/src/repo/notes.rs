@@ -318,5 +318,5 @@ fn unreadable(id: SnapshotId) -> StoredSnapshot {
         program: String::new(),
         extra: Extra::new(),
     };
-    StoredSnapshot { id, snapshot, standing: Standing::default() }
+    StoredSnapshot { id, snapshot, standing: Standing { is_unread: true, ..Standing::default() } }
 }
