@@ -154,7 +154,8 @@ fn a_clock_that_was_set_is_not_believed_until_somebody_says_so() {
         let run = place.snap(words);
         assert!(run.fails(13).contains("set 61 days ahead") && run.err.contains("--trust-clock"), "{}", run.err);
     }
-    assert!(place.snap(&["forget", "--keep-last", "2", "--explain"]).fails(13).contains("61 days"));
+    let run = place.snap(&["forget", "--keep-last", "2", "--explain"]);
+    assert!(run.fails(13).contains("61 days"), "{}{}", run.out, run.err);
     place.snap(&["forget", &ids[0], "--execute"]).ok();
     place.snap(&["prune", "--execute", "--trust-clock"]).ok();
     place.snap(&["prune", "--execute"]).ok();

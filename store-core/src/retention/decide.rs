@@ -311,7 +311,8 @@ impl fmt::Display for Refusal {
             }
             Self::FutureNote(time) => write!(f, "a note was written at {}, which is later than this host's clock", shown(time)),
             Self::ClockSet(seconds) => {
-                let (days, way) = (seconds.unsigned_abs() / 86_400, if *seconds < 0 { "back" } else { "ahead" });
+                // To the nearest: whole seconds of clock and uptime differ by one now and then.
+                let (days, way) = ((seconds.unsigned_abs() + 43_200) / 86_400, if *seconds < 0 { "back" } else { "ahead" });
                 write!(f, "this host's clock was set {days} {} {way} while the host was up", if days == 1 { "day" } else { "days" })
             }
             Self::Emptied { group, snapshots, others } => {
