@@ -15,6 +15,7 @@ mod parts;
 mod probes;
 mod reader;
 mod recent;
+mod runs;
 mod scratch;
 mod session;
 mod snapshots;

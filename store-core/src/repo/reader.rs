@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Repo;
 use super::derived::ATTEMPTS;
 use super::recent::Recent;
+use super::runs::Runs;
 use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::limits;
@@ -124,6 +125,8 @@ pub(crate) struct BlobReader {
     state: Mutex<State>,
     /// Sealed bytes by where they start in their packs.
     sealed: Mutex<Recent<(PackId, u64)>>,
+    /// What was read of packs where requests take long.
+    runs: Runs,
     read_bytes: AtomicU64,
 }
 
@@ -147,7 +150,7 @@ const OPENERS: usize = 1024;
 impl BlobReader {
     pub(super) fn new(budget: usize) -> Self {
         let state = State { blobs: Recent::new(budget), openers: HashMap::new() };
-        Self { state: Mutex::new(state), sealed: Mutex::new(Recent::new(0)), read_bytes: AtomicU64::new(0) }
+        Self { state: Mutex::new(state), sealed: Mutex::new(Recent::new(0)), runs: Runs::new(budget), read_bytes: AtomicU64::new(0) }
     }
 
     /// Sealed bytes of blobs that were read so far.
@@ -162,6 +165,7 @@ impl BlobReader {
         state.openers.clear();
         drop(state);
         lock(&self.sealed).clear();
+        self.runs.clear();
     }
 
     /// Keeps so many sealed bytes, too, for whoever decodes the same blobs again once they fell out of the cache: they take a fraction of what they
@@ -250,6 +254,26 @@ impl Repo {
         let plain = self.decode_blob(place, ordinal, sealed.clone())?;
         self.kept.keep_part(&place.pack, place.offset, &sealed);
         Ok(plain)
+    }
+
+    /// The same of one of several blobs that are read one after the other.
+    fn read_in_run(&self, place: &BlobPlace, ordinal: u32) -> Result<Vec<u8>, ReadError> {
+        let len = place.frame.sealed_len as usize;
+        let index = self.index_now()?;
+        let known = index.number(&place.pack).map_err(index_failed)?.map(|number| index.pack(number)).transpose().map_err(index_failed)?;
+        let pack_len = known.flatten().map_or(0, |(_, len)| len);
+        let mut read = |most: usize| {
+            self.reader.read_bytes.fetch_add(most as u64, Ordering::Relaxed);
+            self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, most)
+        };
+        let sealed = self.reader.runs.part(&place.pack, pack_len, place.offset, len, &mut read)?;
+        match self.decode_blob(place, ordinal, sealed) {
+            Err(error) if error.is_content() => {
+                self.reader.runs.forget(&place.pack);
+                self.read_blob(place, ordinal)
+            }
+            decoded => decoded,
+        }
     }
 
     /// Reads one blob's sealed bytes.
@@ -343,6 +367,7 @@ impl Repo {
         let elsewhere = self.scratch.as_ref().filter(|_| place.frame.kind == BlobKind::Data);
         let bytes = Arc::new(match elsewhere {
             Some(scratch) => scratch.read(place, ordinal)?,
+            None if place.frame.kind == BlobKind::Data && self.backend.lanes() > 1 => self.read_in_run(place, ordinal)?,
             None => self.read_blob(place, ordinal)?,
         });
         lock(&self.reader.state).blobs.keep((place.pack, ordinal), &bytes);
