@@ -64,7 +64,7 @@ pub struct MemoryPlan {
     pub index: usize,
     /// One pack under construction; as many again while it is written.
     pub pack: usize,
-    /// Decoded blobs kept for the next reader.
+    /// Decoded blobs kept for the next reader; and as many bytes again, where requests take long, of packs that are read on.
     pub blobs: usize,
     /// Bytes read and not looked at yet.
     pub read_ahead: usize,
