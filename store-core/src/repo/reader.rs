@@ -1,117 +1,22 @@
-//! Reading blobs, chunks and nodes. What is handed out was opened, decoded and has the id that it was asked for by. What several packs
-//! hold is read from another one when the first is damaged.
+//! Reading blobs: sealed bytes, opened, decoded with what they are coded against, and kept for the next reader. What several packs hold is read from
+//! another one when the first is damaged.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Repo;
-use super::derived::ATTEMPTS;
+use super::read_error::ReadError;
 use super::recent::Recent;
 use super::runs::Runs;
 use crate::backend::{BackendError, ObjectPath};
-use crate::base::ids::{ChunkId, NodeId, PackId};
+use crate::base::ids::{ChunkId, PackId};
 use crate::base::limits;
 use crate::blob::{self, DecodeError};
-use crate::error::{Error, ErrorKind, chain};
 use crate::format::blob::{BlobKind, Frame};
-use crate::format::envelope::{HEADER_LEN, ObjectError};
-use crate::format::node::Node;
+use crate::format::envelope::HEADER_LEN;
 use crate::format::pack::PackOpener;
-use crate::index::{BlobPlace, ChunkIndex, IndexError, Location};
-use crate::merkle::NodeSource;
-
-/// A blob, chunk or node that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Nothing says where it is.
-    #[error("{0} is in no pack that is known: `snap repair index` looks through the packs")]
-    Unknown(String),
-    /// The pack cannot be read.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The bytes do not open.
-    #[error("{object}, {len} bytes from {offset}")]
-    Object {
-        /// Which pack.
-        object: String,
-        /// Where in it.
-        offset: u64,
-        /// How much of it.
-        len: u64,
-        /// Why.
-        source: ObjectError,
-    },
-    /// The bytes open and do not decode.
-    #[error("{object}, {len} bytes from {offset}")]
-    Decode {
-        /// Which pack.
-        object: String,
-        /// Where in it.
-        offset: u64,
-        /// How much of it.
-        len: u64,
-        /// Why.
-        source: DecodeError,
-    },
-    /// The decoded bytes are not those that were asked for.
-    #[error("{object} holds other bytes where {id} should be")]
-    Content {
-        /// Which pack.
-        object: String,
-        /// Which chunk or node.
-        id: String,
-    },
-    /// The index cannot say.
-    #[error("{why}")]
-    Index {
-        /// What it says.
-        why: String,
-        /// Whether for lack of room, or because somebody else uses it.
-        kind: ErrorKind,
-    },
-}
-
-impl ReadError {
-    /// Whether a pack is not there, or nobody says any more where something is.
-    pub(crate) fn is_gone(&self) -> bool {
-        match self {
-            Self::Backend(error) => error.is_not_found(),
-            Self::Unknown(_) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether bytes were there, and not those that should be.
-    fn is_content(&self) -> bool {
-        matches!(self, Self::Object { .. } | Self::Decode { .. } | Self::Content { .. })
-    }
-
-    /// The index failed. That it is damaged is no damage of the repository: it is built anew.
-    pub(crate) fn index(error: &Error) -> Self {
-        let kind = if error.kind() == ErrorKind::Damage { ErrorKind::Failed } else { error.kind() };
-        Self::Index { why: chain(error), kind }
-    }
-
-    pub(crate) fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Backend(error) if error.is_unreachable() => ErrorKind::Unreachable,
-            Self::Backend(error) if !error.is_not_found() && error.source.kind() != std::io::ErrorKind::UnexpectedEof => ErrorKind::Failed,
-            Self::Index { kind, .. } => *kind,
-            _ => ErrorKind::Damage,
-        }
-    }
-}
-
-impl From<ReadError> for Error {
-    fn from(error: ReadError) -> Self {
-        match error {
-            // It is a local folder, and the repository has nothing to do with it.
-            ReadError::Index { why, kind } => Self::new(kind, why),
-            error => Self::with(error.kind(), "cannot read from the repository", error),
-        }
-    }
-}
+use crate::index::{BlobPlace, ChunkIndex, Location};
 
 type BlobKey = (PackId, u32);
 /// The plain bytes of a blob.
@@ -260,7 +165,7 @@ impl Repo {
     fn read_in_run(&self, place: &BlobPlace, ordinal: u32) -> Result<Vec<u8>, ReadError> {
         let len = place.frame.sealed_len as usize;
         let index = self.index_now()?;
-        let known = index.number(&place.pack).map_err(index_failed)?.map(|number| index.pack(number)).transpose().map_err(index_failed)?;
+        let known = index.number(&place.pack)?.map(|number| index.pack(number)).transpose()?;
         let pack_len = known.flatten().map_or(0, |(_, len)| len);
         let mut read = |most: usize| {
             self.reader.read_bytes.fetch_add(most as u64, Ordering::Relaxed);
@@ -323,7 +228,7 @@ impl Repo {
         if place.frame.bases.is_empty() {
             return Ok(bytes);
         }
-        for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases).map_err(index_failed)?) {
+        for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases)?) {
             let location = location.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             let mut read = |location: &Location| {
                 if location.depth >= place.frame.depth {
@@ -346,18 +251,12 @@ impl Repo {
         Ok(bytes)
     }
 
-    /// What `read` gets of a chunk from a place other than the one that failed.
-    fn elsewhere<T>(&self, id: &ChunkId, failed: &Location, read: &mut dyn FnMut(&Location) -> Result<T, ReadError>) -> Option<T> {
-        let copies = self.index_now().ok()?.copies(id).ok()?;
-        copies.iter().filter(|copy| (copy.pack, copy.ordinal) != (failed.pack, failed.ordinal)).find_map(|copy| read(copy).ok())
-    }
-
-    fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
+    pub(super) fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
         self.index().map_err(|error| ReadError::index(&error))
     }
 
     fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
-        let place = self.index_now()?.blob(location.pack, location.ordinal).map_err(index_failed)?;
+        let place = self.index_now()?.blob(location.pack, location.ordinal)?;
         let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
         Ok((lock(&self.reader.state).blobs.get(&(place.pack, location.ordinal)), place))
     }
@@ -384,67 +283,6 @@ impl Repo {
         Ok((bytes, place.pack))
     }
 
-    /// One chunk, compared with its id.
-    pub fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>, ReadError> {
-        self.named(id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id)
-    }
-
-    /// The bytes of one node, compared with its id.
-    pub fn node_bytes(&self, id: &NodeId) -> Result<Vec<u8>, ReadError> {
-        self.named(&ChunkId::from_bytes(*id.as_bytes()), "node", &|bytes| self.keys.node_id(bytes) == *id)
-    }
-
-    /// What has this id by `is_it`. What does not come out right may have been kept wrong on this host: then the store is asked.
-    fn named(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        let was_on = self.kept.is_on();
-        match self.named_now(id, what, is_it) {
-            Err(error) if was_on && error.is_content() && self.distrusts_cache() => self.named_now(id, what, is_it),
-            read => read,
-        }
-    }
-
-    /// The same from where the index says that it is, and again as long as prunes move it before it can be read there.
-    fn named_now(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        for _ in 1..ATTEMPTS {
-            let state = self.index_state();
-            match self.named_as_indexed(id, what, is_it) {
-                Err(error) if error.is_gone() && self.refresh_after_prune(state).is_ok_and(|is_new| is_new) => {}
-                read => return read,
-            }
-        }
-        self.named_as_indexed(id, what, is_it)
-    }
-
-    /// The same from the place that the index names, and when that is damaged from any other.
-    fn named_as_indexed(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        let found = self.index_now()?.find(std::slice::from_ref(id)).map_err(index_failed)?;
-        let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
-        let mut read = |location: &Location| self.read_named(location, id, what, is_it);
-        read(&location).or_else(|error| self.elsewhere(id, &location, &mut read).ok_or(error))
-    }
-
-    fn read_named(&self, location: &Location, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        let (blob, pack) = self.blob_bytes(location)?;
-        let bytes = chunk_of(&blob, location).filter(|bytes| is_it(bytes));
-        bytes
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| ReadError::Content { object: ObjectPath::Pack(pack).to_string(), id: format!("{what} {id}") })
-    }
-
-    /// One chunk, compared with its id, from another place than `failed`, if there is one that can be read.
-    pub(crate) fn other_copy(&self, id: &ChunkId, failed: &Location) -> Option<Vec<u8>> {
-        self.elsewhere(id, failed, &mut |copy| self.read_named(copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id))
-    }
-
-    /// Reads what is at `location`, and fails unless it is the chunk, or the node, of this id.
-    pub(crate) fn read_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> Result<(), ReadError> {
-        let read = match kind {
-            BlobKind::Data => self.read_named(location, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
-            BlobKind::Nodes => self.read_named(location, id, "node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
-        };
-        read.map(drop)
-    }
-
     /// How the blob at `location` is coded.
     pub(crate) fn frame_at(&self, location: &Location) -> Option<Frame> {
         Some(self.index().ok()?.blob(location.pack, location.ordinal).ok()??.frame)
@@ -469,40 +307,7 @@ impl Repo {
     }
 }
 
-fn index_failed(error: IndexError) -> ReadError {
-    ReadError::index(&error.into())
-}
-
 /// The bytes of a chunk within its blob.
 pub(crate) fn chunk_of<'b>(blob: &'b [u8], location: &Location) -> Option<&'b [u8]> {
     blob.get(location.start as usize..(location.start as usize).checked_add(location.len as usize)?)
-}
-
-impl NodeSource for Repo {
-    type Error = ReadError;
-
-    fn node(&self, id: &NodeId) -> Result<Node, ReadError> {
-        let bytes = self.node_bytes(id)?;
-        Node::decode(&bytes).map_err(|source| ReadError::Object {
-            object: format!("node {id}"),
-            offset: 0,
-            len: bytes.len() as u64,
-            source: source.into(),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_cache_is_not_said_to_be_the_repository() {
-        let error: Error = index_failed(IndexError::Io("write to /c: No space left on device".into())).into();
-        assert_eq!(error.kind(), ErrorKind::NoSpace);
-        let text = chain(&error);
-        assert!(text.contains("--cache-dir") && text.contains("No space left on device") && !text.contains("the repository"), "{text}");
-        let damaged: Error = index_failed(IndexError::Corrupt("x".into())).into();
-        assert_eq!(damaged.kind(), ErrorKind::Failed);
-    }
 }

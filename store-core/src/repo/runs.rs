@@ -36,6 +36,25 @@ impl Run {
     }
 }
 
+/// A run that a thread reads. Dropped before its end, by an error or a panic, it leaves nobody waiting.
+struct Coming<'r> {
+    runs: &'r Runs,
+    run: Run,
+}
+
+impl Coming<'_> {
+    fn end(mut self, bytes: Option<Arc<Vec<u8>>>) {
+        self.run.bytes = bytes;
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let bytes = self.run.bytes.take();
+        self.runs.put(&self.run, bytes);
+    }
+}
+
 /// What was read last, the newest in front.
 #[derive(Debug)]
 pub(super) struct Runs {
@@ -82,16 +101,25 @@ impl Runs {
         let wanted = before.map_or(len, |run| len.max((2 * run.len).min(self.most)));
         let left = usize::try_from(pack_len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let run = Run { pack: *pack, start: offset, len: wanted.min(left).max(len), bytes: None };
-        let most = run.len;
-        held.push_front(run);
+        held.push_front(run.clone());
         drop(held);
-        let bytes = read(most);
+        let coming = Coming { runs: self, run };
+        let mut bytes = read(coming.run.len)?;
+        let is_whole = bytes.len() == coming.run.len;
+        coming.end(is_whole.then(|| Arc::new(bytes.clone())));
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
+    /// Puts what was read in the place of what was coming; nothing, if it failed.
+    fn put(&self, run: &Run, bytes: Option<Arc<Vec<u8>>>) {
         let mut held = self.held();
-        let mine = held.iter().position(|run| run.bytes.is_none() && (run.pack, run.start, run.len) == (*pack, offset, most));
-        match (&bytes, mine) {
-            (Ok(bytes), Some(place)) if bytes.len() == most => held[place].bytes = Some(Arc::new(bytes.clone())),
-            (_, Some(place)) => _ = held.remove(place),
-            (_, None) => {}
+        let place =
+            held.iter().position(|other| other.bytes.is_none() && (other.pack, other.start, other.len) == (run.pack, run.start, run.len));
+        match (place, bytes) {
+            (Some(place), Some(bytes)) => held[place].bytes = Some(bytes),
+            (Some(place), None) => _ = held.remove(place),
+            (None, _) => {}
         }
         // What is being read is waited for, and stays.
         while held.len() > HELD
@@ -101,10 +129,6 @@ impl Runs {
         }
         drop(held);
         self.read.notify_all();
-        bytes.map(|mut bytes| {
-            bytes.truncate(len);
-            bytes
-        })
     }
 
     /// Forgets what is held of a pack: some of it was not what it should be.
@@ -189,6 +213,29 @@ mod tests {
             }
         });
         assert_eq!(times.load(std::sync::atomic::Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn whoever_waits_for_one_that_fails_or_panics_reads_by_itself() {
+        let runs = Runs::new(1 << 20);
+        for is_panic in [false, true] {
+            std::thread::scope(|threads| {
+                let (began, begins) = std::sync::mpsc::channel();
+                let runs = &runs;
+                let first = threads.spawn(move || {
+                    let mut read = |_| {
+                        began.send(()).unwrap();
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                        if is_panic { std::panic::resume_unwind(Box::new("amid a run")) } else { Err::<Vec<u8>, _>("no") }
+                    };
+                    runs.part(&PACK, LEN, 0, 100, &mut read)
+                });
+                begins.recv().unwrap();
+                assert_eq!(runs.part(&PACK, LEN, 0, 100, &mut |most| Ok::<_, ()>(vec![3; most])).unwrap(), [3; 100]);
+                assert_eq!(first.join().is_err(), is_panic);
+            });
+            runs.clear();
+        }
     }
 
     #[test]
