@@ -91,9 +91,9 @@ impl MemoryPlan {
         self.read_ahead
     }
 
-    /// Sealed bytes that a restore reads ahead where requests take long: it codes nothing.
+    /// Sealed bytes that a restore reads ahead where requests take long: it codes nothing, and no packs wait to be written.
     pub fn fetched(&self) -> usize {
-        self.coding
+        self.coding + 2 * self.pack
     }
 
     /// Decoded blobs that a restore keeps for what is coded against them: it has no pack under construction, and reads nothing ahead.

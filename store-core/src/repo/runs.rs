@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::base::ids::PackId;
+use crate::plan::ranges::GAP;
 
 /// Runs held at a time: so many readers may read on at once without one taking from another what it has not read yet.
 const HELD: usize = 16;
-/// Bytes between two parts of a pack that one request may as well read.
-const GAP: u64 = 64 << 10;
 
 /// Bytes of a pack.
 #[derive(Debug, Clone)]

@@ -10,6 +10,9 @@ use crate::plan::ranges::{Part, together};
 use crate::plan::restore::Plan;
 use crate::repo::Repo;
 
+/// What the first trip fetches, in bytes; each next one takes twice as much, up to its limit.
+const FIRST: u64 = 4 << 20;
+
 /// Sealed bytes of blobs of one plan, by number, until they are decoded.
 #[derive(Default)]
 pub(super) struct Fetched(Mutex<HashMap<u32, Vec<u8>>>);
@@ -65,22 +68,26 @@ pub(super) struct Route<'r> {
     next: usize,
     /// Blobs that are on a trip already.
     taken: Vec<bool>,
-    /// Bytes that one trip fetches.
+    /// Bytes that the next trip fetches: few at first, so that decoding begins soon and a small restore has something for each thread.
+    len: u64,
+    /// Bytes that one trip fetches at most.
     most: u64,
 }
 
 impl<'r> Route<'r> {
     pub(super) fn new(plan: &'r Plan<'r>, most: u64) -> Self {
-        Self { plan, starts: plan.starts(), next: 0, taken: vec![false; plan.blobs.len()], most }
+        Self { plan, starts: plan.starts(), next: 0, taken: vec![false; plan.blobs.len()], len: FIRST.min(most), most }
     }
 
     /// The next trip. `place` says where a blob is; one that it does not know is left to whoever needs it.
     pub(super) fn trip(&mut self, place: &dyn Fn(u32) -> Result<Option<BlobPlace>, IndexError>) -> Result<Option<Trip>, IndexError> {
         let mut trip = Trip { starts: Vec::new(), blobs: Vec::new(), most: self.most };
+        let wanted = self.len;
+        self.len = (2 * self.len).min(self.most);
         let mut len = 0;
         while let Some(start) = self.starts.get(self.next).copied() {
             let (found, more) = self.with_bases(start, place)?;
-            if !trip.starts.is_empty() && len + more > self.most {
+            if !trip.starts.is_empty() && len + more > wanted {
                 break;
             }
             for (blob, place) in found {
@@ -116,5 +123,56 @@ impl<'r> Route<'r> {
             open.extend(&self.plan.blobs[blob as usize].bases);
         }
         Ok((found, len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::blob::{BlobKind, Frame};
+    use crate::plan::restore::{BlobKey, Want};
+
+    const LEN: u32 = 1 << 20;
+
+    fn place(number: u32) -> BlobPlace {
+        let frame = Frame { kind: BlobKind::Data, depth: 0, sealed_len: LEN, steps: Vec::new(), chunk_lens: vec![LEN], bases: Vec::new() };
+        BlobPlace { pack: PackId::from_bytes([1; 32]), offset: u64::from(number) * u64::from(LEN), frame }
+    }
+
+    /// Which blobs each trip starts with, and how many it fetches, for so many blobs of a mebibyte, each coded against those that `bases` names.
+    fn trips(count: u32, most: u64, bases: &dyn Fn(u32) -> Vec<u32>) -> Vec<(Vec<u32>, usize)> {
+        let want = |ordinal| Want { pack: 0, ordinal, start: 0, len: LEN, file: 0, offset: 0 };
+        let mut wants: Vec<_> = (0..count).map(want).collect();
+        let mut bases_of = |key: BlobKey| Ok::<_, ()>(bases(key.1).into_iter().map(|base| (0, base)).collect());
+        let plan = Plan::new(&mut wants, &mut bases_of).unwrap();
+        let mut route = Route::new(&plan, most);
+        let at = |blob: u32| Ok(Some(place(plan.blobs[blob as usize].key.1)));
+        std::iter::from_fn(|| route.trip(&at).unwrap().map(|trip| (trip.starts, trip.blobs.len()))).collect()
+    }
+
+    #[test]
+    fn trips_grow_to_their_limit_and_fetch_each_blob_once() {
+        let found = trips(60, 16 << 20, &|_| Vec::new());
+        assert_eq!(found.iter().map(|(_, fetched)| *fetched).collect::<Vec<_>>(), [4, 8, 16, 16, 16]);
+        assert_eq!(found.into_iter().flat_map(|(starts, _)| starts).collect::<Vec<_>>(), (0..60).collect::<Vec<_>>());
+        // Where memory is short, no trip is longer than that has room for.
+        assert!(trips(20, 2 << 20, &|_| Vec::new()).iter().all(|(_, fetched)| *fetched == 2));
+    }
+
+    #[test]
+    fn a_base_comes_with_the_first_that_is_coded_against_it() {
+        // Beyond the wanted ones lie 100 and 101: two and three of those are coded against each.
+        let bases = |blob: u32| match blob {
+            0 | 1 => vec![100],
+            2..=4 => vec![101],
+            _ => Vec::new(),
+        };
+        assert_eq!(trips(5, 64 << 20, &bases), [(vec![0, 1], 3), (vec![2, 3, 4], 4)]);
+    }
+
+    #[test]
+    fn a_chain_that_is_longer_than_a_trip_gets_one_of_its_own_and_no_more_than_fits() {
+        let bases = |blob: u32| if (1..110).contains(&blob) { vec![if blob == 1 { 101 } else { blob + 1 }] } else { Vec::new() };
+        assert_eq!(trips(2, 4 << 20, &bases), [(vec![0], 1), (vec![1], 4)]);
     }
 }
