@@ -69,50 +69,77 @@ fn figures_of_requests() {
 
 const PIECE: usize = 51 << 20;
 const PIECES: u64 = 10;
+const ROUNDS: usize = 5;
+
+/// What each act took in each round, in seconds.
+#[derive(Default)]
+struct Taken(BTreeMap<&'static str, Vec<f64>>);
+
+impl Taken {
+    fn time(&mut self, what: &'static str, act: &mut dyn FnMut()) {
+        let started = Instant::now();
+        act();
+        self.0.entry(what).or_default().push(started.elapsed().as_secs_f64());
+    }
+
+    fn median(&self, what: &str) -> f64 {
+        let mut taken = self.0[what].clone();
+        taken.sort_by(f64::total_cmp);
+        taken[taken.len() / 2]
+    }
+
+    /// A row: the median as a speed, how much longer it took than what it is compared with, and the speeds of all rounds.
+    fn show(&self, what: &str, bare: &str) {
+        let speed = |seconds: f64| format!("{:.0}", PIECES as f64 * PIECE as f64 / 1e6 / seconds);
+        let all: Vec<String> = self.0[what].iter().map(|seconds| speed(*seconds)).collect();
+        println!("| {what} | {} | {:.2} | {} |", speed(self.median(what)), self.median(what) / self.median(bare), all.join(", "));
+    }
+}
 
 #[test]
 #[ignore = "it prints figures"]
 fn figures_of_speed() {
-    let shop = Shop::new();
     let data: Vec<Vec<u8>> = (0..PIECES).map(|of| noise(1000 + of, PIECE)).collect();
-    data.iter().enumerate().for_each(|(of, bytes)| shop.place.write(&format!("d/{of}"), bytes));
-    let total = PIECES as f64 * PIECE as f64 / 1e6;
-    let timed = |what: &str, act: &mut dyn FnMut()| {
-        let started = Instant::now();
-        act();
-        let seconds = started.elapsed().as_secs_f64();
-        println!("{what}: {seconds:.2} s, {:.0} MB/s", total / seconds);
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    // The driver sets up TLS for the whole process, which the bare client needs, too, though it makes no use of it here.
-    drop(shop.server.backend("bare"));
-    let bare: Arc<AmazonS3> = Arc::new(
-        AmazonS3Builder::new()
-            .with_endpoint(shop.server.endpoint())
-            .with_allow_http(true)
-            .with_bucket_name(BUCKET)
-            .with_access_key_id(KEY_ID)
-            .with_secret_access_key(SECRET)
-            .with_checksum_algorithm(Checksum::SHA256)
-            .build()
-            .unwrap(),
-    );
-    let path = |of: u64| Path::from(format!("bare/{of}"));
-    timed("bare put", &mut || {
-        for (of, bytes) in data.iter().enumerate() {
-            runtime.block_on(bare.put(&path(of as u64), PutPayload::from(bytes.clone()))).unwrap();
-        }
-    });
-    timed("bare get", &mut || {
-        for (of, bytes) in data.iter().enumerate() {
-            let got = runtime.block_on(async { bare.get(&path(of as u64)).await?.bytes().await }).unwrap();
-            assert!(got == *bytes);
-        }
-    });
-    timed("push", &mut || drop(shop.push(&["d"])));
-    timed("restore", &mut || _ = shop.snap(&["restore", "latest", "-t", "out"]).ok());
-    let folder = crate::harness::Place::new();
-    data.iter().enumerate().for_each(|(of, bytes)| folder.write(&format!("d/{of}"), bytes));
-    timed("push into a folder", &mut || drop(folder.push(&["d"])));
-    timed("restore from a folder", &mut || _ = folder.snap(&["restore", "latest", "-t", "out"]).ok());
+    let mut taken = Taken::default();
+    for _ in 0..ROUNDS {
+        let shop = Shop::new();
+        data.iter().enumerate().for_each(|(of, bytes)| shop.place.write(&format!("d/{of}"), bytes));
+        // The driver sets up TLS for the whole process, which the bare client needs, too, though it makes no use of it here.
+        drop(shop.server.backend("bare"));
+        let bare: Arc<AmazonS3> = Arc::new(
+            AmazonS3Builder::new()
+                .with_endpoint(shop.server.endpoint())
+                .with_allow_http(true)
+                .with_bucket_name(BUCKET)
+                .with_access_key_id(KEY_ID)
+                .with_secret_access_key(SECRET)
+                .with_checksum_algorithm(Checksum::SHA256)
+                .build()
+                .unwrap(),
+        );
+        let path = |of: u64| Path::from(format!("bare/{of}"));
+        taken.time("bare put", &mut || {
+            for (of, bytes) in data.iter().enumerate() {
+                runtime.block_on(bare.put(&path(of as u64), PutPayload::from(bytes.clone()))).unwrap();
+            }
+        });
+        let get = |of: u64| runtime.block_on(async { bare.get(&path(of)).await?.bytes().await }).unwrap();
+        taken.time("bare get", &mut || (0..PIECES).for_each(|of| assert!(get(of) == data[of as usize])));
+        taken.time("bare get, each written to a file", &mut || {
+            (0..PIECES).for_each(|of| shop.place.write(&format!("got/{of}"), get(of)));
+        });
+        taken.time("push", &mut || drop(shop.push(&["d"])));
+        taken.time("restore", &mut || _ = shop.snap(&["restore", "latest", "-t", "out"]).ok());
+        let folder = crate::harness::Place::new();
+        data.iter().enumerate().for_each(|(of, bytes)| folder.write(&format!("d/{of}"), bytes));
+        taken.time("push into a folder", &mut || drop(folder.push(&["d"])));
+        taken.time("restore from a folder", &mut || _ = folder.snap(&["restore", "latest", "-t", "out"]).ok());
+    }
+    println!("| what | MB/s | times the bare client | each round, MB/s |");
+    println!("|---|---|---|---|");
+    ["bare put", "push", "push into a folder"].iter().for_each(|what| taken.show(what, "bare put"));
+    ["bare get", "bare get, each written to a file", "restore", "restore from a folder"]
+        .iter()
+        .for_each(|what| taken.show(what, "bare get"));
 }
