@@ -40,6 +40,8 @@ fn statement(kind: u8, about: u8) -> Statement {
         2 => Statement::Pin { snapshot, reason: Some(text) },
         3 => Statement::Unpin { snapshot },
         4 => Statement::Meta { snapshot, key: "k".into(), value: Some(text) },
+        // Half of them tell what the snapshot's record says of a ref.
+        5 if kind >= 128 => Statement::Forget { snapshot, reason: format!("{text}\nmade={}\nref={}", about % 16, about / 128) },
         5 => Statement::Forget { snapshot, reason: text },
         6 => Statement::Unforget { snapshot },
         7 => Statement::Policy { toml: (about / 64).to_string() },
