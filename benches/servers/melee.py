@@ -37,11 +37,11 @@ class Field:
         """A command that may be struck meanwhile: its code, outputs, and whether it was struck."""
         with self.lock:
             child = self.repository.start(*arguments, host=host)
-            self.running[child.pid] = host
+            self.running[child] = host
             self.killed.discard(child.pid)
         out, err = child.communicate()
         with self.lock:
-            del self.running[child.pid]
+            del self.running[child]
         return child.returncode, out, err
 
     def fail(self, what):
@@ -108,13 +108,13 @@ class Field:
         while not self.over.wait(self.random.uniform(0.5, 1.5) * every):
             with self.lock:
                 # Prunes run most of the time, and are to get somewhere between two blows.
-                struck = [pid for pid, host in self.running.items() if host < self.pushers or self.random.random() < 0.05]
-                if struck:
-                    pid = self.random.choice(sorted(struck))
-                    # Those that are in the list have not been waited for: no other process has this id.
-                    self.killed.add(pid)
-                    self.ever_killed.add(pid)
-                    os.kill(pid, signal.SIGKILL)
+                struck = [child for child, host in self.running.items() if host < self.pushers or self.random.random() < 0.05]
+                child = self.random.choice(sorted(struck, key=lambda child: child.pid)) if struck else None
+                # Whoever has ended by itself is not struck: its id may be another process's by now.
+                if child and child.poll() is None:
+                    self.killed.add(child.pid)
+                    self.ever_killed.add(child.pid)
+                    child.kill()
 
     def strike_nodes(self, every):
         while not self.over.wait(self.random.uniform(0.5, 1.5) * every):
