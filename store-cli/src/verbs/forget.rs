@@ -39,6 +39,7 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
         (Some(file), _) => Some(read(file)?.parse::<Policy>().map_err(|error| Failure::with(ErrorKind::Usage, file.display(), &error))?),
         (None, flags) => flags,
     };
+    let filtered = filter != Filter::default();
     let repo = context.open()?;
     let trash = args.trash.map(store_core::retention::Span::seconds);
     let mut plan = if args.snaps.is_empty() {
@@ -62,10 +63,20 @@ pub(super) fn run(context: &Context, args: &Forget) -> Result {
     read_or_not(print(context, &plan, args.explain, execute))?;
     plan.dropped().for_each(|line| name_refs(context, &line.item.id, &line.item.snapshot.refs, execute));
     refused?;
+    if filtered && args.snaps.is_empty() && plan.lines.is_empty() {
+        nothing_matches(context, args);
+    }
     if !execute && plan.dropped().next().is_some() {
         context.ui.note("this is a plan: --execute carries it out");
     }
     Ok(Outcome::Done)
+}
+
+/// Says that the filters let nothing through. Who comes from restic may have meant hours.
+fn nothing_matches(context: &Context, args: &Forget) {
+    let is_number = args.filters.host.as_ref().is_some_and(|host| host.parse::<u32>().is_ok());
+    let hint = if is_number { ": -H names a host, and how many hours are kept is said by --keep-hourly" } else { "" };
+    context.ui.note(&format!("no snapshot matches the filters{hint}"));
 }
 
 /// Says which refs name nothing once their snapshot is forgotten.

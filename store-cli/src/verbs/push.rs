@@ -6,11 +6,13 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
+use store_core::base::ids::SnapshotId;
 use store_core::monitor::Warning;
 use store_core::ops::ErrorKind;
 use store_core::ops::list::{Edge, Filter, parse_time, resolve};
 use store_core::ops::push::{Options, Parent, Report, Source, push};
 use store_core::ops::tag::check_ref;
+use store_core::repo::Repo;
 use store_core::source::{Case, ExcludeBuilder, ExcludeError, Excludes, Selection, expand, parse_list};
 
 use super::{Context, words};
@@ -18,7 +20,7 @@ use crate::args::Push;
 use crate::config::{Config, PushKeys};
 use crate::exit::{Failure, Outcome, Result, chain, read_or_not};
 use crate::interrupt;
-use crate::output::human::{count, duration, parse_size, ratio, size};
+use crate::output::human::{count, duration, parse_size, printable, ratio, size};
 use crate::output::json::{Message, Pushed};
 use crate::output::progress::Watch;
 use second::Second;
@@ -63,10 +65,25 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
         failure
     })?;
     read_or_not(print(context, &report, dry_run))?;
+    if let (Some(id), Some(_)) = (&report.snapshot, &args.time) {
+        name_refs_that_stayed(context, &repo, id, &args.refs);
+    }
     if let Some(copying) = copying {
         copying.run(context, &repo, &report, &args)?;
     }
     Ok(if report.unreadable > 0 { Outcome::Partial } else { Outcome::Done })
+}
+
+/// Says which of the refs that a snapshot was made with point to another one all the same, which is of a later time.
+fn name_refs_that_stayed(context: &Context, repo: &Repo, made: &SnapshotId, refs: &[String]) {
+    for name in refs {
+        if let Ok(to) = resolve(repo, name, &Filter::default())
+            && to.id != *made
+        {
+            let (name, to, made) = (printable(name.as_bytes()), to.id.short(), made.short());
+            context.ui.note(&format!("the ref {name} stays with {to}, which is later: `snap tag {made} --ref {name}` moves it"));
+        }
+    }
 }
 
 fn print(context: &Context, report: &Report, dry_run: bool) -> Result<()> {

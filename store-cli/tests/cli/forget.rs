@@ -242,6 +242,11 @@ fn restics_flags_are_understood() {
     assert_eq!(kept(&["--keep-last", "unlimited"]).len(), 10);
     assert_eq!(kept(&["-l", "1", "--group-by", "host,tags"]), [1, 10]);
     assert_eq!(kept(&["-l", "1", "--group-by", ""]), [10]);
+    // Two letters are other options here, and a plan of nothing says so.
+    let hours = place.snap(&["forget", "-l", "1", "-H", "24"]);
+    assert!(hours.ok().contains("0 of 0") && hours.err.contains("-H names a host") && hours.err.contains("--keep-hourly"), "{}", hours.err);
+    let other = place.snap(&["forget", "-l", "1", "--host", "elsewhere"]);
+    assert!(other.ok().contains("0 of 0") && other.err.contains("no snapshot matches the filters\n"), "{}", other.err);
 }
 
 #[test]

@@ -100,6 +100,22 @@ fn a_push_takes_no_name_for_a_ref_that_tag_would_refuse() {
 }
 
 #[test]
+fn a_push_says_when_a_ref_stays_where_it_is() {
+    let place = Place::new();
+    place.write("a", "a");
+    let push = |time: &str| {
+        let run = place.snap(&["push", "a", "--ref", "best", "--time", time]);
+        (run.ok()[..8].to_owned(), run.err)
+    };
+    let (first, said) = push("2026-02-02 12:00");
+    assert!(!said.contains("the ref"), "{said}");
+    let (_, said) = push("2026-02-01 12:00");
+    assert!(said.contains(&format!("the ref best stays with {first}")) && said.contains("snap tag"), "{said}");
+    let all = place.snap(&["list"]);
+    assert!(all.ok().lines().any(|line| line.starts_with(&first) && line.contains(" best ")), "{}", all.out);
+}
+
+#[test]
 fn nothing_is_said_by_mistake() {
     let (place, ids) = place();
     for words in [
