@@ -1,11 +1,13 @@
-//! What every driver must do, asked of each of them in the same words: memory, a local folder, a bucket behind an S3 server.
+//! What every driver must do, asked of each of them in the same words: memory, a local folder, a bucket behind an S3 server, one that speaks as Google
+//! Cloud Storage does.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::Barrier;
+use std::time::Duration;
 
 use crate::s3;
-use store_core::backend::{Backend, Created, Folder, GcStage, Listed, LocalBackend, MemoryBackend, ObjectPath};
+use store_core::backend::{Backend, Created, Folder, GcStage, Listed, LocalBackend, MemoryBackend, ObjectBackend, ObjectPath, Transport};
 use store_core::base::ids::{NoteId, PackId, PlanNumber, SegmentId, SessionId, SlotId};
 
 /// A driver with nothing in it but a config.
@@ -33,7 +35,7 @@ fn subjects() -> Vec<Subject> {
     // Nothing can be in memory that is no object.
     let memory = Subject { name: "memory", backend: Arc::new(MemoryBackend::default()), litter: Box::new(|_| {}), _keep: Box::new(()) };
     let mut all = vec![memory, local];
-    all.extend([in_a_bucket("some/prefix"), in_a_bucket("")]);
+    all.extend([in_a_bucket("some/prefix"), in_a_bucket(""), at_google()]);
     for subject in &all {
         assert_eq!(subject.backend.create(&ObjectPath::Config, b"config").unwrap(), Created::New);
     }
@@ -48,6 +50,17 @@ fn in_a_bucket(prefix: &'static str) -> Subject {
     let litter =
         move |name: &str| shelf.put(if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }.as_str(), b"litter");
     Subject { name: "bucket", backend: Arc::new(server.backend(prefix)), litter: Box::new(litter), _keep: Box::new(server) }
+}
+
+fn at_google() -> Subject {
+    let server = s3::Server::start_google();
+    server.shelf.page.store(7, std::sync::atomic::Ordering::Relaxed);
+    let shelf = Arc::clone(&server.shelf);
+    let place = format!("gs://{}/some/prefix", s3::BUCKET).parse().unwrap();
+    let transport = Transport { patience: Duration::from_secs(20), retry_for: Duration::from_secs(60), ..Transport::default() };
+    let backend = ObjectBackend::at(place, &transport, &server.google_variables()).unwrap();
+    let litter = move |name: &str| shelf.put(&format!("some/prefix/{name}"), b"litter");
+    Subject { name: "google", backend: Arc::new(backend), litter: Box::new(litter), _keep: Box::new(server) }
 }
 
 /// Asks each driver the same.

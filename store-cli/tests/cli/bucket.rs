@@ -6,19 +6,27 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::harness::{Place, Run, noise, tree};
-use crate::s3::{BUCKET, KEY_ID, SECRET, Server};
+use crate::s3::{BUCKET, KEY_ID, SECRET, Server, google};
 
 /// A place to work in, and a bucket.
 pub(crate) struct Shop {
     pub(crate) server: Server,
     pub(crate) place: Place,
     prefix: String,
+    /// Whether the server speaks as Google Cloud Storage does, or else as S3.
+    is_google: bool,
 }
 
 impl Shop {
     /// Without a repository.
     pub(crate) fn empty() -> Self {
-        Self { server: Server::start(), place: Place::empty(), prefix: "team/models".into() }
+        Self { server: Server::start(), place: Place::empty(), prefix: "team/models".into(), is_google: false }
+    }
+
+    fn google() -> Self {
+        let shop = Self { server: Server::start_google(), is_google: true, ..Self::empty() };
+        shop.snap(&["init"]).ok();
+        shop
     }
 
     pub(crate) fn new() -> Self {
@@ -28,13 +36,18 @@ impl Shop {
     }
 
     fn location(&self) -> String {
-        format!("s3://{BUCKET}/{}", self.prefix)
+        format!("{}://{BUCKET}/{}", if self.is_google { "gs" } else { "s3" }, self.prefix)
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.place.command(args);
-        command.env("SNAP_REPOSITORY", self.location()).env("AWS_ENDPOINT_URL", self.server.endpoint()).env("AWS_REGION", "eu-test-1");
-        command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET);
+        command.env("SNAP_REPOSITORY", self.location());
+        if self.is_google {
+            command.env("GOOGLE_BASE_URL", self.server.endpoint()).env("GOOGLE_BEARER_TOKEN", google::TOKEN);
+        } else {
+            command.env("AWS_ENDPOINT_URL", self.server.endpoint()).env("AWS_REGION", "eu-test-1");
+            command.env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET);
+        }
         command
     }
 
@@ -63,7 +76,20 @@ impl Shop {
 
 #[test]
 fn a_bucket_is_pushed_to_restored_from_checked_and_pruned() {
-    let shop = Shop::new();
+    is_used_from_first_to_last(&Shop::new());
+}
+
+#[test]
+fn so_is_a_bucket_at_google() {
+    let shop = Shop::google();
+    is_used_from_first_to_last(&shop);
+    // Refused for good, not tried again.
+    let mut foreign = shop.command(&["list"]);
+    let run: Run = foreign.env("GOOGLE_BEARER_TOKEN", "another").output().unwrap().into();
+    assert!(run.fails(1).contains("401"), "{}", run.err);
+}
+
+fn is_used_from_first_to_last(shop: &Shop) {
     assert!(shop.server.shelf.all().keys().all(|name| name.starts_with("team/models/")));
     shop.place.write("d/sub/a", noise(1, 700_000));
     shop.place.write("d/b", "text\n".repeat(10_000));

@@ -19,6 +19,8 @@ use store_core::backend::{ObjectBackend, Transport, Variables};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+pub mod google;
+
 /// The one bucket that there is.
 pub const BUCKET: &str = "bucket";
 /// Who may use it.
@@ -50,6 +52,8 @@ pub struct Shelf {
     pub ignores_conditions: AtomicBool,
     /// Has no room left.
     pub is_full: AtomicBool,
+    /// Takes uploads without a checksum.
+    pub takes_unchecked: AtomicBool,
 }
 
 impl Shelf {
@@ -101,7 +105,7 @@ impl S3 for Shop {
             None => Vec::new(),
         };
         let bytes = Bytes::from(pieces.concat());
-        if checksum_sha256.is_none() {
+        if checksum_sha256.is_none() && !self.0.takes_unchecked.load(Ordering::Relaxed) {
             return Err(s3_error!(InvalidRequest, "each upload is to have a checksum"));
         }
         if self.0.is_full.load(Ordering::Relaxed) {
@@ -208,11 +212,30 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port of this machine.
     pub fn start() -> Self {
+        Self::start_with(|shelf| {
+            let mut service = S3ServiceBuilder::new(Shop(shelf));
+            service.set_auth(SimpleAuth::from_single(KEY_ID, SECRET));
+            service.build()
+        })
+    }
+
+    /// Starts one that speaks as Google Cloud Storage does; [`google::variables`] lead to it.
+    pub fn start_google() -> Self {
+        Self::start_with(|shelf| {
+            shelf.takes_unchecked.store(true, Ordering::Relaxed);
+            google::Google { inner: S3ServiceBuilder::new(Shop(Arc::clone(&shelf))).build(), shelf }
+        })
+    }
+
+    fn start_with<S>(service: impl FnOnce(Arc<Shelf>) -> S) -> Self
+    where
+        S: hyper::service::Service<hyper::Request<hyper::body::Incoming>, Response = hyper::Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let shelf = Arc::new(Shelf::default());
-        let mut service = S3ServiceBuilder::new(Shop(Arc::clone(&shelf)));
-        service.set_auth(SimpleAuth::from_single(KEY_ID, SECRET));
-        let service = service.build();
+        let service = service(Arc::clone(&shelf));
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let port = listener.local_addr().unwrap().port();
         runtime.spawn(async move {
@@ -226,6 +249,11 @@ impl Server {
             }
         });
         Self { shelf, port, runtime: Some(runtime) }
+    }
+
+    /// What a process needs to know to reach one that speaks as Google Cloud Storage does.
+    pub fn google_variables(&self) -> Variables {
+        google::variables(&self.endpoint())
     }
 
     /// A repository below `prefix`, by a driver that gives up soon.
