@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use store_core::codec::Compression;
+use store_core::error::ErrorKind;
 use store_core::monitor::{Monitor, Silent};
 use store_core::ops::push::{Options, Report, Source, push};
 use store_core::ops::restore;
@@ -207,4 +210,45 @@ fn packs_and_segments_of_many_small_files_end_before_they_are_long() {
     let segments = std::fs::read_dir(folder.path().join("repo/index")).unwrap().count();
     assert!((2..10).contains(&segments), "{segments}");
     restore_latest(&repo, &folder.path().join("target"));
+}
+
+/// Interrupts at the so-many-th question.
+struct Interrupts(AtomicU64);
+
+impl Monitor for Interrupts {
+    fn interrupted(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(1))) == Ok(0)
+    }
+}
+
+#[test]
+fn a_push_that_is_interrupted_ends_while_much_is_read_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, count) = (folder.path().join("weights.npy"), 12_000_000_u32);
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend_from_slice(format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}").as_bytes());
+    bytes.resize(127, b' ');
+    bytes.push(b'\n');
+    bytes.extend((0..count).flat_map(|i| blake3_like(i).to_le_bytes()));
+    std::fs::write(&path, bytes).unwrap();
+    let (mut interrupted, mut whole) = (0, 0);
+    for at in [1, 3, 6, 10, 20, 1_000_000] {
+        // Little is read ahead, so that whoever reads soon waits for who takes.
+        let at_folder = folder.path().join(at.to_string());
+        let (repo, _) = Repo::init(&OpenOptions { memory: 64 << 20, ..options(&at_folder) }, &secrets(), "test").unwrap();
+        let source = Source::Paths(Selection { paths: vec![path.clone()], ..Selection::default() });
+        let (ended, ends) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let pushed = push(&repo, Options::new(source), &Interrupts(AtomicU64::new(at)));
+            let _ = ended.send(pushed.map(drop).map_err(|error| error.kind()));
+        });
+        match ends.recv_timeout(Duration::from_secs(120)).expect("it hangs") {
+            Ok(()) => whole += 1,
+            Err(kind) => {
+                assert_eq!(kind, ErrorKind::Interrupted);
+                interrupted += 1;
+            }
+        }
+    }
+    assert!(interrupted >= 4 && whole >= 1, "{interrupted} interrupted, {whole} whole");
 }

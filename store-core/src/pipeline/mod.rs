@@ -152,6 +152,8 @@ pub fn run(
             }
             // However this ends, nobody asks then, and the scope waits.
             let _ends = Ends(ahead.as_ref());
+            // Dropped behind `received`: what was sent and is not taken keeps its bytes of the budget as long as the feeder runs, which waits for them.
+            let _lets_go = LetsGo(&context.read_ahead);
             let (items, received) = crossbeam_channel::bounded(ITEMS);
             // What the parent refers to may be among what is missing: only what is read is sure to be stored.
             let force = matches!(input, Input::Tree { force: true, .. }) || context.known.is_incomplete();
@@ -170,6 +172,15 @@ pub fn run(
     coding.check()?;
     let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
     Ok((assembled, coding.writer.finish()?))
+}
+
+/// Lets the feeder go when it is dropped.
+struct LetsGo<'a>(&'a Budget);
+
+impl Drop for LetsGo<'_> {
+    fn drop(&mut self) {
+        self.0.open_to_all();
+    }
 }
 
 /// Ends a look ahead when it is dropped.
