@@ -19,6 +19,8 @@ use store_core::ops::ErrorKind;
 use crate::args::Global;
 use crate::config::{Config, Scalar};
 use crate::exit::{Failure, Result};
+use crate::interrupt;
+use crate::output;
 use crate::output::human::parse_size;
 
 pub(crate) use access::{Access, Password, Place, Typed};
@@ -133,6 +135,8 @@ impl Settings {
             transport: Transport {
                 upload: layers.limit(&global.limit_upload, &LIMIT_UPLOAD, |c| c.keys.global.limit_upload.as_ref())?,
                 download: layers.limit(&global.limit_download, &LIMIT_DOWNLOAD, |c| c.keys.global.limit_download.as_ref())?,
+                interrupted: interrupt::requested,
+                waiting: output::waiting,
                 ..Transport::default()
             },
             no_progress: global.no_progress || files.iter().find_map(|c| c.keys.global.no_progress).unwrap_or(false),
@@ -337,7 +341,7 @@ mod tests {
         let limits = resolve(&Global::default(), &[("SNAP_LIMIT_DOWNLOAD", "7")], vec![project]).unwrap().transport;
         assert_eq!((limits.upload, limits.download), (Some(300 << 10), Some(7 << 10)));
         let none = resolve(&Global { limit_upload: Some("0".into()), ..Global::default() }, &[], vec![]).unwrap().transport;
-        assert_eq!(none, Transport::default());
+        assert_eq!((none.upload, none.download), (None, None));
     }
 
     #[test]

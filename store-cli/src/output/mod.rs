@@ -7,6 +7,7 @@ pub(crate) mod progress;
 pub(crate) mod table;
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::sync::OnceLock;
 
 use clap::builder::styling::{AnsiColor, Style};
 use store_core::backend::RequestCount;
@@ -32,7 +33,22 @@ pub(crate) struct Ui {
     pub(crate) progress: bool,
 }
 
+/// How to speak to the user where no context is at hand.
+static SPOKEN: OnceLock<Ui> = OnceLock::new();
+
+/// Says that a store is waited for.
+pub(crate) fn waiting(why: &str) {
+    if let Some(ui) = SPOKEN.get() {
+        ui.warning(&Warning { item: "the store".into(), message: why.to_owned() });
+    }
+}
+
 impl Ui {
+    /// Speaks so from now on where no context is at hand, too.
+    pub(crate) fn settle(self) -> Self {
+        *SPOKEN.get_or_init(|| self)
+    }
+
     pub(crate) fn new(global: &Global, no_progress: bool) -> Self {
         let progress = !no_progress && !global.quiet;
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, progress }
@@ -66,7 +82,7 @@ impl Ui {
             return;
         }
         let size = human::size(*bytes);
-        let message = format!("{what} hides what stays the same, so that each version is stored nearly whole: about {size} each time");
+        let message = format!("{what} hides what stays the same, so that a version may be stored nearly whole: {size} here");
         if self.json {
             json_to_stderr(&Message::Notice { item, message: &message, hint: advice, kind: what, files: *files, bytes: *bytes });
             return;

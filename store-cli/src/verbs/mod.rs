@@ -54,7 +54,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         verb => verb,
     };
     let settings = Settings::load(&cli.global)?;
-    let ui = Ui::new(&cli.global, settings.no_progress);
+    let ui = Ui::new(&cli.global, settings.no_progress).settle();
     let context = Context { global: cli.global, settings, ui };
     match verb {
         Verb::Init(args) => init::run(&context, &args),

@@ -3,7 +3,9 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Place, Run, noise, tree};
 use crate::s3::{BUCKET, KEY_ID, SECRET, Server, google};
@@ -143,7 +145,7 @@ fn a_listing_of_many_pages_is_read_to_its_end() {
 fn exit_codes_tell_what_is_wrong_with_a_bucket() {
     let shop = Shop::empty();
     assert!(shop.snap(&["list"]).fails(10).contains("s3://bucket/team/models"));
-    shop.snap(&["list", "-r", "s3://other/x"]).fails(10);
+    assert!(shop.snap(&["list", "-r", "s3://other/x"]).fails(10).contains("no bucket"));
     shop.snap(&["init", "-r", "ftp://host/x"]).fails(2);
     shop.snap(&["init", "-r", "s3:///x"]).fails(2);
     shop.snap(&["init"]).ok();
@@ -171,6 +173,64 @@ fn keys_may_be_in_a_profile() {
     std::fs::write(folder.join("credentials"), text).unwrap();
     profile("work").ok();
     assert!(profile("none").fails(2).contains("'none'"));
+    // Keys of the environment, and where that is from the file.
+    std::fs::write(folder.join("config"), format!("[profile here]\nregion = eu-1\nendpoint_url = {}\n", shop.server.endpoint())).unwrap();
+    let mut command = shop.command(&["list"]);
+    command.env_remove("AWS_ENDPOINT_URL").env_remove("AWS_REGION").env("AWS_PROFILE", "here");
+    Run::from(command.output().unwrap()).ok();
+}
+
+#[test]
+fn an_endpoint_that_is_none_is_refused_at_once() {
+    let shop = Shop::empty();
+    for endpoint in ["127.0.0.1:9000", "ftp://127.0.0.1", "localhost"] {
+        let run = Run::from(shop.command(&["list"]).env("AWS_ENDPOINT_URL", endpoint).output().unwrap());
+        assert!(run.fails(2).contains("AWS_ENDPOINT_URL") && run.err.contains("http://"), "{}", run.err);
+    }
+}
+
+#[test]
+fn a_prefix_may_have_any_letters() {
+    let shop = Shop { prefix: "team/\u{fc}ml ~x*{y}%41+&=".into(), ..Shop::empty() };
+    shop.snap(&["init"]).ok();
+    shop.place.write("d/a", noise(1, 100_000));
+    shop.push(&["d"]);
+    shop.snap(&["check", "--read-data"]).ok();
+    let start = format!("{}/", shop.prefix);
+    assert!(shop.server.shelf.all().keys().all(|name| name.starts_with(&start)));
+}
+
+#[test]
+fn a_host_that_may_create_and_not_overwrite_is_told_so_in_place_of_what_is_there() {
+    let shop = Shop::new();
+    let shelf = &shop.server.shelf;
+    [&shelf.keeps_all, &shelf.forbids_overwriting].iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+    for version in 0..3 {
+        shop.place.write("d/a", noise(version, 50_000));
+        shop.push(&["d"]);
+    }
+    assert_eq!(shop.count("snapshots"), 3);
+    shop.snap(&["check", "--read-data"]).ok();
+}
+
+#[test]
+fn ctrl_c_ends_a_push_that_waits_for_the_store() {
+    let shop = Shop::new();
+    shop.place.write("d/a", noise(1, 4_000_000));
+    let mut command = shop.command(&["push", "d", "--limit-upload", "20"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while shop.count("sessions") == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let sent = Instant::now();
+    let run = Run::from(child.wait_with_output().unwrap());
+    // What it would have sent takes more than three minutes.
+    assert!(sent.elapsed() < Duration::from_secs(60), "{:?}", sent.elapsed());
+    run.fails(130);
+    assert_eq!(shop.count("snapshots"), 0);
 }
 
 #[test]

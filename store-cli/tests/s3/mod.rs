@@ -52,6 +52,8 @@ pub struct Shelf {
     pub ignores_conditions: AtomicBool,
     /// Has no room left.
     pub is_full: AtomicBool,
+    /// Says to whoever would create what is there that he may not overwrite.
+    pub forbids_overwriting: AtomicBool,
     /// Takes uploads without a checksum.
     pub takes_unchecked: AtomicBool,
 }
@@ -116,6 +118,9 @@ impl S3 for Shop {
         // Condition and write are one step.
         let mut objects = self.0.objects();
         let is_conditional = if_none_match.is_some_and(|condition| condition.is_any());
+        if objects.contains_key(&key) && self.0.forbids_overwriting.load(Ordering::Relaxed) {
+            return Err(s3_error!(AccessDenied, "this key may not overwrite"));
+        }
         if is_conditional && objects.contains_key(&key) && !self.0.ignores_conditions.load(Ordering::Relaxed) {
             return Err(s3_error!(PreconditionFailed, "the object exists already"));
         }

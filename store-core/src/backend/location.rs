@@ -9,7 +9,7 @@ use super::{Backend, LocalBackend};
 use crate::error::{Error, ErrorKind};
 
 /// How a driver that goes over a network may do so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Transport {
     /// Bytes that go out in a second, at the most.
     pub upload: Option<u64>,
@@ -19,11 +19,22 @@ pub struct Transport {
     pub patience: Duration,
     /// How long what failed for the time being is tried again.
     pub retry_for: Duration,
+    /// Whether the user wants to stop: requests under way then have little time left.
+    pub interrupted: fn() -> bool,
+    /// Told, once, that a store does not answer and is asked again.
+    pub waiting: fn(&str),
 }
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { upload: None, download: None, patience: Duration::from_secs(60), retry_for: Duration::from_secs(180) }
+        Self {
+            upload: None,
+            download: None,
+            patience: Duration::from_secs(60),
+            retry_for: Duration::from_secs(180),
+            interrupted: || false,
+            waiting: |_| {},
+        }
     }
 }
 

@@ -46,7 +46,17 @@ impl std::error::Error for BackendError {
     }
 }
 
+/// Not a single object is missing but the bucket that it would be in.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoBucket(pub(crate) String);
+
 impl BackendError {
+    /// Whether it is the bucket that is not there.
+    pub fn is_no_bucket(&self) -> bool {
+        self.source.get_ref().is_some_and(|error| error.is::<NoBucket>())
+    }
+
     /// Whether the object does not exist.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound

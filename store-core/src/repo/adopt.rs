@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::again::{looks, opened};
 use super::derived::NewSegments;
 use super::probes::StoreStanding;
 use super::{Grounds, Repo};
@@ -79,6 +80,18 @@ impl Repo {
     /// # Errors
     /// Of kind [`ErrorKind::Damage`] when it says nothing that can be read.
     pub(crate) fn pack_contents(&self, id: &PackId, len: u64) -> Result<PackContents, Error> {
+        let is_damage = |read: &Result<PackContents, Error>| matches!(read, Err(error) if error.kind() == ErrorKind::Damage);
+        let mut read = self.pack_contents_now(id, len);
+        for _ in 1..looks(&*self.backend) {
+            if !is_damage(&read) {
+                break;
+            }
+            read = self.pack_contents_now(id, len);
+        }
+        read
+    }
+
+    fn pack_contents_now(&self, id: &PackId, len: u64) -> Result<PackContents, Error> {
         let path = ObjectPath::Pack(*id);
         let damaged = |error| Error::with(ErrorKind::Damage, format!("the footer of {path} cannot be read"), error);
         let least = (HEADER_LEN + TRAILER_LEN) as u64;
@@ -147,9 +160,11 @@ impl Repo {
 
     pub(crate) fn read_session(&self, id: &SessionId) -> Option<Session> {
         let path = ObjectPath::Session(*id);
-        let object = self.backend.read(&path, limits::RECORD_LEN).ok()?;
-        let sealed = Sealed::parse(&object, ObjectKind::Session).ok()?;
-        let key = self.keys.object(ObjectKind::Session as u8, sealed.header.epoch, &sealed.header.salt);
-        wire::decode(&sealed.open(&key, Place::Path(&path.to_string())).ok()?).ok()
+        let open = |object: &[u8]| {
+            let sealed = Sealed::parse(object, ObjectKind::Session).map_err(drop)?;
+            let key = self.keys.object(ObjectKind::Session as u8, sealed.header.epoch, &sealed.header.salt);
+            wire::decode(&sealed.open(&key, Place::Path(&path.to_string())).map_err(drop)?).map_err(drop)
+        };
+        opened(&*self.backend, || self.backend.read(&path, limits::RECORD_LEN).map_err(drop), open).ok().map(|(session, _)| session)
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::again::opened;
 use super::{PackLens, Repo, dangling};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId};
@@ -354,23 +355,22 @@ impl Repo {
 
     /// Reads one index segment that a listing showed; `None` when it is gone.
     pub(crate) fn read_listed(&self, id: &SegmentId) -> Result<Option<Segment>, Error> {
-        match self.backend.read(&ObjectPath::Segment(*id), limits::CATALOG_LEN) {
+        match self.read_segment(id) {
             Err(error) if error.is_not_found() => Ok(None),
-            object => self.open_segment(id, &object?).map(Some),
+            segment => segment.map(Some),
         }
     }
 
     /// Reads one index segment.
     pub(crate) fn read_segment(&self, id: &SegmentId) -> Result<Segment, Error> {
-        let object = self.backend.read(&ObjectPath::Segment(*id), limits::CATALOG_LEN)?;
-        self.open_segment(id, &object)
-    }
-
-    fn open_segment(&self, id: &SegmentId, object: &[u8]) -> Result<Segment, Error> {
-        Segment::open(object, id, &self.keys).map_err(|error| {
-            let path = ObjectPath::Segment(*id);
-            Error::with(ErrorKind::Damage, format!("{path} is damaged: `snap repair index --execute` makes it anew from the packs"), error)
-        })
+        let path = ObjectPath::Segment(*id);
+        let open = |object: &[u8]| {
+            Segment::open(object, id, &self.keys).map_err(|error| {
+                let message = format!("{path} is damaged: `snap repair index --execute` makes it anew from the packs");
+                Error::with(ErrorKind::Damage, message, error)
+            })
+        };
+        opened(&*self.backend, || Ok(self.backend.read(&path, limits::CATALOG_LEN)?), open).map(|(segment, _)| segment)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::again::opened;
 use super::{PackLens, Repo};
 use crate::backend::{Created, Folder, GcStage, ObjectPath, parse_gc_name};
 use crate::base::ids::{PackId, PlanNumber, SnapshotId};
@@ -181,18 +182,19 @@ impl Repo {
         T: bincode::Decode<()> + bincode::Encode,
     {
         let path = ObjectPath::Gc(number, stage);
-        let object = match self.backend.read(&path, limits::RECORD_LEN) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            object => object?,
-        };
-        let open = || -> Result<T, ObjectError> {
-            let sealed = Sealed::parse(&object, ObjectKind::Gc)?;
+        let open = |object: &[u8]| -> Result<T, ObjectError> {
+            let sealed = Sealed::parse(object, ObjectKind::Gc)?;
             let key = self.keys.object(ObjectKind::Gc as u8, sealed.header.epoch, &sealed.header.salt);
             let value = wire::decode(&sealed.open(&key, Place::Path(&path.to_string()))?)?;
             check(&value)?;
             Ok(value)
         };
-        open().map(Some).map_err(|error| Error::with(ErrorKind::Damage, format!("cannot read {path}: put it back from a copy"), error))
+        let damaged = |error| Error::with(ErrorKind::Damage, format!("cannot read {path}: put it back from a copy"), error);
+        let read = || Ok(self.backend.read(&path, limits::RECORD_LEN)?);
+        match opened(&*self.backend, read, |object| open(object).map_err(damaged)) {
+            Err(error) if error.is_not_found() => Ok(None),
+            opened => opened.map(|(value, _)| Some(value)),
+        }
     }
 
     /// Creates `gc/<n>.plan`, unless there is one.

@@ -4,8 +4,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use super::again::opened;
 use super::parts::PartCache;
-use crate::backend::ObjectPath;
+use crate::backend::{Backend, ObjectPath};
 use crate::base::limits;
 use crate::index::{ChunkIndex, IndexError};
 
@@ -77,11 +78,12 @@ impl<'k> KeptRecords<'k> {
 /// A record that a listing showed, opened: as it is kept, else as it is `read`. What does not open is not kept.
 pub(super) fn open<T, E>(
     kept: Option<&KeptRecords<'_>>,
+    backend: &dyn Backend,
     path: &ObjectPath,
-    read: impl FnOnce() -> Result<Vec<u8>, E>,
+    read: impl Fn() -> Result<Vec<u8>, E>,
     open: impl Fn(&[u8]) -> Result<T, E>,
 ) -> Result<T, E> {
-    let Some(kept) = kept else { return open(&read()?) };
+    let Some(kept) = kept else { return Ok(opened(backend, read, open)?.0) };
     if let Some(object) = kept.find(path) {
         if let Ok(opened) = open(&object) {
             kept.meet(path);
@@ -89,8 +91,7 @@ pub(super) fn open<T, E>(
         }
         kept.forget(path);
     }
-    let object = read()?;
-    let opened = open(&object)?;
+    let (opened, object) = opened(backend, read, open)?;
     kept.meet(path);
     kept.keep(path, object);
     Ok(opened)

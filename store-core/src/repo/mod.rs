@@ -1,6 +1,7 @@
 //! L4: an open repository: its keys, its index, reading and writing of blobs, sessions and snapshots.
 
 mod adopt;
+pub(crate) mod again;
 mod damage;
 mod dangling;
 mod derived;

@@ -2,6 +2,7 @@
 //! where the first one is damaged.
 
 use super::Repo;
+use super::again::looks;
 use super::derived::ATTEMPTS;
 use super::read_error::ReadError;
 use super::reader::chunk_of;
@@ -23,11 +24,14 @@ impl Repo {
         self.named(&ChunkId::from_bytes(*id.as_bytes()), "node", &|bytes| self.keys.node_id(bytes) == *id)
     }
 
-    /// What has this id by `is_it`. What does not come out right may have been kept wrong on this host: then the store is asked.
+    /// What has this id by `is_it`. What does not come out right may have been kept wrong on this host, or spoilt on the way: then the store is asked.
     fn named(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
         let was_on = self.kept.is_on();
         match self.named_now(id, what, is_it) {
-            Err(error) if was_on && error.is_content() && self.distrusts_cache() => self.named_now(id, what, is_it),
+            Err(error) if error.is_content() && (was_on && self.distrusts_cache() || looks(&*self.backend) > 1) => {
+                self.reader.clear();
+                self.named_now(id, what, is_it)
+            }
             read => read,
         }
     }

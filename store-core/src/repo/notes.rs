@@ -239,7 +239,7 @@ impl Repo {
             Err(error) if error.is_damage() => Err(damaged(error.into())),
             object => Ok(object?),
         };
-        kept::open(kept, &path, read, |object| {
+        kept::open(kept, &*self.backend, &path, read, |object| {
             let sealed = Sealed::parse(object, ObjectKind::Note).map_err(|error| damaged(error.into()))?;
             let key = self.keys.object(ObjectKind::Note as u8, sealed.header.epoch, &sealed.header.salt);
             let body = sealed.open(&key, Place::Path(&path.to_string())).map_err(|error| damaged(error.into()))?;

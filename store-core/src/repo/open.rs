@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use zeroize::Zeroizing;
 
+use super::again::looks;
 use super::derived::DerivedIndex;
 use super::parts::PartCache;
 use super::reader::BlobReader;
@@ -89,27 +90,21 @@ impl Repo {
 
     /// The same in any backend.
     pub fn open_on(backend: Arc<dyn Backend>, options: &OpenOptions, secrets: &Secrets) -> Result<Self, Error> {
-        let object = backend.read(&ObjectPath::Config, limits::RECORD_LEN).map_err(|error| {
-            let has_keys = || backend.list(Folder::Keys).is_ok_and(|keys| !keys.is_empty());
-            if error.is_not_found() && has_keys() {
-                let message = format!(
-                    "the repository at {} has lost its file '{CONFIG_PATH}', without which nothing in it can be read: put it back from a copy of \
-                     this repository; that of another is of no use",
-                    options.location
-                );
-                Error::with(ErrorKind::Damage, message, error)
-            } else if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
-                let message = format!("there is no repository at {}: make one with `snap init -r {}`", options.location, options.location);
-                Error::new(ErrorKind::NoRepository, message)
-            } else {
-                error.into()
+        let mut door = Door::look(&*backend, options)?;
+        let mut opened = door.open(secrets);
+        for _ in 1..looks(&*backend) {
+            if opened.is_ok() {
+                break;
             }
-        })?;
-        let identity = Identity::decode(&object).map_err(|error| damaged(CONFIG_PATH, error))?;
-        let master = unlock(&*backend, identity.repo, secrets)?;
-        let keys = RepoKeys::new(master, identity.repo);
-        let config = Config::open(&object, &keys).map_err(|error| damaged(CONFIG_PATH, error))?;
-        Self::assemble(options, backend, keys, config, identity.unknown_to_writers())
+            // It may have been spoilt on the way.
+            let again = Door::look(&*backend, options)?;
+            if again.is_same(&door) {
+                break;
+            }
+            (opened, door) = (again.open(secrets), again);
+        }
+        let (keys, config, unknown_to_writers) = opened?;
+        Self::assemble(options, backend, keys, config, unknown_to_writers)
     }
 
     pub(super) fn assemble(
@@ -210,15 +205,58 @@ impl Repo {
 
     /// The same but for this one.
     pub(crate) fn slot_besides(&self, secrets: &Secrets, other: Option<SlotId>) -> Result<Option<SlotId>, Error> {
-        for (id, object) in cheapest_first(slots(&*self.backend)?) {
-            if Some(id) != other
+        for (id, object) in cheapest_first(&slots(&*self.backend)?) {
+            if Some(*id) != other
                 && let Ok(object) = object
-                && matches!(open_slot(id, &object, self.id(), secrets), Ok(Some(_)))
+                && matches!(open_slot(*id, object, self.id(), secrets), Ok(Some(_)))
             {
-                return Ok(Some(id));
+                return Ok(Some(*id));
             }
         }
         Ok(None)
+    }
+}
+
+/// What a repository is opened by, as it was read.
+struct Door {
+    config: Vec<u8>,
+    slots: Vec<SlotObject>,
+}
+
+impl Door {
+    fn look(backend: &dyn Backend, options: &OpenOptions) -> Result<Self, Error> {
+        let config = backend.read(&ObjectPath::Config, limits::RECORD_LEN).map_err(|error| {
+            let has_keys = || backend.list(Folder::Keys).is_ok_and(|keys| !keys.is_empty());
+            if error.is_not_found() && has_keys() {
+                let message = format!(
+                    "the repository at {} has lost its file '{CONFIG_PATH}', without which nothing in it can be read: put it back from a copy of \
+                     this repository; that of another is of no use",
+                    options.location
+                );
+                Error::with(ErrorKind::Damage, message, error)
+            } else if error.is_no_bucket() {
+                Error::with(ErrorKind::NoRepository, format!("there is no bucket for the repository at {}", options.location), error)
+            } else if error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory {
+                let message = format!("there is no repository at {}: make one with `snap init -r {}`", options.location, options.location);
+                Error::new(ErrorKind::NoRepository, message)
+            } else {
+                error.into()
+            }
+        })?;
+        Ok(Self { config, slots: slots(backend)? })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let bytes = |door: &Self| door.slots.iter().map(|(id, object)| (*id, object.as_ref().ok().cloned())).collect::<Vec<_>>();
+        self.config == other.config && bytes(self) == bytes(other)
+    }
+
+    /// The keys, the config, and features that a writer must know and this version does not.
+    fn open(&self, secrets: &Secrets) -> Result<(RepoKeys, Config, u64), Error> {
+        let identity = Identity::decode(&self.config).map_err(|error| damaged(CONFIG_PATH, error))?;
+        let keys = RepoKeys::new(unlock(&self.slots, identity.repo, secrets)?, identity.repo);
+        let config = Config::open(&self.config, &keys).map_err(|error| damaged(CONFIG_PATH, error))?;
+        Ok((keys, config, identity.unknown_to_writers()))
     }
 }
 
@@ -242,7 +280,8 @@ fn slots(backend: &dyn Backend) -> Result<Vec<SlotObject>, Error> {
 }
 
 /// So that slots which ask for much work, as a hostile one may, keep nobody from the others.
-fn cheapest_first(mut slots: Vec<SlotObject>) -> Vec<SlotObject> {
+fn cheapest_first(slots: &[SlotObject]) -> Vec<&SlotObject> {
+    let mut slots: Vec<_> = slots.iter().collect();
     slots.sort_by_cached_key(|(_, object)| {
         let info = object.as_ref().ok().and_then(|object| SlotInfo::decode(object).ok());
         info.map_or(0, |info| info.kdf.work_kib())
@@ -250,19 +289,18 @@ fn cheapest_first(mut slots: Vec<SlotObject>) -> Vec<SlotObject> {
     slots
 }
 
-fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secret, Error> {
-    let slots = cheapest_first(slots(backend)?);
+fn unlock(slots: &[SlotObject], repo: RepoId, secrets: &Secrets) -> Result<Secret, Error> {
     if slots.is_empty() {
         return Err(Error::new(ErrorKind::Damage, "the repository has no key slot: restore one below keys/ from a copy of the repository"));
     }
     let mut bad = None;
     // A slot that cannot be read is no error while another one opens.
-    for (id, object) in slots {
-        match object.map(|object| open_slot(id, &object, repo, secrets)) {
+    for (id, object) in cheapest_first(slots) {
+        match object.as_ref().map(|object| open_slot(*id, object, repo, secrets)) {
             Ok(Ok(Some(master))) => return Ok(master),
             Ok(Ok(None)) => {}
-            Ok(Err(error)) => bad = Some((ObjectPath::Key(id), BadSlot::Object(error))),
-            Err(error) => bad = Some((ObjectPath::Key(id), BadSlot::Backend(error))),
+            Ok(Err(error)) => bad = Some((ObjectPath::Key(*id), BadSlot::Object(error))),
+            Err(error) => bad = Some((ObjectPath::Key(*id), BadSlot::Backend(chain(error)))),
         }
     }
     let message = match (&secrets.passphrase, &secrets.key_file) {
@@ -285,8 +323,8 @@ fn unlock(backend: &dyn Backend, repo: RepoId, secrets: &Secrets) -> Result<Secr
 enum BadSlot {
     #[error(transparent)]
     Object(ObjectError),
-    #[error(transparent)]
-    Backend(BackendError),
+    #[error("{0}")]
+    Backend(String),
 }
 
 /// The master key, if the slot is one for these secrets and opens with them.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Repo;
+use super::again::opened;
 use crate::backend::{Created, Effort, Folder, ObjectPath, probe};
 use crate::base::ids::ProbeId;
 use crate::base::limits;
@@ -109,10 +110,11 @@ impl Repo {
         let mut probes = BTreeMap::new();
         for id in self.backend.list(Folder::Probes)?.iter().filter_map(|listed| listed.name.parse().ok()) {
             let path = ObjectPath::Probe(id);
-            match self.backend.read(&path, limits::RECORD_LEN) {
-                Ok(object) => _ = probes.insert(id, self.open_probe(&object, &path)),
-                Err(error) if error.is_not_found() || error.is_damage() => _ = probes.insert(id, None),
-                Err(error) => return Err(error.into()),
+            let read = || self.backend.read(&path, limits::RECORD_LEN).map_err(Some);
+            match opened(&*self.backend, read, |object| self.open_probe(object, &path).ok_or(None)) {
+                Ok((probe, _)) => _ = probes.insert(id, Some(probe)),
+                Err(Some(error)) if !error.is_not_found() && !error.is_damage() => return Err(error.into()),
+                Err(_) => _ = probes.insert(id, None),
             }
         }
         Ok(probes)

@@ -68,7 +68,7 @@ impl ReadError {
     }
 
     /// Whether bytes were there, and not those that should be.
-    pub(super) fn is_content(&self) -> bool {
+    pub(crate) fn is_content(&self) -> bool {
         matches!(self, Self::Object { .. } | Self::Decode { .. } | Self::Content { .. })
     }
 

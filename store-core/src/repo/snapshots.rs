@@ -60,7 +60,7 @@ impl Repo {
             Err(error) if error.is_damage() => Err(Error::with(ErrorKind::Damage, format!("cannot read {path}"), error)),
             object => Ok(object?),
         };
-        kept::open(kept, &path, read, |object| {
+        kept::open(kept, &*self.backend, &path, read, |object| {
             self.open_outcome(object, &path).map_err(|error| {
                 let kind = if matches!(error, ObjectError::Unknown { .. }) { ErrorKind::Failed } else { ErrorKind::Damage };
                 Error::with(kind, format!("cannot read {path}"), error)

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::client::HttpErrorKind;
 
+use crate::backend::NoBucket;
+
 tokio::task_local! {
     /// Where the connection notes what it was told; each attempt has its own.
     pub(super) static ANSWER: Arc<Mutex<Answer>>;
@@ -106,8 +108,10 @@ impl Trouble {
             (Some(408 | 409 | 429), _) => transient(false),
             (Some(501), _) => refused(io::ErrorKind::Unsupported, ": the store does not know conditional writes"),
             (Some(500..=599), _) => transient(true),
-            (Some(301 | 307), _) => refused(io::ErrorKind::InvalidInput, ": is the bucket in another region? see AWS_REGION"),
-            (Some(401 | 403), "RequestTimeTooSkewed") => refused(io::ErrorKind::PermissionDenied, ": set this host's clock"),
+            (Some(301 | 307), _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "PermanentRedirect") => {
+                refused(io::ErrorKind::InvalidInput, ": is the bucket in another region? see AWS_REGION")
+            }
+            (Some(400 | 401 | 403), "RequestTimeTooSkewed") => refused(io::ErrorKind::PermissionDenied, ": set this host's clock"),
             (Some(401 | 403), _) => refused(io::ErrorKind::PermissionDenied, ": look at the credentials, and at what they allow"),
             (Some(_), _) => refused(io::ErrorKind::Other, ""),
             (None, _) => Self::Refused { kind: io::ErrorKind::InvalidInput, why: chain(error) },
@@ -122,6 +126,7 @@ impl Trouble {
             Self::Transient { why, .. } => {
                 io::Error::new(io::ErrorKind::TimedOut, format!("{why}; it was tried again and again: try later"))
             }
+            Self::Refused { kind: io::ErrorKind::NotFound, why } => io::Error::new(io::ErrorKind::NotFound, NoBucket(why)),
             Self::Refused { kind, why } => io::Error::new(kind, why),
         }
     }
@@ -129,7 +134,8 @@ impl Trouble {
 
 /// Where cloud machines ask for credentials.
 const METADATA: &str = "169.254.169.254";
-const NO_CREDENTIALS: &str = "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL for other stores than Amazon's";
+const NO_CREDENTIALS: &str = "no credentials were found: set for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL \
+    for other stores than Amazon's; for gs:// GOOGLE_APPLICATION_CREDENTIALS; for az:// AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY";
 
 /// An error with its causes, each once, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -155,6 +161,8 @@ fn part_of_batch(said: &str) -> Option<u16> {
 pub(super) fn element(body: &str, name: &str) -> String {
     let inner = body.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
     let text = inner.map_or("", |(inner, _)| inner).lines().next().unwrap_or("");
+    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'"), ("&amp;", "&")];
+    let text = plain.iter().fold(text.to_owned(), |text, (entity, is)| text.replace(entity, is));
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 

@@ -18,6 +18,8 @@ use crate::backend::{Asked, Folder, RequestCount, Requests, Transport};
 const IN_FLIGHT: usize = 32;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Whoever waits so long for the next attempt is told why: the ones before took a few seconds.
+const TELL_FROM: Duration = Duration::from_millis(1600);
 /// How long requests are tried again that come after one that was given up, so that a command of thousands of them ends.
 const RETRY_AWAY: Duration = Duration::from_secs(2);
 
@@ -33,11 +35,13 @@ pub(super) struct Attempts {
     given_up: AtomicU64,
     /// Whether the store could not be reached, and has answered nothing since.
     is_away: AtomicBool,
+    waiting: fn(&str),
+    has_told: AtomicBool,
 }
 
 impl Attempts {
     pub(super) fn new(transport: &Transport, limits: &Connector) -> Self {
-        let Transport { patience, retry_for, .. } = *transport;
+        let Transport { patience, retry_for, waiting, .. } = *transport;
         Self {
             requests: Requests::default(),
             turns: Semaphore::new(IN_FLIGHT),
@@ -46,6 +50,8 @@ impl Attempts {
             retry_for,
             given_up: AtomicU64::new(0),
             is_away: AtomicBool::new(false),
+            waiting,
+            has_told: AtomicBool::new(false),
         }
     }
 
@@ -95,6 +101,12 @@ impl Attempts {
                 self.is_away.store(true, Ordering::Relaxed);
                 self.given_up.fetch_add(1, Ordering::Relaxed);
                 return (Err(trouble), is_unsure);
+            }
+            if wait >= TELL_FROM
+                && !self.has_told.swap(true, Ordering::Relaxed)
+                && let Trouble::Transient { why, .. } = &trouble
+            {
+                (self.waiting)(&format!("{why}: it is tried again for up to {} s", self.retry_for.as_secs()));
             }
             sleep(shortened(wait)).await;
             wait = (wait * 2).min(LONGEST_WAIT);

@@ -10,7 +10,8 @@ mod profile;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -34,6 +35,10 @@ use place::{Reached, Store};
 const LANES: usize = 4;
 /// Threads that encrypt and move bytes; callers wait meanwhile.
 const WORKERS: usize = 2;
+/// How often whoever waits for the store looks whether the user wants to stop.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a request may take once the user wants to stop: enough to leave things tidy where the store answers.
+const GRACE: Duration = Duration::from_secs(3);
 /// What is read whole is rarely longer, in bytes: how long a read may take is measured by it.
 const PACK: u64 = 64 << 20;
 
@@ -44,6 +49,8 @@ pub struct ObjectBackend {
     /// Which store it is, whoever asks.
     name: String,
     inner: Arc<Inner>,
+    /// Whether the user wants to stop.
+    interrupted: fn() -> bool,
     /// `None` only while this is dropped.
     runtime: Option<Runtime>,
 }
@@ -76,7 +83,7 @@ impl ObjectBackend {
             runtime.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the threads that speak with the bucket", error))?;
         let Reached { store, name } = place.reach(variables, connector)?;
         let inner = Arc::new(Inner { store, prefix: place.prefix.clone(), attempts });
-        Ok(Self { place, name, inner, runtime: Some(runtime) })
+        Ok(Self { place, name, inner, interrupted: transport.interrupted, runtime: Some(runtime) })
     }
 
     /// The same, for a new repository: nothing may be there but what an `init` that failed may have left.
@@ -111,11 +118,23 @@ impl ObjectBackend {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let runtime = self.runtime.as_ref().expect("it is there until this is dropped");
         let task = runtime.spawn(async move {
-            // Whoever waited may be gone only with its whole thread.
+            // Whoever waited may be gone.
             let _ = sender.send(work.await);
         });
-        let done = receiver.recv().unwrap_or_else(|_| Err(io::Error::other("the thread that speaks with the bucket panicked")));
-        drop(task);
+        let mut last = None;
+        let done = loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(done) => break done,
+                Err(RecvTimeoutError::Disconnected) => break Err(io::Error::other("the thread that speaks with the bucket panicked")),
+                Err(RecvTimeoutError::Timeout) if !(self.interrupted)() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if Instant::now() >= *last.get_or_insert_with(|| Instant::now() + GRACE) {
+                        task.abort();
+                        break Err(io::Error::other("interrupted while the store was waited for"));
+                    }
+                }
+            }
+        };
         done.map_err(|source| BackendError { action, object: object.to_owned(), source })
     }
 
@@ -196,8 +215,9 @@ impl Backend for ObjectBackend {
 impl Inner {
     /// The full name of an object.
     fn key(&self, path: &ObjectPath) -> Path {
-        // Names of objects have nothing in them that would be encoded, and the prefix was parsed before.
-        if self.prefix.is_empty() { Path::from(path.to_string()) } else { Path::from(format!("{}/{path}", self.prefix)) }
+        let name = if self.prefix.is_empty() { path.to_string() } else { format!("{}/{path}", self.prefix) };
+        // As it is: the prefix may have what `From` would encode, and was parsed before; names of objects are hexadecimal.
+        Path::parse(&name).unwrap_or_else(|_| Path::from(name))
     }
 
     /// An object's name within the repository.
@@ -265,6 +285,11 @@ impl Inner {
             self.store.put_opts(&key, PutPayload::from_bytes(bytes.clone()), options.clone()).await
         });
         let (created, is_unsure) = created.await;
+        let created = match created {
+            // Who may create and not overwrite is told so, and not that it exists.
+            Err(Trouble::Refused { kind: io::ErrorKind::PermissionDenied, .. }) if self.len(path).await.is_ok() => Err(Trouble::Exists),
+            created => created,
+        };
         match created {
             Ok(_) => Ok(Created::New),
             Err(Trouble::Exists) if !is_unsure => Ok(Created::Exists),

@@ -138,19 +138,25 @@ impl Place {
         let failed = |error: object_store::Error| {
             Error::with(ErrorKind::Usage, format!("{self} cannot be reached with what the environment says"), error)
         };
+        // By the schemes alone: the client would try a wrong one again and again, or panic.
+        let checked = |name: &str, endpoint: &Option<String>| match endpoint {
+            Some(endpoint) if !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) => {
+                let message = format!("{name} is '{endpoint}', which is no address of a store: write http://HOST:PORT or https://HOST");
+                Err(Error::new(ErrorKind::Usage, message))
+            }
+            _ => Ok(endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"))),
+        };
         match self.scheme {
             Scheme::S3 => {
                 let known = variables.known("AWS_");
                 let mut builder = known.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value));
-                if builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none() {
-                    builder = profile::apply(builder, variables)?;
-                }
+                builder = profile::apply(builder, variables)?;
                 if builder.get_config_value(&AmazonS3ConfigKey::Checksum).is_none() {
                     builder = builder.with_checksum_algorithm(Checksum::SHA256);
                 }
                 let endpoint =
                     [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint].iter().find_map(|key| builder.get_config_value(key));
-                if endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+                if checked("AWS_ENDPOINT_URL", &endpoint)? {
                     builder = builder.with_allow_http(true);
                 }
                 let store = builder
@@ -167,6 +173,7 @@ impl Place {
                 let known = variables.known("GOOGLE_");
                 let builder = known.fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| builder.with_config(key, value));
                 let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+                checked("GOOGLE_BASE_URL", &endpoint)?;
                 let store = builder.with_bucket_name(&self.bucket).with_retry(once).with_http_connector(connector).build();
                 Ok(Reached { store: Arc::new(store.map_err(failed)?), name: self.name_at(endpoint) })
             }
@@ -174,9 +181,12 @@ impl Place {
                 let known = variables.known("AZURE_");
                 let builder = known.fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value));
                 let identity = variables.get("IDENTITY_ENDPOINT");
-                let builder = identity.map_or(builder.clone(), |endpoint| builder.with_msi_endpoint(endpoint));
+                let mut builder = identity.map_or(builder.clone(), |endpoint| builder.with_msi_endpoint(endpoint));
                 let account = builder.get_config_value(&AzureConfigKey::AccountName).unwrap_or_default();
                 let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
+                if checked("AZURE_STORAGE_ENDPOINT", &endpoint)? {
+                    builder = builder.with_allow_http(true);
+                }
                 let store = builder.with_container_name(&self.bucket).with_retry(once).with_http_connector(connector).build();
                 Ok(Reached { store: Arc::new(store.map_err(failed)?), name: format!("{} of {account}", self.name_at(endpoint)) })
             }

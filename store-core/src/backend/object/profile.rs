@@ -13,22 +13,23 @@ use crate::error::{Error, ErrorKind};
 /// Keys of one profile.
 type Keys = BTreeMap<String, String>;
 
-/// Adds key, secret, token, region and endpoint of the profile that `AWS_PROFILE` names, or of `default`, as far as the environment does not give
-/// them.
+/// Adds region and endpoint of the profile that `AWS_PROFILE` names, or of `default`, as far as the environment does not give them; and key, secret and
+/// token, which belong together, where it gives no key.
 pub(super) fn apply(mut builder: AmazonS3Builder, variables: &Variables) -> Result<AmazonS3Builder, Error> {
-    let asked = variables.get("AWS_PROFILE");
+    let asked = variables.get("AWS_PROFILE").or_else(|| variables.get("AWS_DEFAULT_PROFILE"));
+    let lacks_key = builder.get_config_value(&AmazonS3ConfigKey::AccessKeyId).is_none();
     let name = asked.unwrap_or("default");
     let mut keys = read(variables, "AWS_CONFIG_FILE", "config", name)?;
     keys.extend(read(variables, "AWS_SHARED_CREDENTIALS_FILE", "credentials", name)?);
-    if asked.is_some() && !keys.contains_key("aws_access_key_id") {
+    if asked.is_some() && lacks_key && !keys.contains_key("aws_access_key_id") {
         let message = format!("AWS_PROFILE: no aws_access_key_id is in the profile '{name}' of ~/.aws/credentials or ~/.aws/config");
         return Err(Error::new(ErrorKind::Usage, message));
     }
     for (key, value) in keys {
         let key = match key.as_str() {
-            "aws_access_key_id" => AmazonS3ConfigKey::AccessKeyId,
-            "aws_secret_access_key" => AmazonS3ConfigKey::SecretAccessKey,
-            "aws_session_token" => AmazonS3ConfigKey::Token,
+            "aws_access_key_id" if lacks_key => AmazonS3ConfigKey::AccessKeyId,
+            "aws_secret_access_key" if lacks_key => AmazonS3ConfigKey::SecretAccessKey,
+            "aws_session_token" if lacks_key => AmazonS3ConfigKey::Token,
             "region" => AmazonS3ConfigKey::Region,
             "endpoint_url" => AmazonS3ConfigKey::Endpoint,
             _ => continue,

@@ -18,7 +18,7 @@ use crate::index::BlobPlace;
 use crate::repo::{ReadError, Repo};
 
 /// What was found in one pack.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(super) struct PackFindings {
     pub(super) defects: Vec<(Spot, Part, String)>,
     /// Blobs that cannot be had, and the spot that is to blame.
@@ -27,6 +27,13 @@ pub(super) struct PackFindings {
     pub(super) blob_count: u64,
     /// Whether it is not there any more.
     pub(super) is_gone: bool,
+}
+
+impl PackFindings {
+    /// Whether nothing is wrong with it, or it is not there to be looked at again.
+    pub(super) fn is_sound_or_gone(&self) -> bool {
+        self.is_gone || self.defects.is_empty() && self.blobs.is_empty()
+    }
 }
 
 pub(super) struct PackCheck<'c> {

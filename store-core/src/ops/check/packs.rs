@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::defects::Part;
-use super::pack::PackCheck;
+use super::pack::{PackCheck, PackFindings};
 use super::select::{Read, chosen};
 use super::{Checker, Seen};
 use crate::backend::{Folder, ObjectPath};
@@ -17,6 +17,7 @@ use crate::error::{Error, chain};
 use crate::format::pack::PackContents;
 use crate::monitor::Progress;
 use crate::repo::Damaged;
+use crate::repo::again::seen;
 
 /// What index segments say of a pack.
 pub(crate) struct ListedPack {
@@ -107,7 +108,8 @@ impl Checker<'_> {
         this.repo.pool.install(|| {
             there.par_iter().try_for_each(|(id, len)| {
                 this.interrupted()?;
-                let findings = PackCheck::new(this.repo, *id, *len, this.listed.get(id)).run(wanted.contains(id));
+                let look = || PackCheck::new(this.repo, *id, *len, this.listed.get(id)).run(wanted.contains(id));
+                let findings = seen(&*this.repo.backend, PackFindings::is_sound_or_gone, look);
                 found.lock().unwrap_or_else(PoisonError::into_inner).push((*id, findings));
                 let bytes_done = done.fetch_add(*len, Ordering::Relaxed) + len;
                 this.monitor.progress(&Progress { bytes_done, bytes_total: total, ..Progress::default() });

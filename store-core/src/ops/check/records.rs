@@ -1,7 +1,7 @@
 //! Small objects: key slots, sessions, notes, prune records, results of trials.
 
 use super::Checker;
-use crate::backend::{Folder, GcStage, ObjectPath, parse_gc_name};
+use crate::backend::{BackendError, Folder, GcStage, ObjectPath, parse_gc_name};
 use crate::base::limits;
 use crate::base::wire;
 use crate::crypto::TAG_LEN;
@@ -12,6 +12,13 @@ use crate::format::keyslot::SlotInfo;
 use crate::format::note::Note;
 use crate::format::probe::Probe;
 use crate::format::session::Session;
+use crate::repo::again::opened;
+
+/// What is wrong with a small object.
+enum Wrong {
+    Backend(BackendError),
+    Record(String),
+}
 
 impl Checker<'_> {
     /// Opens every small object: key slots, sessions, notes, prune records.
@@ -25,19 +32,14 @@ impl Checker<'_> {
         ] {
             for listed in self.repo.backend.list(folder)? {
                 let Some(path) = object_path(folder, &listed.name) else { continue };
-                let object = match self.repo.backend.read(&path, limits::RECORD_LEN) {
-                    Ok(object) => object,
+                let read = || self.repo.backend.read(&path, limits::RECORD_LEN).map_err(Wrong::Backend);
+                match opened(&*self.repo.backend, read, |object| self.open_record(object, &path, kind).map_err(Wrong::Record)) {
+                    Ok(_) => {}
                     // Sessions end, and slots are removed, while a check runs.
-                    Err(error) if error.is_not_found() => continue,
-                    Err(error) => {
-                        self.defects.object(path, chain(&error));
-                        continue;
-                    }
-                };
-                if let Err(why) = self.open_record(&object, &path, kind)
-                    && !self.is_settled(&path)
-                {
-                    self.defects.object(path, why);
+                    Err(Wrong::Backend(error)) if error.is_not_found() => {}
+                    Err(Wrong::Backend(error)) => self.defects.object(path, chain(&error)),
+                    Err(Wrong::Record(_)) if self.is_settled(&path) => {}
+                    Err(Wrong::Record(why)) => self.defects.object(path, why),
                 }
             }
         }

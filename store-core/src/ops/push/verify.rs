@@ -11,6 +11,7 @@ use crate::format::pack::{pack_id, read_contents};
 use crate::index::BlobPlace;
 use crate::monitor::Monitor;
 use crate::repo::Repo;
+use crate::repo::again::opened;
 
 /// Reads these packs from the repository, and compares each with its name, and each chunk and node in it, decoded with its bases, with its id.
 ///
@@ -34,10 +35,8 @@ fn pack(repo: &Repo, id: PackId) -> Result<(), Error> {
         let message = format!("{path} is not what was written ({why}): there is no snapshot; check the disk, and `snap check --read-data`");
         Error::new(ErrorKind::Damage, message)
     };
-    let bytes = repo.backend.read(&path, limits::PACK_LEN)?;
-    if pack_id(&bytes) != id {
-        return Err(differs("its hash is another one"));
-    }
+    let is_it = |bytes: &[u8]| if pack_id(bytes) == id { Ok(()) } else { Err(differs("its hash is another one")) };
+    let ((), bytes) = opened(&*repo.backend, || Ok(repo.backend.read(&path, limits::PACK_LEN)?), is_it)?;
     let contents = read_contents(&repo.keys, &bytes).map_err(|error| differs(&error.to_string()))?;
     for (ordinal, (blob, offset)) in contents.blobs.iter().zip(contents.offsets()).enumerate() {
         let place = BlobPlace { pack: id, offset, frame: blob.frame.clone() };

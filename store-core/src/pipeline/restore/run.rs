@@ -13,6 +13,7 @@ use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind, chain};
 use crate::index::{BlobPlace, ChunkIndex, Location};
 use crate::plan::restore::{BlobKey, Plan, PlannedBlob, Want};
+use crate::repo::again::looks;
 use crate::repo::{Decoded, ReadError};
 use crate::sink::Target;
 
@@ -149,7 +150,14 @@ impl<'b> BlobRunner<'b> {
                 Ok(bytes)
             }
         };
-        repo.decode_blob_with(&place, blob.key.1, sealed, &mut base).map(Decoded::new)
+        let decoded = match repo.decode_blob_with(&place, blob.key.1, sealed, &mut base) {
+            // It may have been spoilt on the way.
+            Err(error) if error.is_content() && looks(&*repo.backend) > 1 => {
+                repo.decode_blob_with(&place, blob.key.1, repo.read_sealed(&place)?, &mut base)
+            }
+            decoded => decoded,
+        };
+        decoded.map(Decoded::new)
     }
 
     /// A base: kept, or decoded now, and then what is wanted of it is written, too.
