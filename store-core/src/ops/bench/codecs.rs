@@ -38,17 +38,29 @@ const ALONE: &str = "snap";
 /// Blocks that a slow codec is tried on.
 const SLOW_BLOCKS: usize = 4;
 
-/// Codes a block: the length of what comes out, and what the codec is called where it was chosen from several.
-type Run = Box<dyn Fn(&[u8]) -> (usize, &'static str) + Sync>;
+/// Codes a block, of which each file's part has its length: the length of what comes out, and what the codec is called where it was chosen from several.
+type Run = Box<dyn Fn(&[u8], &[usize]) -> (usize, &'static str) + Sync>;
+
+/// Header and checksum of a gzip file, in bytes.
+const GZIP_FRAME: usize = 18;
 
 /// Tries all codecs on blocks of data of one kind, of which there are `bytes`.
 pub(super) fn try_all(dtype: Option<Dtype>, bytes: u64, blocks: &[Block], compression: Compression) -> Vec<CodecRow> {
-    let snap = move |plain: &[u8]| {
+    let snap = move |plain: &[u8], _: &[usize]| {
         let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: plain, dtype }, vec![plain.len() as u32], None, compression);
         (coded.bytes.len(), codec_name(&coded.frame))
     };
-    let zstd = |level: i32| -> Run { Box::new(move |plain: &[u8]| (zstd_encode(plain, level).len(), "")) };
-    let gzip: Run = Box::new(|plain: &[u8]| (miniz_oxide::deflate::compress_to_vec(plain, 6).len(), ""));
+    let zstd = |level: i32| -> Run { Box::new(move |plain: &[u8], _: &[usize]| (zstd_encode(plain, level).len(), "")) };
+    // As it is done by hand, a file at a time.
+    let gzip: Run = Box::new(|plain: &[u8], lens: &[usize]| {
+        let (mut len, mut rest) = (0, plain);
+        for part in lens {
+            let (file, others) = rest.split_at(*part);
+            len += GZIP_FRAME + miniz_oxide::deflate::compress_to_vec(file, 6).len();
+            rest = others;
+        }
+        (len, "")
+    });
     let all = blocks.len();
     let runs = [
         ("gzip -6", all, gzip),
@@ -59,15 +71,18 @@ pub(super) fn try_all(dtype: Option<Dtype>, bytes: u64, blocks: &[Block], compre
         (ALONE, all, Box::new(snap)),
     ];
     // For each block what each codec made of it: length, length, time, name of the choice.
-    let measure = |(number, plain): (usize, Vec<u8>)| {
+    let measure = |(number, plain, lens): (usize, Vec<u8>, Vec<usize>)| {
         let run = |(_, most, run): &(&str, usize, Run)| {
             let started = clock::of_this_thread();
-            let (len, name) = if number < *most { run(&plain) } else { return None };
+            let (len, name) = if number < *most { run(&plain, &lens) } else { return None };
             Some((plain.len(), len, clock::of_this_thread().saturating_sub(started), name))
         };
         runs.iter().map(run).collect::<Vec<_>>()
     };
-    let read = blocks.par_iter().enumerate().filter_map(|(number, block)| Some((number, block.read().ok()?)));
+    let read = blocks.par_iter().enumerate().filter_map(|(number, block)| {
+        let lens = block.pieces.iter().map(|(_, _, len)| *len).collect();
+        Some((number, block.read().ok()?, lens))
+    });
     let measured: Vec<_> = read.map(measure).collect();
     let row = |(place, (codec, ..)): (usize, &(&str, usize, Run))| {
         let mut units = Units::default();
