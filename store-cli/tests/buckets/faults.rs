@@ -251,6 +251,22 @@ fn what_does_not_pass_is_not_tried_again() {
     assert_eq!(counts, [(Asked::Get, 1), (Asked::Put, 2), (Asked::Delete, 1)]);
 }
 
+/// Who prunes where one at a time may relies on that: what nobody waits for may still come through.
+#[test]
+fn what_nobody_waits_for_since_the_user_wants_to_stop_counts_as_given_up() {
+    let server = s3::Server::start();
+    let proxy = Proxy::before(server.port);
+    let backend = server.backend_through(proxy.port, "p", &Transport { interrupted: || true, ..transport(600_000) });
+    proxy.plan(Some(Plan { fault: Fault::Stall, at: 0, once: false, patience: PATIENCE }));
+    let (path, began) = (ObjectPath::Outcome(SessionId::from_bytes([1; 32])), std::time::Instant::now());
+    assert!(backend.create(&path, b"bytes").unwrap_err().source.to_string().contains("interrupted"));
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    assert_eq!(backend.given_up(), 1);
+    // What is answered at once is done all the same.
+    proxy.plan(None);
+    assert_eq!(backend.create(&path, b"bytes").unwrap(), Created::New);
+}
+
 #[test]
 fn a_store_that_stays_away_is_unreachable() {
     let server = s3::Server::start();

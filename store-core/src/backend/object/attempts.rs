@@ -59,6 +59,11 @@ impl Attempts {
         self.requests.counts()
     }
 
+    /// Counts a request that nobody waits for any longer.
+    pub(super) fn give_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How often trying was given up.
     pub(super) fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
@@ -99,7 +104,7 @@ impl Attempts {
             let retry_for = if is_away { self.retry_for.min(RETRY_AWAY) } else { self.retry_for };
             if failing_since.get_or_insert_with(Instant::now).elapsed() + wait > retry_for {
                 self.is_away.store(true, Ordering::Relaxed);
-                self.given_up.fetch_add(1, Ordering::Relaxed);
+                self.give_up();
                 return (Err(trouble), is_unsure);
             }
             if wait >= TELL_FROM

@@ -130,6 +130,8 @@ impl ObjectBackend {
                 Err(RecvTimeoutError::Timeout) => {
                     if Instant::now() >= *last.get_or_insert_with(|| Instant::now() + GRACE) {
                         task.abort();
+                        // It may come through all the same, as after a failure.
+                        self.inner.attempts.give_up();
                         break Err(io::Error::other("interrupted while the store was waited for"));
                     }
                 }
