@@ -34,7 +34,7 @@ use crate::args::{Cli, Filters, Global, Verb};
 use crate::exit::{Failure, Result};
 use crate::output::Ui;
 use crate::settings::{Access, Settings};
-use crate::{locate, secrets};
+use crate::{allocator, locate, secrets};
 
 /// How often a password may be typed.
 const ATTEMPTS: u32 = 3;
@@ -54,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         verb => verb,
     };
     let settings = Settings::load(&cli.global)?;
+    allocator::share_heaps(settings.memory);
     let ui = Ui::new(&cli.global, settings.no_progress).settle();
     let context = Context { global: cli.global, settings, ui };
     match verb {
