@@ -4,21 +4,12 @@
 
 mod rig;
 
-use rig::{Noise, Place, find, push_path, quick_folder, restored, stored_bytes};
+use rig::{Noise, Place, find, push_path, quick_folder, restored, safetensors, stored_bytes};
 use store_core::base::ids::SnapshotId;
 use store_core::repo::Repo;
 
 const ELEMENTS: usize = 1_500_000;
 const VERSIONS: usize = 12;
-
-/// A safetensors file of one tensor of bf16.
-fn safetensors(weights: &[f32]) -> Vec<u8> {
-    let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{}],"data_offsets":[0,{}]}}}}"#, weights.len(), 2 * weights.len());
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
-    bytes
-}
 
 fn read_bytes(repo: &Repo, id: SnapshotId) -> u64 {
     let (_, report, warnings) = restored(repo, &find(repo, id).unwrap());

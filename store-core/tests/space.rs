@@ -81,6 +81,19 @@ fn series(seed: u64) -> Write {
     Box::new(move |folder, version| series.write(folder, version))
 }
 
+/// The same in a folder of their own each, of which the last three are there: one comes and one goes.
+fn window(seed: u64) -> Write {
+    let mut series = Series::new(seed, ELEMENTS);
+    let mut next = 0;
+    Box::new(move |folder, version| {
+        while next < version + 3 {
+            series.write(&folder.join(format!("step-{next:02}")), next);
+            next += 1;
+        }
+        let _ = std::fs::remove_dir_all(folder.join(format!("step-{:02}", version.wrapping_sub(1))));
+    })
+}
+
 /// A dump of two tables: rows that say much, of which some change, and rows that say little.
 fn dump(seed: u64) -> Write {
     let mut noise = Noise::new(seed);
@@ -201,6 +214,12 @@ fn the_last_versions_of_a_series_take_what_they_would_alone() {
 #[test]
 fn every_fifth_version_of_a_series_takes_what_it_would_alone() {
     compare("each 4th of 16", || series(2), 16, 5, |version| version % 4 == 3);
+}
+
+/// What one snapshot brings several versions of is coded anew against one another, too.
+#[test]
+fn snapshots_of_several_versions_take_what_they_would_alone() {
+    compare("each 4th of 9 windows", || window(5), 9, 5, |version| version % 4 == 0);
 }
 
 /// Of this the sample has two thirds, which take nearly all.

@@ -115,7 +115,8 @@ fn line(report: &Report, dry_run: bool) -> String {
         parts.push(format!("{} damaged", report.failed));
     }
     if report.copied > 0 {
-        parts.extend([size(report.bytes), format!("new {}", size(report.new_bytes)), format!("stored {}", size(report.stored_bytes))]);
+        let stored = if dry_run { "stored at most" } else { "stored" };
+        parts.extend([size(report.bytes), format!("new {}", size(report.new_bytes)), format!("{stored} {}", size(report.stored_bytes))]);
         parts.extend(ratio(report.bytes, report.stored_bytes).map(|ratio| format!("({ratio})")));
     }
     parts.push(duration(report.duration));

@@ -113,7 +113,8 @@ pub(super) fn line(report: &Report, dry_run: bool) -> String {
         count(files(report), "file"),
         size(report.bytes),
         format!("new {}", size(report.new_bytes)),
-        format!("stored {}", size(report.stored_bytes)),
+        // What would be coded against what is not written is not known.
+        format!("stored {}{}", if dry_run { "at most " } else { "" }, size(report.stored_bytes)),
     ];
     parts.extend(ratio(report.bytes, report.stored_bytes).map(|ratio| format!("({ratio})")));
     parts.push(duration(report.duration));
@@ -378,7 +379,8 @@ mod tests {
         assert!(line(&partial, false).ends_with("9.8 s  2 unreadable"));
         let skipped = Report { snapshot: None, parent: report().snapshot, skipped: true, ..report() };
         assert!(line(&skipped, false).starts_with("unchanged since 5f5f5f5f  44 files"));
-        assert!(line(&Report { snapshot: None, ..report() }, true).starts_with("dry run  44 files"));
+        let dry = line(&Report { snapshot: None, ..report() }, true);
+        assert_eq!(dry, "dry run  44 files  14.0 GB  new 590 MB  stored at most 571 MB  (24.5x)  9.8 s");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::chains::Chains;
-use super::choose::best_base;
+use super::choose::{VOTES, best_base};
+use super::fresh::Brought;
 use super::known::KnownChunks;
 use super::store::Group;
 use crate::base::ids::ChunkId;
@@ -25,6 +26,8 @@ const MOST_BASES: usize = 10 * MIB;
 const LONGEST: u8 = limits::DEPTH;
 /// The same for numbers, which take longer to decode.
 const LONGEST_OF_NUMBERS: u8 = 4;
+/// More votes than there are: that of a name.
+const SURE: usize = 9;
 
 /// Finds bases in one repository.
 #[derive(Debug)]
@@ -50,6 +53,17 @@ pub(super) struct Continued {
     pub(super) same: Option<Location>,
     /// The same numbers in another type, and which.
     pub(super) other: Option<(Location, Dtype)>,
+    /// How surely they are what it continues: votes, and more than there are where a name says so.
+    pub(super) votes: usize,
+}
+
+/// What a plain chunk most resembles.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resembled {
+    location: Location,
+    votes: usize,
+    /// Whether it is the chunk behind the one that the chunk before resembles.
+    follows: bool,
 }
 
 impl Continued {
@@ -57,6 +71,19 @@ impl Continued {
     pub(super) fn sort(&self) -> (bool, Option<Dtype>) {
         (self.same.is_some(), self.other.map(|(_, kind)| kind))
     }
+
+    /// Whether `len` bytes of the type `dtype` are rather to be coded against a chunk that shares so many votes with them.
+    pub(super) fn is_further(&self, dtype: Dtype, len: u32, brought: &Brought, votes: usize) -> bool {
+        let Some(kind) = brought.dtype.filter(|kind| blob::base_len(*kind, dtype, len) == Some(brought.len)) else { return false };
+        // Numbers in another type share few votes whatever they are.
+        let least = if blob::is_coded_alike(kind, dtype) || self.votes == 0 { self.votes.max(VOTES) } else { SURE };
+        votes >= least
+    }
+}
+
+/// Whether a chunk is rather to be coded against one that shares so many votes with it than against what it resembles of what is held.
+pub(super) fn is_nearer(held: Option<&Resembled>, brought: &Brought, votes: usize) -> bool {
+    brought.dtype.is_none() && votes >= held.map_or(VOTES, |held| held.votes)
 }
 
 /// How far back a group may go whose chains can carry no more.
@@ -107,15 +134,19 @@ impl<'r> BaseFinder<'r> {
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let may_be = |location: &Location| self.may_be_base(known, location);
             let is_same = |location: &Location| location.len == len && may_be(location) && self.other_kind(group.dtype, location).is_none();
-            let same = hint.or_else(|| best_base(similar, None, is_same));
+            let by_votes = || best_base(similar, None, is_same);
+            let best = hint.map(|hint| (hint, SURE)).or_else(by_votes);
+            let same = best.map(|(location, _)| location);
             let lens = lens_of_bases(group.dtype, len);
             let is_other = |location: &Location| {
                 let fits = Some(*location) != same && lens.contains(&location.len) && may_be(location);
                 let kind = if fits { self.other_kind(group.dtype, location) } else { None };
                 kind.is_some_and(|kind| blob::base_len(kind, group.dtype.unwrap_or(kind), len) == Some(location.len))
             };
-            let other = best_base(similar, None, is_other).and_then(|location| Some((location, self.other_kind(group.dtype, &location)?)));
-            let continued = Continued { same, other };
+            let other = best_base(similar, None, is_other);
+            let votes = best.or(other).map_or(0, |(_, votes)| votes);
+            let other = other.and_then(|(location, _)| Some((location, self.other_kind(group.dtype, &location)?)));
+            let continued = Continued { same, other, votes };
             *match (continued.sort(), hint) {
                 (_, Some(_)) => &mut ways.parent,
                 ((false, None), None) => &mut ways.none,
@@ -223,41 +254,37 @@ impl<'r> BaseFinder<'r> {
         Some(joined)
     }
 
-    /// The chunks that most resemble those of a group of plain ones, and what followed them; of those whose chains can carry no more, older
-    /// ones. Counts in `ways` how they were found.
-    pub(super) fn prefix(
-        &self,
-        known: &KnownChunks,
-        group: &Group,
-        sketches: &[Sketch],
-        ways: &mut BaseWays,
-    ) -> Result<Option<Bases>, Error> {
-        if sketches.is_empty() {
-            ways.none += group.ids.len() as u64;
-            return Ok(None);
-        }
-        let mut found = Vec::new();
+    /// For each of plain chunks, the one that it most resembles.
+    pub(super) fn resembled(&self, known: &KnownChunks, sketches: &[Sketch]) -> Result<Vec<Option<Resembled>>, Error> {
         let mut last: Option<Location> = None;
-        for similar in known.similar(sketches)? {
+        let similar = if sketches.is_empty() { Vec::new() } else { known.similar(sketches)? };
+        let resembled = similar.iter().map(|similar| {
             let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
-            let Some(best) = best_base(&similar, next, |location| self.may_be_base(known, location)) else {
-                ways.none += 1;
-                continue;
-            };
-            let follows = next == Some((best.pack, best.ordinal, best.start));
-            *(if follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            last = Some(best);
-            found.push(best);
-            found.extend(self.repo.next_in_blob(&best));
+            let (location, votes) = best_base(similar, next, |location| self.may_be_base(known, location))?;
+            last = Some(location);
+            Some(Resembled { location, votes, follows: next == Some((location.pack, location.ordinal, location.start)) })
+        });
+        Ok(resembled.collect())
+    }
+
+    /// The chunks that those of a group of plain ones resemble, and what followed them; of those whose chains can carry no more, older ones.
+    /// Counts in `ways` how they were found.
+    pub(super) fn prefix(&self, known: &KnownChunks, group: &Group, resembled: &[Option<Resembled>], ways: &mut BaseWays) -> Option<Bases> {
+        let mut found = Vec::new();
+        for Resembled { location, follows, .. } in resembled.iter().flatten() {
+            *(if *follows { &mut ways.locality } else { &mut ways.votes }) += 1;
+            found.push(*location);
+            found.extend(self.repo.next_in_blob(location));
         }
+        ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, LONGEST);
         if found.iter().all(|location| location.depth < longest) {
-            return Ok(self.joined(known, group, &found));
+            return self.joined(known, group, &found);
         }
         let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
         let jump = Jump { depths: &[4, 2, 0], step, longest };
         let best = self.best_jump(known, group, &found, jump, |finder, ancestors| finder.joined(known, group, ancestors));
-        Ok(best.map(|(_, bases)| bases))
+        best.map(|(_, bases)| bases)
     }
 
     /// The chunks at `locations` as the prefix of one blob, as far as they can be read.

@@ -10,9 +10,11 @@ mod base;
 mod budget;
 mod chains;
 mod choose;
+mod coding;
 mod cut;
 mod feed;
 mod flow;
+mod fresh;
 mod known;
 mod parent;
 mod recode;
@@ -42,10 +44,12 @@ use ahead::Ahead;
 use assemble::Assembler;
 use base::BaseFinder;
 use budget::Budget;
+use coding::CodingShared;
 use cut::CutContext;
 use feed::{Feed, feed_streams, feed_tree};
+use fresh::Fresh;
 use known::KnownChunks;
-use store::{BlobStore, CodingShared};
+use store::BlobStore;
 
 use crate::base::ids::NodeId;
 use crate::error::{Error, ErrorKind};
@@ -133,6 +137,7 @@ pub fn run(
     let delta = how.delta && !context.known.is_incomplete();
     let bases = delta.then(|| BaseFinder::new(repo));
     let coding = Arc::new(CodingShared {
+        fresh: (delta && !how.trial).then(|| Fresh::new(&repo.config)),
         bases,
         writer,
         context: Arc::clone(&context),

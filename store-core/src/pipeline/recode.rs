@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::known::KnownChunks;
 use super::relied::ReliedOn;
-use super::replay::{Choose, PlacedChunk, Replay};
+use super::replay::{Choose, Name, PlacedChunk, Replay};
 use super::sketches::KeptSketches;
 use super::store::Limit;
 use super::tried::{Coded, Taking, Tried};
@@ -91,12 +91,12 @@ impl Choose for Relied<'_> {
         Ok(Self::limits(self.repo, &self.on, &ids)?.into_iter().map(Some).collect())
     }
 
-    fn coded(&mut self, id: &ChunkId, known: &KnownChunks) -> Result<Coded, Error> {
+    fn coded(&mut self, id: &ChunkId, known: &KnownChunks, name: &Name<'_>) -> Result<Coded, Error> {
         let Some(taking) = &mut self.taking else { return Ok(Coded::Not) };
         let (repo, on) = (self.repo, &self.on);
         // Where others rely on some chunks of a blob only, all of it keeps within what those may need.
         let limit = |ids: &[ChunkId]| Ok(Self::limits(repo, on, ids)?.into_iter().flatten().reduce(Limit::and));
-        taking.blob(id, repo, known, limit)
+        taking.blob(id, repo, known, name, limit)
     }
 
     fn bytes(&self, id: &ChunkId) -> Option<Vec<u8>> {

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use super::base::BaseFinder;
 use super::budget::Budget;
+use super::coding::CodingShared;
 use super::cut::{CutContext, LEAST_TENSOR};
+use super::fresh::Fresh;
 use super::known::KnownChunks;
 use super::parent::OldTensors;
-use super::store::{BlobStore, CodingShared, Limit, NewChunk, NewCounts};
+use super::store::{BlobStore, Limit, NewChunk, NewCounts};
 use super::tried::Coded;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::limits;
@@ -40,13 +42,17 @@ pub(super) struct PlacedChunk<'p> {
     pub(super) snapshot: usize,
 }
 
+/// Has chunks named that are on their way.
+pub(super) type Name<'n> = dyn Fn(&[ChunkId]) -> Result<bool, Error> + 'n;
+
 /// What is coded, and what is done where that fails.
 pub(super) trait Choose {
     /// Of chunks that the target does not hold, those that are coded, each with what its coding may need where that is bounded.
     fn choose(&mut self, chunks: &[PlacedChunk<'_>]) -> Result<Vec<Option<Option<Limit>>>, Error>;
 
-    /// What was coded before of a chosen chunk, for a target that holds what `known` says.
-    fn coded(&mut self, _id: &ChunkId, _known: &KnownChunks) -> Result<Coded, Error> {
+    /// What was coded before of a chosen chunk, for a target that holds what `known` says; `name` sees to it that chunks are held which are on
+    /// their way, and says whether they were.
+    fn coded(&mut self, _id: &ChunkId, _known: &KnownChunks, _name: &Name<'_>) -> Result<Coded, Error> {
         Ok(Coded::Not)
     }
 
@@ -96,6 +102,7 @@ impl<'r> Replay<'r> {
         let previous = kept[..number].iter().rev().find(|other| other.snapshot.line() == stored.snapshot.line());
         let coding = Arc::new(CodingShared {
             bases: Some(BaseFinder::new(target)),
+            fresh: Some(Fresh::new(&target.config)),
             writer: PackWriter::new(target, false)?,
             context: Arc::clone(&self.context),
             compression: target.compression,
@@ -258,7 +265,7 @@ impl Walk<'_, '_, '_> {
         for (PlacedChunk { offset, id, len, .. }, limit) in
             placed.into_iter().zip(chosen).filter_map(|(chunk, limit)| Some((chunk, limit?)))
         {
-            match self.choose.coded(&id, self.known)? {
+            match self.choose.coded(&id, self.known, &|ids| self.store.name(ids))? {
                 Coded::Not => {}
                 Coded::Before => continue,
                 Coded::Now(blob) => {

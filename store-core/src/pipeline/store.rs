@@ -1,25 +1,19 @@
-//! From new chunks to coded blobs: grouping, and the jobs that code and check them.
+//! From new chunks to groups that become blobs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use rayon::ScopeFifo;
 
-use super::base::{BaseFinder, Continued};
 use super::budget::Budget;
-use super::cut::CutContext;
+use super::coding::CodingShared;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::KIB;
-use crate::blob::{self, Bases, CodedBlob, Plain, group_is_full};
-use crate::clock;
-use crate::codec::Compression;
-use crate::error::{Error, ErrorKind};
+use crate::blob::group_is_full;
+use crate::error::Error;
 use crate::format::blob::BlobKind;
 use crate::format::config::Config;
-use crate::format::pack::Sketch;
-use crate::monitor::{BaseWays, Decision, Monitor};
-use crate::repo::{NewBlob, PackWriter, Scratch};
-use crate::sketch;
+use crate::repo::NewBlob;
 use crate::tensor::Dtype;
 
 /// Plain bytes of nodes that go together: they are small, and read together.
@@ -28,6 +22,8 @@ const NODES_TARGET: usize = 256 * KIB;
 /// Chunks for one blob, their bytes one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Group {
+    /// Groups are numbered as they are sent.
+    pub(super) number: u64,
     pub(super) ids: Vec<ChunkId>,
     pub(super) lens: Vec<u32>,
     /// The older segments that these continue, as far as names tell.
@@ -87,8 +83,8 @@ impl Group {
     }
 
     /// Parts the chunks for which `first` holds from the others.
-    fn part(self, first: impl Fn(usize) -> bool) -> (Self, Self) {
-        let empty = || Self { dtype: self.dtype, path: self.path.clone(), ..Self::default() };
+    pub(super) fn part(self, first: impl Fn(usize) -> bool) -> (Self, Self) {
+        let empty = || Self { number: self.number, dtype: self.dtype, path: self.path.clone(), ..Self::default() };
         let mut parts = (empty(), empty());
         for (i, chunk) in self.chunks().enumerate() {
             let part = if first(i) { &mut parts.0 } else { &mut parts.1 };
@@ -126,128 +122,19 @@ pub(super) struct BlobStore<'s, 'scope> {
     /// and what others rely on already.
     groups: HashMap<(Option<Dtype>, bool, bool), Group>,
     nodes: Group,
+    /// How many were sent.
+    sent: u64,
     /// The file that is being stored, where anybody wants to know.
     path: Option<Arc<str>>,
     /// What was found new.
     pub counts: NewCounts,
 }
 
-/// What the coding jobs share.
-pub(super) struct CodingShared<'r> {
-    /// Finds bases; `None` when all is to be stored whole.
-    pub(super) bases: Option<BaseFinder<'r>>,
-    pub(super) writer: PackWriter,
-    pub(super) context: Arc<CutContext>,
-    pub(super) compression: Compression,
-    pub(super) failure: Mutex<Option<Error>>,
-    /// Who is told of decisions.
-    pub(super) monitor: &'r dyn Monitor,
-    /// Which groups a measurement takes.
-    pub(super) scratch: Option<&'r Scratch>,
-}
-
-impl CodingShared<'_> {
-    /// Codes a group as one blob; as several where some segments of a tensor have a base, or one of another type, and others have none.
-    fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
-        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data && !group.whole) else {
-            let ways = BaseWays { none: group.ids.len() as u64, ..BaseWays::default() };
-            return self.code_one(kind, group, Vec::new(), None, ways);
-        };
-        let known = &self.context.known;
-        let sketches = finder.sketches(&group);
-        if group.dtype.is_none() {
-            let mut ways = BaseWays::default();
-            let bases = finder.prefix(known, &group, &sketches, &mut ways)?;
-            return self.code_one(kind, group, sketches, bases.as_ref(), ways);
-        }
-        let mut ways = BaseWays::default();
-        let continued = finder.continued(known, &group, &sketches, &mut ways)?;
-        let none = BaseWays { none: std::mem::take(&mut ways.none), ..BaseWays::default() };
-        let mut rest = (group, sketches, continued);
-        // Mostly there is one sort of segments, and one part.
-        while let Some(sort) = rest.2.first().map(Continued::sort) {
-            let taken: Vec<bool> = rest.2.iter().map(|continued| continued.sort() == sort).collect();
-            let (part, others) = if taken.contains(&false) { rest.0.part(|i| taken[i]) } else { (rest.0, Group::default()) };
-            let (mut of_part, of_others) = parted(rest.1, &taken);
-            let (continued, left) = parted(rest.2, &taken);
-            let same: Vec<_> = continued.iter().filter_map(|continued| continued.same).collect();
-            let other: Vec<_> = continued.iter().filter_map(|continued| continued.other).map(|(location, _)| location).collect();
-            let aligned = if sort.0 { finder.aligned(known, &part, &same) } else { None };
-            let converted = sort.1.and_then(|kind| finder.converted(known, &part, &other, kind));
-            let bases = finder.cheaper(&part, aligned, converted);
-            let is_converted = bases.as_ref().is_some_and(|bases| bases.kind.is_some());
-            if let Some(dtype) = part.dtype {
-                of_part.iter_mut().for_each(|kept| *kept = sketch::kept(*kept, dtype, is_converted));
-            }
-            let ways = if sort == (false, None) { none } else { std::mem::take(&mut ways) };
-            self.code_one(kind, part, of_part, bases.as_ref(), ways)?;
-            rest = (others, of_others, left);
-        }
-        Ok(())
-    }
-
-    fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>, ways: BaseWays) -> Result<(), Error> {
-        let scratch = self.scratch.filter(|_| kind == BlobKind::Data);
-        let (taken, share) = scratch.map_or((true, 1.0), |scratch| scratch.takes_group(&group.ids, group.plain.len(), group.dtype));
-        let told = self.monitor.wants_decisions().then(|| Decision {
-            path: group.path.as_deref().unwrap_or_default().to_owned(),
-            what: match (kind, group.dtype) {
-                (BlobKind::Nodes, _) => "nodes",
-                (BlobKind::Data, Some(dtype)) => dtype.name(),
-                (BlobKind::Data, None) => "plain",
-            },
-            chunks: group.ids.len() as u64,
-            plain: group.plain.len() as u64,
-            bases: ways,
-            weighed: Vec::new(),
-            codec: None,
-            share,
-            stored: 0,
-            coding: clock::of_this_thread(),
-        });
-        let tell = |coded: Option<&CodedBlob>| {
-            let Some(mut decision) = told else { return };
-            decision.coding = clock::of_this_thread().saturating_sub(decision.coding);
-            if let Some(coded) = coded {
-                decision.weighed.clone_from(&coded.weighed);
-                decision.codec = Some(blob::codec_name(&coded.frame));
-                decision.stored = u64::from(coded.frame.sealed_len);
-            }
-            self.monitor.decision(&decision);
-        };
-        if !taken {
-            tell(None);
-            let coded = blob::left_out(kind, group.lens, bases);
-            return self.writer.add(NewBlob { coded, ids: group.ids, sketches });
-        }
-        let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
-        let coded = blob::encode(plain, group.lens, bases, self.compression);
-        tell(Some(&coded));
-        // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
-        let base_bytes = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();
-        if blob::decode(&coded.frame, coded.bytes.clone(), &base_bytes).ok().as_deref() != Some(&group.plain[..]) {
-            return Err(Error::new(ErrorKind::Failed, "a blob does not decode to what was coded: is the memory of this machine sound?"));
-        }
-        self.writer.add(NewBlob { coded, ids: group.ids, sketches })
-    }
-
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
-    }
-}
-
-/// Those that are taken, and the others; none where there are none.
-fn parted<T>(all: Vec<T>, taken: &[bool]) -> (Vec<T>, Vec<T>) {
-    let (of_first, others): (Vec<_>, Vec<_>) = all.into_iter().zip(taken).partition(|(_, taken)| **taken);
-    let only = |pairs: Vec<(T, &bool)>| pairs.into_iter().map(|(item, _)| item).collect();
-    (only(of_first), only(others))
-}
-
 impl<'s, 'scope> BlobStore<'s, 'scope> {
     pub(super) fn new(scope: &'s ScopeFifo<'scope>, shared: Arc<CodingShared<'scope>>, coding: Budget, config: &Config) -> Self {
         let (blob_len, segment_len) = (config.blob_len as usize, config.segment_len as usize);
         let (nodes, counts) = (Group::default(), NewCounts::default());
-        Self { scope, shared, coding, blob_len, segment_len, groups: HashMap::new(), nodes, path: None, counts }
+        Self { scope, shared, coding, blob_len, segment_len, groups: HashMap::new(), nodes, sent: 0, path: None, counts }
     }
 
     /// From here on chunks are of the file at `path`.
@@ -288,7 +175,8 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         for id in &blob.ids {
             let _ = self.shared.writer.claim(*id);
         }
-        self.shared.writer.add(blob)
+        self.sent += 1;
+        self.shared.add(blob, self.sent - 1)
     }
 
     /// Stores a node, unless the repository holds it.
@@ -305,8 +193,15 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         full.map_or(Ok(()), |full| self.send(BlobKind::Nodes, full))
     }
 
-    fn send(&mut self, kind: BlobKind, group: Group) -> Result<(), Error> {
+    /// Sees to it that the index names these chunks, as far as they were coded or are being coded. Says whether that is new.
+    pub(super) fn name(&self, ids: &[ChunkId]) -> Result<bool, Error> {
+        self.shared.name(ids)
+    }
+
+    fn send(&mut self, kind: BlobKind, mut group: Group) -> Result<(), Error> {
         self.shared.check()?;
+        group.number = self.sent;
+        self.sent += 1;
         let permit = self.coding.take(group.plain.len());
         let shared = Arc::clone(&self.shared);
         self.scope.spawn_fifo(move |_| {

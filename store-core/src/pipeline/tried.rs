@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::chains::Chains;
 use super::known::KnownChunks;
+use super::replay::Name;
 use super::store::Limit;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId, SegmentId};
@@ -108,13 +109,14 @@ impl<'t> Taking<'t> {
         id: &ChunkId,
         repo: &Repo,
         known: &KnownChunks,
+        name: &Name<'_>,
         limit: impl FnOnce(&[ChunkId]) -> Result<Option<Limit>, Error>,
     ) -> Result<Coded, Error> {
         let Some(blob) = self.tried.of.get(id).copied().filter(|blob| !self.refused.contains(blob)) else { return Ok(Coded::Not) };
         if self.taken.contains(&blob) {
             return Ok(Coded::Before);
         }
-        let found = if self.will_do(blob, repo, known, limit)? { self.tried.open(blob) } else { None };
+        let found = if self.will_do(blob, repo, known, name, limit)? { self.tried.open(blob) } else { None };
         let is_found = found.is_some();
         // What was refused once stays so: its chunks are on their way one by one.
         let _ = if is_found { self.taken.insert(blob) } else { self.refused.insert(blob) };
@@ -126,6 +128,7 @@ impl<'t> Taking<'t> {
         blob: usize,
         repo: &Repo,
         known: &KnownChunks,
+        name: &Name<'_>,
         limit: impl FnOnce(&[ChunkId]) -> Result<Option<Limit>, Error>,
     ) -> Result<bool, Error> {
         let BlobEntry { frame, ids, .. } = &self.tried.blobs[blob].3;
@@ -138,7 +141,10 @@ impl<'t> Taking<'t> {
             }
         }
         let is_there = |location: &Option<Location>| location.is_some_and(|location| location.depth < frame.depth);
-        if !known.locate(&frame.bases)?.iter().all(is_there) {
+        let are_there = || Ok::<_, Error>(known.locate(&frame.bases)?.iter().all(is_there));
+        // They may have come with the same snapshot.
+        let will_be = are_there()? || name(&frame.bases)? && are_there()?;
+        if !will_be {
             return Ok(false);
         }
         let mut bases = Chain::default();

@@ -8,6 +8,7 @@ mod derived;
 mod file;
 mod gc;
 mod kept;
+mod lanes;
 mod mark;
 mod named;
 mod notes;

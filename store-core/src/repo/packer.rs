@@ -1,29 +1,24 @@
-//! Writing blobs: into packs, packs to the backend, and what was written into index segments. Packs are durable before a segment names them.
+//! Writing blobs into packs; what becomes of full ones is in `lanes`.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{Repo, parts};
-use crate::backend::{Backend, Created, ObjectPath};
+use super::Repo;
+use super::lanes::{Lane, Naming, Outgoing, Shared, lock};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::units::MIB;
 use crate::blob::CodedBlob;
 use crate::crypto::RepoKeys;
 use crate::error::{Error, ErrorKind};
 use crate::format::pack::{BlobEntry, FinishedPack, PackBuilder, PackOpener, Reserved, Sketch, read_contents};
-use crate::format::segment::{PackEntry, Segment};
-use crate::index::ChunkIndex;
 use crate::rng;
-use crate::sealed_cache::SealedCache;
 
-/// Packs that one index segment speaks of, at the most. A push that is cut off loses no more than so many.
-const SEGMENT_PACKS: usize = 16;
-/// Memory that a chunk takes until a segment names it, with what a small file adds: packs of many small ones end sooner.
-const CHUNK_COST: usize = 512;
+/// Memory that a chunk takes until a segment names it, its sketch among what is fresh and what a small file adds with it: packs of many small
+/// ones end sooner.
+const CHUNK_COST: usize = 768;
 /// Shortest pack that a small memory budget leads to.
 const LEAST_PACK: usize = 4 * MIB;
 
@@ -56,42 +51,24 @@ pub struct Written {
     pub packs: Vec<(PackId, u64)>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    written_bytes: AtomicU64,
-    written_packs: AtomicU64,
-    /// Chunks that are on their way and not in the index yet.
-    pending: Mutex<HashSet<ChunkId>>,
-    packs: Mutex<Vec<(PackId, u64)>>,
-    has_failed: AtomicBool,
-    failure: Mutex<Option<Error>>,
-}
-
-impl Shared {
-    /// The first failure is the one that is told.
-    fn fail(&self, error: Error) {
-        self.has_failed.store(true, Ordering::Release);
-        lock(&self.failure).get_or_insert(error);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A pack that blobs are put into. Its last one may be put in place by another thread than the one that found it full.
 #[derive(Debug)]
 struct Filling {
     /// `None` once it was handed over.
     builder: Option<PackBuilder>,
+    number: u64,
     chunks: usize,
     is_full: bool,
 }
 
+/// A pack that is full and in which nothing is missing, with its number.
+type Done = (u64, PackBuilder);
+
 impl Filling {
-    /// The pack, if it is full and nothing is missing.
-    fn done(&mut self) -> Option<PackBuilder> {
-        self.builder.take_if(|builder| self.is_full && builder.is_whole())
+    /// The pack, if it is done.
+    fn done(&mut self) -> Option<Done> {
+        let builder = self.builder.take_if(|builder| self.is_full && builder.is_whole())?;
+        Some((self.number, builder))
     }
 }
 
@@ -100,7 +77,7 @@ struct Berth {
     pack: Arc<Mutex<Filling>>,
     reserved: Reserved,
     /// The pack that had no room for it any more, if nothing is missing there.
-    before: Option<PackBuilder>,
+    before: Option<Done>,
 }
 
 /// Takes blobs from many threads and writes packs and index segments. In a trial run it only counts.
@@ -113,7 +90,7 @@ pub struct PackWriter {
     pad: bool,
     open: Mutex<Option<Arc<Mutex<Filling>>>>,
     shared: Arc<Shared>,
-    packs: Option<Sender<FinishedPack>>,
+    packs: Option<Sender<Outgoing>>,
     /// What packs that were written were built in: the next ones are, too.
     rooms: Receiver<Vec<u8>>,
     /// What says which packs are there; none in a trial run.
@@ -137,9 +114,8 @@ impl PackWriter {
         if trial {
             return Ok(writer);
         }
-        let (backend, keys, index) = (Arc::clone(&repo.backend), repo.keys.clone(), repo.index()?);
-        let shared = Arc::clone(&writer.shared);
-        let naming = Arc::new(Mutex::new(Naming { backend, keys, index, shared, segment: Segment::default(), chunks: 0, most_chunks }));
+        let naming = Naming::new(Arc::clone(&repo.backend), repo.keys.clone(), repo.index()?, Arc::clone(&writer.shared), most_chunks);
+        let naming = Arc::new(Mutex::new(naming));
         let (sender, receiver) = crossbeam_channel::bounded(0);
         for _ in 0..count {
             let (backend, shared, naming) = (Arc::clone(&repo.backend), Arc::clone(&writer.shared), Arc::clone(&naming));
@@ -155,6 +131,11 @@ impl PackWriter {
     /// Claims chunks that the index does not know: those of `ids` that nobody claimed before are the caller's to write.
     pub fn claim(&self, id: ChunkId) -> bool {
         lock(&self.shared.pending).insert(id)
+    }
+
+    /// Whether a chunk that was claimed is named by no index segment yet.
+    pub fn is_pending(&self, id: &ChunkId) -> bool {
+        lock(&self.shared.pending).contains(id)
     }
 
     /// What has been written; counted by blobs, so that progress is smooth.
@@ -191,7 +172,8 @@ impl PackWriter {
                 Some(pack) => Arc::clone(pack),
                 None => {
                     let builder = PackBuilder::new(&self.keys, rng::bytes()?, self.rooms.try_recv().unwrap_or_default());
-                    Arc::clone(open.insert(Arc::new(Mutex::new(Filling { builder: Some(builder), chunks: 0, is_full: false }))))
+                    let filling = Filling { builder: Some(builder), number: self.shared.begin(), chunks: 0, is_full: false };
+                    Arc::clone(open.insert(Arc::new(Mutex::new(filling))))
                 }
             };
             let mut guard = lock(&pack);
@@ -216,14 +198,14 @@ impl PackWriter {
         }
     }
 
-    fn hand_over(&self, pack: PackBuilder) -> Result<(), Error> {
+    fn hand_over(&self, (number, pack): Done) -> Result<(), Error> {
         let padding = if self.pad { padding_for(pack.len()) } else { 0 };
         let pack = pack.finish(padding);
         verify(&self.keys, &pack)?;
         if self.shared.has_failed.load(Ordering::Acquire) {
             return Err(self.failure());
         }
-        let sent = self.packs.as_ref().map(|packs| packs.send(pack));
+        let sent = self.packs.as_ref().map(|packs| packs.send(Outgoing { number, pack }));
         match sent {
             Some(Err(_)) => Err(self.failure()),
             _ => Ok(()),
@@ -231,20 +213,45 @@ impl PackWriter {
     }
 
     fn failure(&self) -> Error {
-        lock(&self.shared.failure).take().unwrap_or_else(|| Error::new(ErrorKind::Failed, "writing packs failed before"))
+        self.shared.failed().unwrap_or_else(|| Error::new(ErrorKind::Failed, "writing packs failed before"))
+    }
+
+    /// Ends the pack that is being filled, and hands it over unless somebody else is to put a blob into it still. Says how many packs were begun.
+    fn end_pack(&self) -> Result<u64, Error> {
+        let (last, begun) = {
+            let mut open = lock(&self.open);
+            let last = open.take().and_then(|pack| {
+                let mut pack = lock(&pack);
+                pack.is_full = true;
+                pack.done()
+            });
+            (last, self.shared.begun())
+        };
+        last.map_or(Ok(()), |last| self.hand_over(last))?;
+        Ok(begun)
+    }
+
+    /// Has index segments name all that was added before, so that it can be relied on, and waits for that. In a trial run nothing is named.
+    ///
+    /// # Errors
+    /// When it cannot be written, or something else could not.
+    pub fn settle(&self) -> Result<(), Error> {
+        let Some(naming) = &self.naming else { return Ok(()) };
+        let begun = self.end_pack()?;
+        self.shared.wait_for(begun);
+        if self.shared.has_failed.load(Ordering::Acquire) {
+            return Err(self.failure());
+        }
+        lock(naming).end_segment()
     }
 
     /// Writes what is left. When it returns, all that was added is durable and in index segments.
     pub fn finish(mut self) -> Result<Written, Error> {
-        if let Some(pack) = lock(&self.open).take() {
-            let mut pack = lock(&pack);
-            pack.is_full = true;
-            let last = pack.done().ok_or_else(|| Error::new(ErrorKind::Failed, "a blob was never put into its pack"))?;
-            self.hand_over(last)?;
-        }
+        self.end_pack()?;
         self.close();
-        match lock(&self.shared.failure).take() {
+        match self.shared.failed() {
             Some(error) => Err(error),
+            None if self.shared.is_any_under_way() => Err(Error::new(ErrorKind::Failed, "a blob was never put into its pack")),
             None => Ok(Written { counts: self.counts(), packs: std::mem::take(&mut *lock(&self.shared.packs)) }),
         }
     }
@@ -299,86 +306,4 @@ fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
         opener.open_blob(ordinal as u32, &blob.frame, &mut sealed).map_err(|error| failed(format!("blob {ordinal}: {error}")))?;
     }
     Ok(())
-}
-
-/// A thread that waits for the backend.
-struct Lane {
-    backend: Arc<dyn Backend>,
-    /// Where lists are kept for whoever reads them next.
-    kept: Option<Arc<SealedCache>>,
-    shared: Arc<Shared>,
-    naming: Arc<Mutex<Naming>>,
-    spare: Sender<Vec<u8>>,
-}
-
-impl Lane {
-    fn run(self, packs: &Receiver<FinishedPack>) {
-        for pack in packs {
-            // Where one lane fails the others end, too, so that whoever hands packs over notices.
-            if self.shared.has_failed.load(Ordering::Acquire) {
-                return;
-            }
-            if let Err(error) = self.write(pack) {
-                return self.shared.fail(error);
-            }
-        }
-    }
-
-    fn write(&self, mut pack: FinishedPack) -> Result<(), Error> {
-        // Names of packs do not recur: one that exists was written by nobody else.
-        let path = ObjectPath::Pack(pack.id);
-        match self.backend.create_lent(&path, &mut pack.bytes)? {
-            Created::New => {}
-            Created::Exists => return Err(Error::new(ErrorKind::Failed, format!("{path} exists already, which chance does not explain"))),
-        }
-        self.kept.iter().for_each(|files| parts::seed(files, &pack.id, &pack.bytes, &pack.contents));
-        let len = pack.bytes.len() as u64;
-        // Where enough are spare already, this one is not needed.
-        let _ = self.spare.try_send(pack.bytes);
-        self.shared.written_packs.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.packs).push((pack.id, len));
-        lock(&self.naming).add(PackEntry { id: pack.id, len, contents: pack.contents })
-    }
-}
-
-/// Says in index segments which packs are there.
-#[derive(Debug)]
-struct Naming {
-    backend: Arc<dyn Backend>,
-    keys: RepoKeys,
-    index: Arc<dyn ChunkIndex>,
-    shared: Arc<Shared>,
-    segment: Segment,
-    /// Chunks in it.
-    chunks: usize,
-    most_chunks: usize,
-}
-
-impl Naming {
-    /// Adds a pack that is durable.
-    fn add(&mut self, pack: PackEntry) -> Result<(), Error> {
-        if !self.segment.has_room(&pack.contents) {
-            self.end_segment()?;
-        }
-        self.chunks += pack.contents.blobs.iter().map(|blob| blob.ids.len()).sum::<usize>();
-        self.segment.packs.push(pack);
-        if self.segment.packs.len() >= SEGMENT_PACKS || self.chunks >= self.most_chunks { self.end_segment() } else { Ok(()) }
-    }
-
-    fn end_segment(&mut self) -> Result<(), Error> {
-        let segment = std::mem::take(&mut self.segment);
-        self.chunks = 0;
-        if segment.packs.is_empty() {
-            return Ok(());
-        }
-        let (id, object) = segment.seal(&self.keys, rng::bytes()?);
-        // Segments are named by their bytes: one that exists is this one.
-        let _ = self.backend.create(&ObjectPath::Segment(id), &object)?;
-        self.index.apply(Some(&id), &segment)?;
-        let mut pending = lock(&self.shared.pending);
-        segment.packs.iter().flat_map(|pack| &pack.contents.blobs).flat_map(|blob| &blob.ids).for_each(|id| {
-            pending.remove(id);
-        });
-        Ok(())
-    }
 }

@@ -80,6 +80,15 @@ impl Noise {
     }
 }
 
+/// A safetensors file of one tensor of bf16.
+pub fn safetensors(weights: &[f32]) -> Vec<u8> {
+    let header = format!(r#"{{"w":{{"dtype":"BF16","shape":[{}],"data_offsets":[0,{}]}}}}"#, weights.len(), 2 * weights.len());
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(weights.iter().flat_map(|weight| ((weight.to_bits() >> 16) as u16).to_le_bytes()));
+    bytes
+}
+
 /// Where a repository and its cache are.
 #[derive(Debug, Clone)]
 pub struct Place {
