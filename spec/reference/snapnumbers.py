@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class Undecodable(Exception):
@@ -19,6 +19,7 @@ class Element:
     width: int  # in bytes
     mantissa: int | None = None  # bits; None: an integer
     fields: tuple[tuple[int, int], ...] = ()  # of a block: how many of which code
+    lacking: int = 0  # bits at the end that all elements lack
 
     @property
     def bits(self) -> int:
@@ -264,7 +265,7 @@ def decode_difference(element: Element, data: bytes, length: int, base: bytes, o
     elif form == 3 and element.fields:
         plain = decode_fields(element, coded, length, [base] if older is None else [base, older])
     else:
-        need((form in (2, 4) or form == 5 and older is not None) and not element.fields, "a difference of unknown form")
+        need(form in (2, 4, 5, 6) and not element.fields, "a difference of unknown form")
         old = split(element, base)
         if form == 2:
             new = sparse(element, coded, old)
@@ -272,12 +273,32 @@ def decode_difference(element: Element, data: bytes, length: int, base: bytes, o
         else:
             end = len(data) - tail
             need(end >= 1, "a tail that is missing")
-            dense_part = Coded(data[1:end])
-            going_on = split(element, older) if form == 5 and older is not None else None
-            plain = join(element, dense(element, dense_part, old, going_on)) + data[end:]
+            part, kind = Coded(data[1:end]), element
+            if form == 6:
+                kind, form = without(element, part.u8()), part.u8()
+            need(form == 4 or form == 5 and older is not None, "a difference of unknown form")
+            going_on = shortened(kind, split(element, older)) if form == 5 and older is not None else None
+            new = dense(kind, part, shortened(kind, old), going_on)
+            plain = join(element, lengthened(kind, new)) + data[end:]
             coded.rest()
     coded.end()
     return plain
+
+
+def without(element: Element, lacking: int) -> Element:
+    """An element that lacks so many bits at its end (4.6)."""
+    need(element.mantissa is not None and 1 <= lacking <= (element.mantissa or 0), "bits that an element does not have")
+    return replace(element, mantissa=(element.mantissa or 0) - lacking, lacking=lacking)
+
+
+def shortened(element: Element, values: list[int]) -> list[int]:
+    sign = 1 << (element.bits - 1)
+    return [x & sign | (x % sign) >> element.lacking for x in values]
+
+
+def lengthened(element: Element, values: list[int]) -> list[int]:
+    sign = 1 << (element.bits - 1)
+    return [s & sign | (s << element.lacking) % sign for s in values]
 
 
 def apply(element: Element, old: int, d: int) -> int:
@@ -361,7 +382,7 @@ def dense(element: Element, coded: Coded, old: list[int], older: list[int] | Non
             least = (t % (1 << top) + (1 << top)) << shift if t >= 2 << top else t
             magnitude = least | raw.field(shift)
             new.append(apply(element, o, direction * ((magnitude if s % 2 else -magnitude) + expected)))
-            weight = min(least >> 26 if element.width == 8 else least, 1 << 26)
+            weight = min(least >> 26 - min(element.lacking, 26) if element.width == 8 else least, 1 << 26)
             added += weight << (kind if element.mantissa is not None else 0)
         length = recent.bit_length()
         recent = (recent - (recent >> 2) + added) % 2**64

@@ -56,6 +56,14 @@ pub(super) fn weights(element: Element, count: usize, seed: u64) -> (Vec<u8>, Ve
     (new, old)
 }
 
+/// Numbers in bfloat16 as binary32, or such as binary64.
+pub(super) fn widened_to(wide: Element, narrow: &[u8]) -> Vec<u8> {
+    match wide {
+        Element::F32 => narrow.as_chunks::<2>().0.iter().flat_map(|&[low, high]| [0, 0, low, high]).collect(),
+        _ => narrow.as_chunks::<4>().0.iter().flat_map(|&bytes| f64::from(f32::from_le_bytes(bytes)).to_le_bytes()).collect(),
+    }
+}
+
 /// Three versions of `count` elements that move on mostly as they did before.
 pub(super) fn run(element: Element, count: usize, seed: u64) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let (_, older) = weights(element, count, seed);

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::testing::{Noise, odd_floats, run, weights};
+use super::testing::{Noise, odd_floats, run, weights, widened_to};
 use super::{BlockKind, Element, convert, converted_from_len, float_diff, planes};
 
 const VECTORS: &str = include_str!("vectors.txt");
@@ -48,7 +48,8 @@ fn every_vector_is_decoded() {
     let forms_of = |name, count: u8| (0..count).map(move |form| (name, form));
     let trends = forms_of("trend", 6).filter(|form| form.1 != 4);
     let converted = [("converted", 1), ("converted", 3), ("converted", 4)];
-    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted));
+    let short = [("difference", 6), ("trend", 6)];
+    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted).chain(short));
     assert_eq!(forms, all);
 }
 
@@ -111,6 +112,22 @@ fn print_vectors() {
         ends.iter_mut().chain([&mut plain]).for_each(|bytes| bytes.push(noise.next() as u8));
         let [base, older] = ends;
         runs.push((element, plain, base, older));
+    }
+    for (narrow, wide) in [(Element::Bf16, Element::F32), (Element::F32, Element::F64)] {
+        let versions = <[Vec<u8>; 3]>::from(run(narrow, 200, 17)).map(|version| widened_to(wide, &version));
+        let [older, base, mut plain] = versions;
+        // The signs of zeros, and what is no number.
+        plain[wide.size()..3 * wide.size()].copy_from_slice(&[&vec![0; wide.size()][..], &base[..wide.size()]].concat());
+        plain[2 * wide.size() - 1] = 0x80;
+        plain[4 * wide.size() - 2..4 * wide.size()].copy_from_slice(&[0xf8, 0xff]);
+        println!("difference {} {} {} {}", wide.code(), hex(&base), hex(&plain), hex(&float_diff::encode(wide, &plain, &base)));
+        runs.push((wide, plain, base, older));
+        // Long enough for the recent magnitude to tell, and for other parts to move by more.
+        let (mut plain, base) = weights(narrow, 800, 18);
+        let calm = plain.len() / 2;
+        plain[..calm].copy_from_slice(&base[..calm]);
+        let [plain, base] = [plain, base].map(|version| widened_to(wide, &version));
+        println!("difference {} {} {} {}", wide.code(), hex(&base), hex(&plain), hex(&float_diff::encode(wide, &plain, &base)));
     }
     let q8_0 = Element::Block(BlockKind::Q8_0);
     for (from, to) in [

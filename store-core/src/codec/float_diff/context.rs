@@ -1,6 +1,6 @@
 //! What the coder knows of an element before it codes the difference: the class of the old value, and the recent magnitude.
 
-use super::super::element::{Element, Lane};
+use super::super::element::Lane;
 use super::token::Tokens;
 
 /// Most classes of old values.
@@ -22,8 +22,8 @@ pub(super) struct Classes {
 
 impl Classes {
     /// The window that holds nearly all of the old values.
-    pub(super) fn choose<L: Lane>(element: Element, base: &[u8]) -> Self {
-        let all = Self { mantissa: element.mantissa_bits(), first: 0, last: 0 };
+    pub(super) fn choose<L: Lane>(mantissa: Option<u32>, base: &[u8]) -> Self {
+        let all = Self { mantissa, first: 0, last: 0 };
         let mut counts = vec![0u32; 2048];
         let step = (base.len() / L::BYTES / 16384).max(1);
         let mut total = 0;
@@ -72,7 +72,7 @@ pub(super) fn window(counts: &[u32], total: u32, most: usize) -> (usize, usize) 
 
 /// What a symbol adds to the recent magnitude, before it is scaled by the class: about the magnitude of its difference.
 pub(super) fn weights(tokens: Tokens, bits: u32) -> [u32; 256] {
-    let shift = if bits == 64 { 26 } else { 0 };
+    let shift = tokens.weight_shift(bits);
     std::array::from_fn(|symbol| {
         let (start, _) = tokens.of_symbol(symbol as u8);
         (start.unsigned_abs() >> shift).min(1 << 26) as u32

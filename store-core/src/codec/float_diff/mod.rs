@@ -9,6 +9,7 @@
 
 mod context;
 mod dense;
+mod short;
 mod sparse;
 mod token;
 
@@ -26,6 +27,9 @@ const SPARSE: u8 = 2;
 const DENSE: u8 = 4;
 /// First byte of coded bytes: the differences of all elements given an older base follow.
 const TREND: u8 = 5;
+
+/// First byte of coded bytes: how many bits all elements lack at their ends follows, then a form that is coded without these.
+const SHORT: u8 = 6;
 
 /// With at most one element in this many changed, places are listed.
 const SPARSE_BELOW: usize = 512;
@@ -77,6 +81,25 @@ pub(super) struct Bases<'a> {
     pub(super) older: Option<&'a [u8]>,
 }
 
+/// What the coder of differences knows of a kind of element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    /// Bits of the mantissa of a float.
+    mantissa: Option<u32>,
+    /// Bits at the end that elements lack.
+    lacking: u32,
+}
+
+impl Kind {
+    fn of(element: Element) -> Self {
+        Self { mantissa: element.mantissa_bits(), lacking: 0 }
+    }
+
+    fn without(self, lacking: u32) -> Self {
+        Self { mantissa: self.mantissa.map(|bits| bits - lacking), lacking }
+    }
+}
+
 fn encode_lanes<L: Lane>(element: Element, whole: &[u8], bases: Bases<'_>, out: &mut Vec<u8>) {
     let count = whole.len() / L::BYTES;
     if count >= FEWEST {
@@ -85,8 +108,16 @@ fn encode_lanes<L: Lane>(element: Element, whole: &[u8], bases: Bases<'_>, out: 
             out.push(SPARSE);
             return sparse::encode::<L>(element, whole, bases.base, out);
         }
-        out.push(if bases.older.is_some() { TREND } else { DENSE });
-        return dense::encode::<L>(element, whole, bases.base, bases.older, out);
+        let form = if bases.older.is_some() { TREND } else { DENSE };
+        let lacking = element.mantissa_bits().map_or(0, |mantissa| short::bits_lacking::<L>(mantissa, whole, bases));
+        if lacking == 0 {
+            out.push(form);
+            return dense::encode::<L>(Kind::of(element), whole, bases.base, bases.older, out);
+        }
+        out.extend_from_slice(&[SHORT, lacking as u8, form]);
+        let shortened = |elements| short::shortened::<L>(lacking, elements);
+        let (whole, base, older) = (shortened(whole), shortened(bases.base), bases.older.map(shortened));
+        return dense::encode::<L>(Kind::of(element).without(lacking), &whole, &base, older.as_deref(), out);
     }
     // Made too long on purpose: the caller stores.
     out.resize(whole.len() + 2, STORED);
@@ -154,12 +185,13 @@ fn decode_against(element: Element, bytes: &[u8], bases: Bases<'_>, plain_len: u
             reader.finish()?;
             plain
         }
-        (SPARSE | DENSE | TREND, Element::Block(_)) | (FIELDS, _) => {
+        (SPARSE | DENSE | TREND | SHORT, Element::Block(_)) | (FIELDS, _) => {
             return Err(CodecError::Malformed("a form that the element does not have"));
         }
         (SPARSE, _) => with_lane!(element, decode_sparse(element, coded, bases.base))?,
-        (DENSE, _) => with_lane!(element, decode_dense(element, coded, bases.base, None))?,
-        (TREND, _) if bases.older.is_some() => with_lane!(element, decode_dense(element, coded, bases.base, bases.older))?,
+        (DENSE, _) => with_lane!(element, decode_dense(Kind::of(element), coded, bases.base, None))?,
+        (TREND, _) if bases.older.is_some() => with_lane!(element, decode_dense(Kind::of(element), coded, bases.base, bases.older))?,
+        (SHORT, _) => with_lane!(element, decode_short(element, coded, bases))?,
         _ => return Err(CodecError::Malformed("an unknown form")),
     };
     plain.extend_from_slice(tail);
@@ -170,8 +202,24 @@ fn decode_sparse<L: Lane>(element: Element, coded: &[u8], base: &[u8]) -> Result
     sparse::decode::<L>(element, coded, base)
 }
 
-fn decode_dense<L: Lane>(element: Element, coded: &[u8], base: &[u8], older: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
-    dense::decode::<L>(element, coded, base, older)
+fn decode_dense<L: Lane>(kind: Kind, coded: &[u8], base: &[u8], older: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
+    dense::decode::<L>(kind, coded, base, older)
+}
+
+fn decode_short<L: Lane>(element: Element, coded: &[u8], bases: Bases<'_>) -> Result<Vec<u8>, CodecError> {
+    let (&[lacking, form], coded) = coded.split_first_chunk().ok_or(CodecError::Truncated)?;
+    let lacking = u32::from(lacking);
+    if lacking == 0 || element.mantissa_bits().is_none_or(|mantissa| lacking > mantissa) {
+        return Err(CodecError::Malformed("elements lack bits that they do not have"));
+    }
+    let older = match (form, bases.older) {
+        (DENSE, _) => None,
+        (TREND, Some(older)) => Some(short::shortened::<L>(lacking, older)),
+        _ => return Err(CodecError::Malformed("an unknown form")),
+    };
+    let base = short::shortened::<L>(lacking, bases.base);
+    let plain = dense::decode::<L>(Kind::of(element).without(lacking), coded, &base, older.as_deref())?;
+    Ok(short::lengthened::<L>(lacking, &plain))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::BlockKind;
-use super::super::testing::{Noise, any_bytes, any_element, elements, odd_floats, run, weights};
+use super::super::testing::{Noise, any_bytes, any_element, elements, odd_floats, run, weights, widened_to};
 use super::*;
 
 fn survives(element: Element, plain: &[u8], base: &[u8]) -> Vec<u8> {
@@ -163,6 +163,53 @@ fn a_small_step_costs_the_bits_that_it_moves() {
     };
     assert!(share(Element::Bf16) < 0.19, "{}", share(Element::Bf16));
     assert!(share(Element::F32) < 0.6, "{}", share(Element::F32));
+}
+
+#[test]
+fn weights_that_were_narrower_once_cost_what_they_would_then() {
+    for (narrow, wide) in [(Element::Bf16, Element::F32), (Element::F32, Element::F64)] {
+        let (older, base, plain) = run(narrow, 1 << 16, 3);
+        let [wide_older, wide_base, wide_plain] = [&older, &base, &plain].map(|version| widened_to(wide, version));
+        let (then, now) = (survives(narrow, &plain, &base).len(), survives(wide, &wide_plain, &wide_base).len());
+        assert!(now * 100 < then * 103, "{wide:?}: {now} for {then}");
+        let then = trend_survives(narrow, &plain, &base, &older).len();
+        let coded = trend_survives(wide, &wide_plain, &wide_base, &wide_older);
+        assert!(coded.len() * 100 < then * 103, "{wide:?}: {} for {then}", coded.len());
+        assert_eq!((coded[0], coded[2]), (SHORT, TREND));
+        // One element that is longer, anywhere, and all are coded as they are.
+        for at in [0, wide_plain.len() / 2] {
+            let mut longer = wide_base.clone();
+            longer[at] |= 1;
+            assert_ne!(survives(wide, &wide_plain, &longer)[0], SHORT);
+        }
+    }
+}
+
+#[test]
+fn zeros_powers_of_two_and_what_is_no_number_come_back_short() {
+    let values = [0.0f32, -0.0, 1.0, -2.0, 0.5, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::from_bits(0xffc0_0000), f32::MIN_POSITIVE];
+    let bytes = |turn: usize| (0..500).flat_map(|i| values[(i * i + turn) % values.len()].to_le_bytes()).collect::<Vec<u8>>();
+    assert_eq!(survives(Element::F32, &bytes(3), &bytes(0))[..2], [SHORT, 22]);
+    trend_survives(Element::F32, &bytes(3), &bytes(0), &bytes(1));
+    let zeros = vec![0; 2000];
+    survives(Element::F32, &zeros, &bytes(0));
+    let signs: Vec<u8> = (0..500u32).flat_map(|i| ((i & 1) << 31).to_le_bytes()).collect();
+    survives(Element::F32, &signs, &zeros);
+}
+
+#[test]
+fn bits_that_an_element_does_not_have_are_refused() {
+    let (_, base, plain) = run(Element::Bf16, 1000, 3);
+    let [base, plain] = [base, plain].map(|version| widened_to(Element::F32, &version));
+    let coded = encode(Element::F32, &plain, &base);
+    assert_eq!(coded[..3], [SHORT, 16, DENSE]);
+    for (at, to) in [(1, 0), (1, 24), (1, 255), (2, SPARSE), (2, EQUAL), (2, SHORT), (2, TREND)] {
+        let mut other = coded.clone();
+        other[at] = to;
+        assert!(matches!(decode(Element::F32, &other, &base, plain.len()), Err(CodecError::Malformed(_))), "{at}: {to}");
+    }
+    assert!(decode(Element::Int32, &coded, &base, plain.len()).is_err());
+    assert_eq!(decode(Element::F32, &coded[..2], &base, plain.len()), Err(CodecError::Truncated));
 }
 
 #[test]

@@ -31,7 +31,12 @@ fn unordered<L: Lane>(x: L) -> L {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tokens {
     top: u32,
+    /// Bits at the end that elements of eight bytes lack, as far as weights are shorter for it.
+    lacking: u32,
 }
+
+/// By how much the magnitudes of elements of eight bytes are shortened to be weights.
+const WEIGHT_SHIFT: u32 = 26;
 
 /// A difference in its parts.
 pub(super) struct SplitDifference<L> {
@@ -60,18 +65,29 @@ impl Tokens {
             64 => 1,
             _ => 2,
         };
-        Self { top }
+        Self { top, lacking: 0 }
+    }
+
+    /// The same for elements that lack so many bits at their ends.
+    pub(super) fn of_elements_without(self, lacking: u32) -> Self {
+        Self { lacking: lacking.min(WEIGHT_SHIFT), ..self }
+    }
+
+    /// By how much magnitudes are shortened to be weights.
+    #[inline(always)]
+    pub(super) fn weight_shift(self, bits: u32) -> u32 {
+        if bits == 64 { WEIGHT_SHIFT - self.lacking } else { 0 }
     }
 
     /// The split that a byte names, if symbols of elements so wide fit a byte.
     pub(super) fn from_code(code: u8, bits: u32) -> Option<Self> {
-        let tokens = Self { top: u32::from(code) };
+        let tokens = Self { top: u32::from(code), lacking: 0 };
         (code <= 3 && code as u32 + 1 < bits && tokens.alphabet(bits) <= 256).then_some(tokens)
     }
 
     /// What serves differences from where elements were expected to move.
     pub(super) fn of_moves<L: Lane>() -> Self {
-        Self { top: if L::BITS == 64 { 1 } else { 2 } }
+        Self { top: if L::BITS == 64 { 1 } else { 2 }, lacking: 0 }
     }
 
     pub(super) fn code(self) -> u8 {
@@ -110,7 +126,7 @@ impl Tokens {
                 symbol: token.wrapping_mul(2).wrapping_sub(positive) as u8,
                 raw: L::of(magnitude & !(u64::MAX << raw_len)),
                 raw_len,
-                weight: (start >> 26).min(1 << 26) as u32,
+                weight: (start >> (self.weight_shift(64) & 63)).min(1 << 26) as u32,
             }
         }
     }

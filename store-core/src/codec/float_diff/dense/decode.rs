@@ -2,12 +2,13 @@
 
 use super::super::super::CodecError;
 use super::super::super::bits::BitReader;
-use super::super::super::element::{Element, Lane};
+use super::super::super::element::Lane;
 #[cfg(target_arch = "x86_64")]
 use super::super::super::entropy::Avx2Blocks;
 use super::super::super::entropy::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, read_tables};
 #[cfg(target_arch = "x86_64")]
 use super::super::super::kernel::has_avx2;
+use super::super::Kind;
 use super::super::context::{CLASSES, Classes, LENGTHS, Recent, SIZES, weights};
 use super::super::token::{Tokens, apply};
 use super::{Map, STRIP, Trend, name_tables};
@@ -28,14 +29,15 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn read<L: Lane>(element: Element, trend: bool, coded: &'a [u8]) -> Result<Self, CodecError> {
+    fn read<L: Lane>(kind: Kind, trend: bool, coded: &'a [u8]) -> Result<Self, CodecError> {
         let mut reader = Reader::new(coded);
         let trend = if trend { Some(Trend { share: reader.u8()? }) } else { None };
         if trend.is_some_and(|trend| trend.share > Trend::MOST) {
             return Err(CodecError::Malformed("an unknown share of the last move"));
         }
         let tokens = Tokens::from_code(reader.u8()?, L::BITS).ok_or(CodecError::Malformed("an unknown split of differences"))?;
-        let classes = Classes { mantissa: element.mantissa_bits(), first: reader.u16()?, last: reader.u8()? };
+        let tokens = tokens.of_elements_without(kind.lacking);
+        let classes = Classes { mantissa: kind.mantissa, first: reader.u16()?, last: reader.u8()? };
         let [first_length, last_size, last_table, last_symbol] = reader.array()?;
         if usize::from(classes.last) >= CLASSES
             || usize::from(first_length) >= LENGTHS
@@ -62,7 +64,7 @@ impl<'a> Head<'a> {
         let mut reader = Reader::new(bits.finish()?);
         let raw = BitReader::new(reader.string("the length of raw bits", reader.remaining())?);
         let symbols = RansDecoder::new(reader.bytes(reader.remaining())?)?;
-        let float = element.mantissa_bits().is_some();
+        let float = kind.mantissa.is_some();
         Ok(Self { float, trend, classes, tokens, first_length, last_size, map, tables: DecodeTables::new(&tables), raw, symbols })
     }
 
@@ -73,8 +75,8 @@ impl<'a> Head<'a> {
 }
 
 /// The elements whose differences from `old`, given `older` where they were coded so, are `coded`.
-pub(in super::super) fn decode<L: Lane>(element: Element, coded: &[u8], old: &[u8], older: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
-    let mut head = Head::read::<L>(element, older.is_some(), coded)?;
+pub(in super::super) fn decode<L: Lane>(kind: Kind, coded: &[u8], old: &[u8], older: Option<&[u8]>) -> Result<Vec<u8>, CodecError> {
+    let mut head = Head::read::<L>(kind, older.is_some(), coded)?;
     let mut new = vec![0; old.len()];
     decode_all::<L>(&mut head, old, older.unwrap_or(old), &mut new);
     head.symbols.finish()?;

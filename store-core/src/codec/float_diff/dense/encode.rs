@@ -1,9 +1,10 @@
 //! The coder.
 
 use super::super::super::bits::BitWriter;
-use super::super::super::element::{Element, Lane};
+use super::super::super::element::Lane;
 use super::super::super::entropy::{LANES, cluster, encode as encode_symbols, write_tables};
 use super::super::super::kernel::wide;
+use super::super::Kind;
 use super::super::context::{CLASSES, Classes, LENGTHS, Recent, SIZES, window};
 use super::super::token::{Tokens, difference};
 use super::{Map, STRIP, Trend, name_tables, write_map};
@@ -30,12 +31,13 @@ struct Pass {
 }
 
 /// Appends the coded differences of whole elements, of which there is at least one.
-pub(in super::super) fn encode<L: Lane>(element: Element, new: &[u8], old: &[u8], older: Option<&[u8]>, out: &mut Vec<u8>) {
+pub(in super::super) fn encode<L: Lane>(kind: Kind, new: &[u8], old: &[u8], older: Option<&[u8]>, out: &mut Vec<u8>) {
     let count = new.len() / L::BYTES;
-    let classes = Classes::choose::<L>(element, old);
+    let classes = Classes::choose::<L>(kind.mantissa, old);
     let float = classes.mantissa.is_some();
     let older = older.map(|older| (older, choose_trend::<L>(float, new, old, older)));
     let tokens = if older.is_some() { Tokens::of_moves::<L>() } else { Tokens::choose::<L>(float, new, old) };
+    let tokens = tokens.of_elements_without(kind.lacking);
     let mut pass =
         Pass { symbols: vec![0; count], classes: vec![0; count], lengths: vec![0; count], raw: BitWriter::with_capacity(new.len() / 8) };
     first_pass::<L>(Input { float, classes, tokens, new, old, older }, &mut pass);
