@@ -201,7 +201,10 @@ impl PackWriter {
     fn hand_over(&self, (number, pack): Done) -> Result<(), Error> {
         let padding = if self.pad { padding_for(pack.len()) } else { 0 };
         let pack = pack.finish(padding);
-        verify(&self.keys, &pack)?;
+        if let Err(error) = verify(&self.keys, &pack) {
+            // Whoever waits for this pack is not to wait for ever.
+            self.shared.fail(error);
+        }
         if self.shared.has_failed.load(Ordering::Acquire) {
             return Err(self.failure());
         }
