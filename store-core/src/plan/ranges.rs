@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Bytes between two parts that are read for nothing rather than by a request of their own: a fraction of what comes over a fast line while a request
 /// waits for its answer.
-pub const GAP: u64 = 256 << 10;
+const GAP: u64 = 256 << 10;
 
 /// A part of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

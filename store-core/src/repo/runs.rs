@@ -5,8 +5,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::base::ids::PackId;
-use crate::plan::ranges::GAP;
 
+/// Bytes behind a run up to which a part continues it. Less than what a restore reads through (`plan/ranges.rs`): a restore knows all that it wants,
+/// and what lies between is read instead of a request; here what follows is only supposed, a part further on begins a request all the same, and that
+/// is made twice as long for bytes that nobody may ask for.
+const GAP: u64 = 64 << 10;
 /// Runs held at a time: so many readers may read on at once without one taking from another what it has not read yet.
 const HELD: usize = 16;
 
@@ -193,6 +196,21 @@ mod tests {
         assert_eq!(far.part(&PACK, LEN, 0, 10, &mut other).unwrap(), [9; 10]);
         let second = PackId::from_bytes([2; 32]);
         assert_eq!(far.part(&second, LEN, 0, 10, &mut |most| Ok::<_, ()>(vec![8; most])).unwrap(), [8; 10]);
+    }
+
+    #[test]
+    fn what_lies_more_than_64_kib_further_on_begins_a_run_of_its_own() {
+        let mut asked = Vec::new();
+        for gap in [64 << 10, (64 << 10) + 1, 256 << 10] {
+            let runs = Runs::new(HELD << 20);
+            let mut read = |most: usize| {
+                asked.push(most);
+                Ok::<_, ()>(vec![0; most])
+            };
+            runs.part(&PACK, 1 << 30, 0, 1000, &mut read).unwrap();
+            runs.part(&PACK, 1 << 30, 1000 + gap, 1000, &mut read).unwrap();
+        }
+        assert_eq!(asked, [1000, 2000, 1000, 1000, 1000, 1000]);
     }
 
     #[test]
