@@ -15,7 +15,8 @@ time that the policy says, and is deleted by the first prune after that.
 Any number of prunes and pushes may run at the same time. A prune that is stopped, by --budget or by anything else, goes on the next time.
 
 At a store where of two who create one name both may be told that they have (see `snap check --probe`), one prune at a time deletes, and no push
-is ended: each is waited for. A process that was killed on another host is waited for in vain, until --end-session says that it runs no more.
+is ended: each is waited for. A process that was killed on another host is waited for in vain, until --end-session says that it runs no more; a
+prune that waited in vain names the sessions that are open, and so does the error about an ID that is none.
 
 Exits with 11 if pushes are under way that may need what would be deleted and have not ended in time, and with 15, having deleted nothing, if
 anything that a snapshot needs is damaged.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use store_core::base::ids::SnapshotId;
 use store_core::ops::forget::Trash;
-use store_core::ops::prune::{Options, Report, Stopped, prune};
+use store_core::ops::prune::{Options, Report, Stopped, check_told, prune};
 use store_core::ops::{ErrorKind, forget};
 use store_core::plan::gc::Fate;
 use store_core::repo::Repo;
@@ -20,6 +20,9 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
     interrupt::listen()?;
     let execute = args.execute && !context.global.dry_run;
     let repo = context.open()?;
+    let ended = args.end_session.iter().copied().collect();
+    // Before anything is forgotten.
+    check_told(&repo, &ended)?;
     let forgotten = if args.no_forget { BTreeSet::new() } else { apply_policy(context, args, &repo, execute)? };
     let options = Options {
         execute,
@@ -28,7 +31,7 @@ pub(super) fn run(context: &Context, args: &Prune) -> Result {
         budget: args.budget,
         fence_after: args.fence_after,
         wait: args.wait,
-        ended: args.end_session.iter().copied().collect(),
+        ended,
         forgotten,
         trust_clock: args.trust_clock,
         ..Options::default()

@@ -65,6 +65,33 @@ fn a_prune_waits_for_those_who_may_need_it_and_ends_them_when_they_are_old() {
 }
 
 #[test]
+fn whoever_ends_a_session_that_there_is_not_is_told_which_are_open() {
+    let (place, id) = with_leftovers();
+    for version in 0..2 {
+        place.write("d/more", noise(3 + version, 10_000));
+        place.push(&["d"]);
+    }
+    place.write("policy.toml", "[[retention]]\nkeep-last = 2\n");
+    place.snap(&["forget", "--set-policy", "policy.toml"]).ok();
+    let unknown = "cd".repeat(32);
+    for args in [&["prune", "--end-session", &unknown][..], &["prune", "--execute", "--end-session", &unknown]] {
+        let run = place.snap(args);
+        assert!(run.fails(2).contains(&unknown) && run.err.contains("none is open"), "{}", run.err);
+        assert_eq!(run.out, "");
+    }
+    assert_eq!(place.snap(&["list", "--json"]).objects().len(), 3, "nothing was forgotten");
+    place.snap(&["prune", "--end-session", "cd"]).fails(2);
+    let open = "ab".repeat(32);
+    fs::write(place.path(".snap").join("sessions").join(&open), b"unreadable").unwrap();
+    let run = place.snap(&["prune", "--execute", "--end-session", &unknown]);
+    assert!(run.fails(2).contains(&open), "{}", run.err);
+    // One that is open may be named, and one that has ended since it was.
+    for known in [&open, &id] {
+        place.snap(&["prune", "--end-session", known]).ok();
+    }
+}
+
+#[test]
 fn damage_stops_a_prune() {
     let (place, _) = with_leftovers();
     for segment in objects_of(&place.path(".snap"), "index") {

@@ -14,6 +14,7 @@ mod remove;
 mod repack;
 mod room;
 mod survey;
+mod told;
 mod turn;
 mod twins;
 
@@ -31,6 +32,7 @@ use crate::plan::gc::{Decision, Fate, PackUse, Policy};
 use crate::repo::{GcState, OpenPlan, Repo};
 pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
+pub use told::check_told;
 pub(crate) use turn::Turn;
 
 /// How a prune is done.
