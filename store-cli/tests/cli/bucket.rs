@@ -41,7 +41,7 @@ impl Shop {
         format!("{}://{BUCKET}/{}", if self.is_google { "gs" } else { "s3" }, self.prefix)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.place.command(args);
         command.env("SNAP_REPOSITORY", self.location());
         if self.is_google {

@@ -9,6 +9,7 @@ mod bucket;
 mod bucket_cache;
 #[cfg(feature = "object")]
 mod bucket_figures;
+mod cacheless;
 mod codes;
 mod copy;
 mod copy_to;

@@ -187,3 +187,29 @@ fn a_repository_that_keeps_nothing_for_prunes_says_what_to_do_and_the_next_push_
     place.ok(&["prune", "--execute", "--fence-after", "0s"]);
     place.assert_whole(&kept.into_iter().chain([(last, tree_at(&place.path("data")))]).collect());
 }
+
+#[test]
+fn a_full_disk_under_the_cache_keeps_nobody_from_reading() {
+    let place = Place::empty();
+    let Some(small) = Small::mount(place.path("small")) else { return };
+    place.ok(&["-r", "repo", "init"]);
+    change(&place.path("data"), &mut Noise::new(5), 0);
+    place.ok(&["-r", "repo", "push", "-q", "data"]);
+    for has_index in [false, true] {
+        for room in [0, 8 << 10, 64 << 10] {
+            let target = format!("out-{has_index}-{room}");
+            small.leave(room);
+            let run = place.command(&["-r", "repo", "restore", "latest", "-t", &target, "--cache-dir", "small/cache"]).output().unwrap();
+            assert!(run.status.success(), "{has_index} {room}: {}", said(&run));
+            // A little room may do where the index is there.
+            assert!(
+                (usize::from(room == 0)..=1).contains(&said(&run).matches("--cache-dir").count()),
+                "{has_index} {room}: {}",
+                said(&run)
+            );
+            assert!(tree_at(&place.path(&target)) == tree_at(&place.path("data")), "{has_index} {room}");
+        }
+        small.leave_all();
+        place.ok(&["-r", "repo", "ls", "latest", "--cache-dir", "small/cache"]);
+    }
+}

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::again::opened;
+use super::index_place::IndexPlace;
 use super::{PackLens, Repo, dangling};
 use crate::backend::{Folder, ObjectPath};
 use crate::base::ids::{PackId, SegmentId};
 use crate::base::limits;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, chain};
 use crate::format::segment::{PackEntry, Segment};
 use crate::index::{ChunkIndex, IndexError, Load, MemoryIndex, RocksIndex};
 
@@ -25,10 +26,12 @@ const MUCH: u64 = 4 << 20;
 /// The index of this process. Each process that works at the same time has a folder of its own, since RocksDB serves one process.
 #[derive(Debug)]
 pub(crate) struct DerivedIndex {
-    /// Where the slots are; `None` when it is in memory.
-    folder: Option<PathBuf>,
     memory: usize,
     opened: Mutex<Option<Arc<dyn ChunkIndex>>>,
+    /// Where the slots are. Behind what is open there: it goes first.
+    place: Mutex<IndexPlace>,
+    /// Why it is not where this host keeps it, until that was told.
+    untold: Mutex<Option<String>>,
     incomplete: AtomicBool,
     unreadable: AtomicBool,
     /// How far prunes had got when it was last brought up to date.
@@ -66,23 +69,20 @@ pub(super) struct NewSegments {
 
 impl DerivedIndex {
     pub(super) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self {
-            folder: Some(folder),
-            memory,
-            opened: Mutex::new(None),
-            incomplete: AtomicBool::new(false),
-            unreadable: AtomicBool::new(false),
-            prunes: Mutex::default(),
-            updates: AtomicU64::new(0),
-        }
+        Self::at(IndexPlace::Kept(folder), memory)
     }
 
     /// One that is gone with the process.
     pub(super) fn in_memory() -> Self {
+        Self::at(IndexPlace::Memory, 0)
+    }
+
+    fn at(place: IndexPlace, memory: usize) -> Self {
         Self {
-            folder: None,
-            memory: 0,
+            memory,
             opened: Mutex::new(None),
+            place: Mutex::new(place),
+            untold: Mutex::default(),
             incomplete: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             prunes: Mutex::default(),
@@ -100,9 +100,24 @@ impl DerivedIndex {
         self.unreadable.load(Ordering::Relaxed)
     }
 
+    fn place(&self) -> MutexGuard<'_, IndexPlace> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes where this process has it alone, if where it is cannot be used.
+    fn leave(&self, why: &Error) -> bool {
+        let mut place = self.place();
+        let Some(next) = place.next() else { return false };
+        *place = next;
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| cause(why));
+        true
+    }
+
     /// Opens the first folder that no other process uses.
     fn open(&self) -> Result<Opened, Error> {
-        let Some(slots) = &self.folder else { return Ok(Opened { index: Arc::new(MemoryIndex::default()), folder: None }) };
+        let Some(slots) = self.place().folder().map(Path::to_path_buf) else {
+            return Ok(Opened { index: Arc::new(MemoryIndex::default()), folder: None });
+        };
         for slot in 0..SLOTS {
             let folder = slots.join(slot.to_string());
             match RocksIndex::open(&folder, self.memory) {
@@ -126,8 +141,9 @@ impl DerivedIndex {
     /// Throws all indexes of this host away that no other process uses. Those that are in use are built again when their segments vanish.
     pub(crate) fn discard(&self) -> Result<(), Error> {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let slots = self.place().folder().map(Path::to_path_buf);
         for slot in 0..SLOTS {
-            let Some(folder) = self.folder.as_ref().map(|slots| slots.join(slot.to_string())) else { break };
+            let Some(folder) = slots.as_ref().map(|slots| slots.join(slot.to_string())) else { break };
             if folder.exists() {
                 discard(&folder)?;
             }
@@ -183,6 +199,7 @@ impl Repo {
             match self.catch_up(&**index, &mut BTreeSet::new(), prunes) {
                 Ok(Some(packs)) => return Ok(packs),
                 Ok(None) => {}
+                Err(error) if is_unusable(&error) => {}
                 Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -219,32 +236,52 @@ impl Repo {
     fn current_index(&self, prunes: Option<&BTreeSet<String>>) -> Result<(Arc<dyn ChunkIndex>, PackLens), Error> {
         let mut superseded = BTreeSet::new();
         for _ in 0..ATTEMPTS {
-            let opened = self.open_index()?;
+            let opened = match self.open_index() {
+                Err(error) if is_unusable(&error) && self.index.leave(&error) => continue,
+                opened => opened?,
+            };
             match self.catch_up(&*opened.index, &mut superseded, prunes) {
-                Ok(Some(packs)) => return Ok((opened.index, packs)),
+                Ok(Some(packs)) => {
+                    self.tell_of_place(&*opened.index)?;
+                    return Ok((opened.index, packs));
+                }
                 // It knows segments or packs that are gone: nothing of it is to be relied on.
                 Ok(None) => {}
+                Err(error) if is_unusable(&error) && self.index.leave(&error) => continue,
                 Err(error) if error.kind() == ErrorKind::Damage && is_index_error(&error) => {}
                 Err(error) => return Err(error),
             }
             drop(opened.index);
             if let Some(folder) = opened.folder {
-                discard(&folder)?;
+                match discard(&folder) {
+                    Err(error) if is_unusable(&error) && self.index.leave(&error) => {}
+                    discarded => discarded?,
+                }
             }
         }
         Err(Error::new(ErrorKind::Busy, "packs or index segments vanish while they are read: try again"))
     }
 
     fn open_index(&self) -> Result<Opened, Error> {
-        if self.index.folder.is_some() {
-            let unusable = |error: std::io::Error| {
-                let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
-                let kind = if full { ErrorKind::NoSpace } else { ErrorKind::Failed };
-                Error::with(kind, format!("cannot use {}: see --cache-dir", self.cache_dir.display()), error)
-            };
-            self.make_cache_dir().map_err(unusable)?;
+        if matches!(*self.index.place(), IndexPlace::Kept(_)) {
+            self.make_cache_dir().map_err(|error| IndexError::Io(format!("{}: {error}", self.cache_dir.display())))?;
         }
         self.index.open()
+    }
+
+    /// Says that the index is not where this host keeps it, and what that costs: once.
+    fn tell_of_place(&self, index: &dyn ChunkIndex) -> Result<(), Error> {
+        let Some(why) = self.index.untold.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
+        let place = self.index.place().folder().map_or_else(|| "in memory".to_owned(), |folder| format!("in {}", folder.display()));
+        let item = self.cache_dir.display().to_string();
+        let why = why.strip_prefix(&format!("{item}: ")).unwrap_or(&why);
+        let message = format!(
+            "cannot be used ({why}): the chunk index was made anew from all index segments ({}), {place}, for this command alone, and nothing is kept \
+             for the next one; --cache-dir names another folder",
+            index.applied()?.len()
+        );
+        self.warn_about(item, message);
+        Ok(())
     }
 
     /// Takes in the segments that the index has not seen, but for packs that are not there, and for segments that others supersede. Gives the
@@ -374,8 +411,24 @@ impl Repo {
     }
 }
 
+fn index_error(error: &Error) -> Option<&IndexError> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
 fn is_index_error(error: &Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<IndexError>())
+    index_error(error).is_some()
+}
+
+/// Whether the disk that an index is on fails, is full or may not be written.
+fn is_unusable(error: &Error) -> bool {
+    matches!(index_error(error), Some(IndexError::Io(_)))
+}
+
+fn cause(error: &Error) -> String {
+    match index_error(error) {
+        Some(IndexError::Io(why)) => why.clone(),
+        _ => chain(error),
+    }
 }
 
 impl From<IndexError> for Error {
@@ -385,7 +438,7 @@ impl From<IndexError> for Error {
             IndexError::Corrupt(_) => {
                 Self::with(ErrorKind::Damage, "the local chunk index is damaged: run the command again, the index is built anew", error)
             }
-            IndexError::Io(ref why) if why.contains("No space left") => {
+            IndexError::Io(ref why) if why.contains("No space left") || why.contains("quota exceeded") => {
                 Self::with(ErrorKind::NoSpace, "there is no room for the local chunk index: see --cache-dir", error)
             }
             IndexError::Io(_) => Self::with(ErrorKind::Failed, "the local chunk index cannot be used: see --cache-dir", error),

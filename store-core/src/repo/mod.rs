@@ -7,6 +7,7 @@ mod dangling;
 mod derived;
 mod file;
 mod gc;
+mod index_place;
 mod kept;
 mod lanes;
 mod mark;
@@ -158,7 +159,11 @@ impl Repo {
     }
 
     fn warn(&self, object: &ObjectPath, message: &str) {
-        let warning = Warning { item: object.to_string(), message: message.to_owned() };
+        self.warn_about(object.to_string(), message.to_owned());
+    }
+
+    fn warn_about(&self, item: String, message: String) {
+        let warning = Warning { item, message };
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !warnings.contains(&warning) {
             warnings.push(warning);

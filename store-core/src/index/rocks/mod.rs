@@ -156,16 +156,17 @@ fn io_failure(path: &Path, error: &std::io::Error) -> IndexError {
     IndexError::Io(format!("{}: {error}", path.display()))
 }
 
+/// What RocksDB says when a disk fails, is full or may not be written.
+const UNUSABLE: [&str; 6] =
+    ["No space left", "quota exceeded", "Read-only file system", "Too many open files", "Permission denied", "Input/output error"];
+
 fn failure(error: rocksdb::Error) -> IndexError {
     let text = error.to_string();
     match error.kind() {
+        // First: the file of its lock may be what cannot be made.
+        ErrorKind::IOError if UNUSABLE.iter().any(|why| text.contains(why)) => IndexError::Io(text),
         ErrorKind::IOError if text.contains("lock hold by") || text.contains("While lock file") || text.contains("/LOCK") => {
             IndexError::InUse
-        }
-        ErrorKind::IOError
-            if ["No space left", "Too many open files", "Permission denied", "Input/output error"].iter().any(|why| text.contains(why)) =>
-        {
-            IndexError::Io(text)
         }
         // A file of the database that is missing or cut short shows as an error of input, and is damage here.
         _ => IndexError::Corrupt(text),
