@@ -37,6 +37,7 @@ pub(crate) enum Message<'a> {
         hint: Option<&'a str>,
     },
     Requests {
+        repository: &'a str,
         requests: Vec<Request>,
     },
     Probed {

@@ -101,18 +101,19 @@ impl Ui {
         }
     }
 
-    /// Which requests a bucket was asked, and how often.
-    pub(crate) fn requests(self, requests: &[RequestCount]) {
+    /// Which requests a bucket was asked, and how often. `repository` says where it is: a verb may work with two.
+    pub(crate) fn requests(self, repository: &str, requests: &[RequestCount]) {
         if requests.is_empty() {
             return;
         }
         if self.json {
             let requests = requests.iter().map(|made| json::Request { kind: made.kind, asked: made.asked.name(), count: made.count });
-            json_to_stderr(&Message::Requests { requests: requests.collect() });
+            json_to_stderr(&Message::Requests { repository, requests: requests.collect() });
             return;
         }
         let made: Vec<String> = requests.iter().map(ToString::to_string).collect();
-        to_stderr(format_args!("{} requests: {}", requests.iter().map(|made| made.count).sum::<u64>(), made.join(", ")));
+        let all: u64 = requests.iter().map(|made| made.count).sum();
+        to_stderr(format_args!("{all} requests to {}: {}", clean(repository), made.join(", ")));
     }
 
     /// The end of a program that failed.

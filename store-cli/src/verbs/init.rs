@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, args: &Init) -> Result {
         None => {}
     }
     if context.ui.verbose >= 2 {
-        context.ui.requests(&report.requests);
+        context.ui.requests(&options.location, &report.requests);
     }
     let mut out = context.ui.out();
     if context.ui.json {

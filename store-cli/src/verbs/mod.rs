@@ -191,7 +191,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         self.repo.take_warnings().iter().for_each(|warning| self.ui.warning(warning));
         if self.ui.verbose >= 2 {
-            self.ui.requests(&self.repo.requests());
+            self.ui.requests(&self.repo.location(), &self.repo.requests());
         }
     }
 }

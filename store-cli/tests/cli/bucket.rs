@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Place, Run, noise, tree};
+use crate::harness::{PASSWORD, Place, Run, noise, tree};
 use crate::s3::{BUCKET, KEY_ID, SECRET, Server, google};
 
 /// A place to work in, and a bucket.
@@ -248,6 +248,28 @@ fn requests_are_shown_to_whoever_asks() {
     let requests = said.into_iter().find(|said| said["message_type"] == "requests").unwrap();
     assert!(requests["requests"].as_array().unwrap().iter().all(|made| made["asked"] == "get" || made["asked"] == "list"), "{requests}");
     assert!(!shop.snap(&["-v", "list"]).err.contains("requests"));
+}
+
+#[test]
+fn of_two_repositories_it_is_said_whose_requests_they_are() {
+    let shop = Shop::new();
+    shop.place.write("a", noise(1, 100_000));
+    shop.push(&["a"]);
+    shop.snap(&["init", "-r", "s3://bucket/second"]).ok();
+    let mut command = shop.command(&["-vv", "copy", "--to", "s3://bucket/second"]);
+    let copied: Run = command.env("SNAP_TO_PASSWORD", PASSWORD).output().unwrap().into();
+    copied.ok();
+    let of = |location: &str| {
+        copied.err.lines().find(|line| line.contains(&format!("requests to {location}: "))).unwrap_or_else(|| panic!("{}", copied.err))
+    };
+    assert!(!of("s3://bucket/team/models").contains("packs put") && of("s3://bucket/second").contains("packs put 1"), "{}", copied.err);
+    let mut command = shop.command(&["-vv", "--json", "copy", "--to", "s3://bucket/second"]);
+    let again: Run = command.env("SNAP_TO_PASSWORD", PASSWORD).output().unwrap().into();
+    let said = crate::harness::objects(&again.err);
+    let mut whose: Vec<&str> =
+        said.iter().filter(|said| said["message_type"] == "requests").map(|said| said["repository"].as_str().unwrap()).collect();
+    whose.sort_unstable();
+    assert_eq!(whose, ["s3://bucket/second", "s3://bucket/team/models"]);
 }
 
 #[test]
