@@ -24,7 +24,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use store_core::backend::Location;
+use store_core::backend::{Backend, Location};
 use store_core::ops::list::{Edge, Filter, Item, SnapPath, parse_time, resolve};
 use store_core::ops::{self, ErrorKind};
 use store_core::repo::{OpenOptions, Repo, Secrets};
@@ -33,6 +33,7 @@ use store_core::source::{Case, ExcludeBuilder, ExcludeError};
 use crate::args::{Cli, Filters, Global, Verb};
 use crate::exit::{Failure, Result};
 use crate::output::Ui;
+use crate::secrets::Offered;
 use crate::settings::{Access, Settings};
 use crate::{allocator, locate, secrets};
 
@@ -96,14 +97,30 @@ impl Context {
     /// Opens the repository at this location with what `access` offers.
     fn open_at(&self, access: &Access, options: &OpenOptions) -> Result<(Opened, Secrets)> {
         // Whether there is a repository is worth knowing before a password is asked for.
-        let location = Location::parse(&options.location)?;
-        if matches!(&location, Location::Folder(folder) if !folder.exists()) {
-            return Err(Failure::new(ErrorKind::NoRepository, format!("there is no repository at {}", options.location)));
+        let backend = self.backend(&options.location)?;
+        self.unlock(backend, access, options, None)
+    }
+
+    /// What is at this location, without a look whether it is a repository.
+    fn backend(&self, location: &str) -> Result<Arc<dyn Backend>> {
+        let place = Location::parse(location)?;
+        if matches!(&place, Location::Folder(folder) if !folder.exists()) {
+            return Err(Failure::new(ErrorKind::NoRepository, format!("there is no repository at {location}")));
         }
-        let backend = location.open(&self.settings.transport)?;
-        let mut attempt = 1;
+        Ok(place.open(&self.settings.transport)?)
+    }
+
+    /// Opens the repository there with what was `offered`, else with what `access` offers.
+    fn unlock(
+        &self,
+        backend: Arc<dyn Backend>,
+        access: &Access,
+        options: &OpenOptions,
+        offered: Option<Offered>,
+    ) -> Result<(Opened, Secrets)> {
+        let (mut attempt, mut first) = (1, offered);
         loop {
-            let offered = secrets::existing(access)?;
+            let offered = first.take().map_or_else(|| secrets::existing(access), Ok)?;
             match Repo::open_on(Arc::clone(&backend), options, &offered.secrets) {
                 Ok(repo) => return Ok((Opened { repo, ui: self.ui }, offered.secrets)),
                 Err(error) if error.kind() == ErrorKind::WrongKey && offered.typed && attempt < ATTEMPTS => {
@@ -131,7 +148,13 @@ impl Context {
     }
 
     fn open_second(&self, second: &Access, location: String, named_by: &str) -> Result<Opened> {
-        let opened = self.open_at(second, &self.half(location)).map_err(|failure| match failure.kind() {
+        self.unlock_second(second, location, named_by, None)
+    }
+
+    /// The same with what was `offered` before.
+    fn unlock_second(&self, second: &Access, location: String, named_by: &str, offered: Option<Offered>) -> Result<Opened> {
+        let unlock = || self.unlock(self.backend(&location)?, second, &self.half(location.clone()), offered);
+        let opened = unlock().map_err(|failure| match failure.kind() {
             ErrorKind::WrongKey => failure.hint(second.hint),
             ErrorKind::NoRepository => failure.hint(format!("make one there with `snap init -r REPO`, or name another with {named_by}")),
             _ => failure,

@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, args: Push) -> Result {
     let second = Second::of(context, &args)?;
     let (repo, copying) = match &second {
         None => (context.open()?, None),
-        Some(second) => second.open(context).map(|(repo, copying)| (repo, Some(copying)))?,
+        Some(second) => second.prepare(context).map(|(repo, copying)| (repo, Some(copying)))?,
     };
     if let Source::Paths(selection) = &mut options.source {
         let own = repo.location();

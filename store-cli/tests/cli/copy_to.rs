@@ -1,4 +1,9 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PASSWORD, Place, Run, noise, objects_of, tree};
 
@@ -66,7 +71,7 @@ fn whatever_keeps_it_from_being_copied_the_push_is_done() {
     let place = place();
     let wrong = push_with(&place, "no", "second", &[]);
     assert!(wrong.fails(18).contains("was pushed, and is not copied to second"), "{}", wrong.err);
-    assert!(wrong.err.contains("the push goes on") && wrong.err.contains("snap copy"), "{}", wrong.err);
+    assert!(wrong.err.contains("wrong password") && wrong.err.contains("snap copy"), "{}", wrong.err);
     assert!(place.snap(&["list", "-q"]).ok().contains(&wrong.out[..8]));
     let nowhere = push_with(&place, OTHER, "nowhere", &["-q"]);
     nowhere.fails(18);
@@ -97,6 +102,16 @@ fn whatever_keeps_it_from_being_copied_the_push_is_done() {
 fn what_makes_no_sense_is_said_before_anything_is_pushed() {
     let place = place();
     push_with(&place, PASSWORD, ".snap", &[]).fails(2);
+    push_with(&place, PASSWORD, "../work/run/../.snap", &[]).fails(2);
+    // A copy of its files, and no password for the second one.
+    fs::create_dir(place.path("twin")).unwrap();
+    for (path, bytes) in tree(&place.path(".snap")) {
+        place.write(&format!("twin/{path}"), bytes);
+    }
+    assert!(push_with(&place, PASSWORD, "twin", &[]).fails(2).contains("a copy of its files"));
+    assert!(push_with(&place, "", "second", &[]).fails(2).contains("no password is given"));
+    place.snap(&["push", "run", "--copy-to", "second", "--to-password-file", "nowhere"]).fails(2);
+    push_with(&place, OTHER, "ftp://host/x", &[]).fails(2);
     place.snap(&["push", "run", "--to-password-file", "x"]).fails(2);
     place.snap(&["push", "run", "--copy-to", ""]).fails(2);
     assert_eq!(snapshots(&place), [0, 0]);
@@ -117,4 +132,29 @@ fn both_repositories_are_left_out_where_they_lie_in_what_is_pushed() {
     Run::from(run).ok();
     let listed = place.snap(&["ls", "latest", "-R"]);
     assert!(listed.ok().contains("model") && !listed.out.contains("second") && !listed.out.contains(".snap"), "{}", listed.out);
+}
+
+#[test]
+fn a_second_store_that_does_not_answer_keeps_no_push_waiting() {
+    let place = place();
+    // Nobody takes what comes there: whoever connects waits for an answer.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = place.command(&["push", "run", "--copy-to", "s3://bucket/second"]);
+    command.env("SNAP_TO_PASSWORD", OTHER).env("AWS_ENDPOINT_URL", format!("http://{}", silent.local_addr().unwrap()));
+    command.env("AWS_REGION", "x").env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    assert!(line.contains("1 file") && child.try_wait().unwrap().is_none(), "{line}");
+    assert_eq!(snapshots(&place)[0], 1);
+    // It is at the copy now, which may be given up.
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let run: Run = child.wait_with_output().unwrap().into();
+    assert!(run.fails(18).contains("was pushed, and is not copied to s3://bucket/second"), "{}", run.err);
+    // What makes no sense is said at once.
+    let mut command = place.command(&["push", "run", "--copy-to", "s3://bucket/second"]);
+    let odd: Run = command.env("SNAP_TO_PASSWORD", OTHER).env("AWS_ENDPOINT_URL", "localhost").output().unwrap().into();
+    assert!(odd.fails(2).contains("AWS_ENDPOINT_URL"), "{}", odd.err);
+    assert_eq!(snapshots(&place)[0], 1);
 }

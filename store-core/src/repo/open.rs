@@ -107,6 +107,12 @@ impl Repo {
         Self::assemble(options, backend, keys, config, unknown_to_writers)
     }
 
+    /// The id of the repository in a backend, which stands there in the clear; `None` where none can be read.
+    pub fn id_on(backend: &dyn Backend) -> Option<RepoId> {
+        let config = backend.read(&ObjectPath::Config, limits::RECORD_LEN).ok()?;
+        Identity::decode(&config).ok().map(|identity| identity.repo)
+    }
+
     pub(super) fn assemble(
         options: &OpenOptions,
         backend: Arc<dyn Backend>,

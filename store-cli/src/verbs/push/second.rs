@@ -1,5 +1,6 @@
 //! `push --copy-to`: once a push was reported, its snapshot is copied to a second repository. Whatever fails there, the push is done.
 
+use store_core::backend::Location;
 use store_core::ops::copy::{self, Fate, copy};
 use store_core::ops::list::{Filter, resolve};
 use store_core::ops::push::Report;
@@ -12,9 +13,9 @@ use crate::args::Push;
 use crate::exit::{Failure, Result, read_or_not};
 use crate::output::json::{CopyOf, Message};
 use crate::output::progress::Watch;
+use crate::secrets::{self, Offered};
 use crate::settings::Access;
 use crate::{interrupt, locate};
-use store_core::monitor::Warning;
 
 /// Where the copy goes.
 pub(super) struct Second {
@@ -22,9 +23,10 @@ pub(super) struct Second {
     location: String,
 }
 
-/// The same, opened; or why it cannot be.
+/// The same with what opens it, for after the push.
 pub(super) struct Copying<'s> {
-    opened: Result<Opened>,
+    /// Or why it cannot be had.
+    offered: Result<Offered>,
     second: &'s Second,
 }
 
@@ -43,35 +45,48 @@ impl Second {
         &self.location
     }
 
-    /// Opens both, so that a password is asked for before anything is read. A second one that cannot be opened keeps nobody from pushing.
-    pub(super) fn open(&self, context: &Context) -> Result<(Opened, Copying<'_>)> {
+    /// Opens the first repository and refuses what makes no sense as a second one; a password is asked for before anything is read. Nothing here waits
+    /// for a store that does not answer, and whatever else keeps the second one from being opened keeps nobody from pushing.
+    pub(super) fn prepare(&self, context: &Context) -> Result<(Opened, Copying<'_>)> {
         let first = context.open_first_of_two()?;
-        let opened = context.open_second(&self.access, self.location.clone(), "--copy-to");
-        match &opened {
-            Ok(second) if second.id() == first.id() => {
-                return Err(Failure::usage(
-                    "--copy-to names the repository that is pushed to, or a copy of its files: there is nothing to copy",
-                ));
-            }
-            Ok(_) => {}
-            Err(failure) => {
-                let message = format!("the push goes on, and will not be copied: {failure}");
-                context.ui.warning(&Warning { item: "--copy-to".into(), message });
-            }
+        if self.is_same_as(&first, context)? {
+            return Err(Failure::usage(SAME));
         }
-        Ok((first, Copying { opened, second: self }))
+        let offered = match secrets::existing(&self.access) {
+            Err(failure) if failure.kind() == ErrorKind::Usage => return Err(failure),
+            offered => offered,
+        };
+        Ok((first, Copying { offered, second: self }))
+    }
+
+    /// Whether it is the repository that is pushed to, as far as that shows without a network: a folder that holds a copy of its files counts.
+    fn is_same_as(&self, first: &Repo, context: &Context) -> Result<bool> {
+        match (Location::parse(&first.location())?, Location::parse(&self.location)?) {
+            (Location::Folder(one), Location::Folder(other)) if one.canonicalize().ok() == other.canonicalize().ok() => Ok(true),
+            (one, other) if one == other => Ok(true),
+            (_, Location::Folder(_)) => Ok(context.backend(&self.location).is_ok_and(|backend| Repo::id_on(&*backend) == Some(first.id()))),
+            // Which fails where what the environment says of it makes no sense.
+            _ => context.backend(&self.location).map(|_| false),
+        }
     }
 }
 
+/// Why nothing is copied where it came from.
+const SAME: &str = "--copy-to names the repository that is pushed to, or a copy of its files: there is nothing to copy";
+
 impl Copying<'_> {
-    /// Copies what was pushed; of what had not changed, the snapshot that it is the same as. One that is there is passed over. After a dry run there
-    /// is nothing to copy.
+    /// Copies what was pushed, as `snap copy` does; of what had not changed, the snapshot that it is the same as. One that is there is passed over.
+    /// After a dry run there is nothing to copy.
     pub(super) fn run(self, context: &Context, from: &Repo, report: &Report, args: &Push) -> Result<()> {
         let Some(id) = report.snapshot.or(report.parent.filter(|_| report.skipped)).filter(|_| !context.global.dry_run) else {
             return Ok(());
         };
-        let location = &self.second.location;
-        let copied = self.opened.and_then(|to| {
+        let Second { access, location } = self.second;
+        let opened = self.offered.and_then(|offered| context.unlock_second(access, location.clone(), "--copy-to", Some(offered)));
+        let copied = opened.and_then(|to| {
+            if to.id() == from.id() {
+                return Err(Failure::usage(SAME).hint("name another one"));
+            }
             let item = resolve(from, &id.to_string(), &Filter::default())?;
             let options = copy::Options { verify: args.verify, no_delta: args.no_delta, dry_run: false };
             let watch = Watch::new(context.ui);
