@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::again::{looks, opened};
+use super::again::opened;
 use super::derived::NewSegments;
 use super::probes::StoreStanding;
 use super::{Grounds, Repo};
@@ -11,15 +11,17 @@ use crate::base::ids::{PackId, SegmentId, SessionId};
 use crate::base::limits;
 use crate::base::wire;
 use crate::clock;
-use crate::error::{Error, ErrorKind};
-use crate::format::envelope::{HEADER_LEN, ObjectKind, Place, Sealed};
-use crate::format::pack::{PackContents, PackOpener, TRAILER_LEN};
+use crate::error::Error;
+use crate::format::envelope::{ObjectKind, Place, Sealed};
 use crate::format::segment::{PackEntry, Segment};
 use crate::format::session::Session;
 use crate::format::snapshot::Outcome;
 use crate::process;
 use crate::repo::SessionHandle;
 use crate::rng;
+
+/// Packs whose footers are held at a time, besides those of a segment.
+const AT_A_TIME: usize = 64;
 
 /// What was taken up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,21 +53,21 @@ impl Repo {
         }
         let known: HashSet<PackId> = index.packs()?.into_iter().collect();
         let (mut segment, mut new) = (Segment::default(), NewSegments::default());
-        for (&id, &len) in listed.iter().filter(|(id, _)| !known.contains(id) && !condemned.contains(id)) {
-            let contents = match self.pack_contents(&id, len) {
-                Ok(contents) => contents,
+        let is_stray = |id: &PackId| !known.contains(id) && !condemned.contains(id);
+        let strays: Vec<(PackId, u64)> = listed.iter().filter(|(id, _)| is_stray(id)).map(|(id, len)| (*id, *len)).collect();
+        for some in strays.chunks(AT_A_TIME) {
+            for (&(id, len), contents) in some.iter().zip(self.contents_of(some)?) {
                 // Nobody relies on what cannot be read, or was deleted since it was listed.
-                Err(error) if error.kind() == ErrorKind::Damage || error.is_not_found() => continue,
-                Err(error) => return Err(error),
-            };
-            // Whoever wrote it may have been killed before its name was durable.
-            self.backend.settle(&ObjectPath::Pack(id))?;
-            if !segment.has_room(&contents) {
-                self.write_segment(std::mem::take(&mut segment), &mut new)?;
+                let Some(contents) = contents else { continue };
+                // Whoever wrote it may have been killed before its name was durable.
+                self.backend.settle(&ObjectPath::Pack(id))?;
+                if !segment.has_room(&contents) {
+                    self.write_segment(std::mem::take(&mut segment), &mut new)?;
+                }
+                segment.packs.push(PackEntry { id, len, contents });
+                adopted.packs += 1;
+                adopted.bytes += len;
             }
-            segment.packs.push(PackEntry { id, len, contents });
-            adopted.packs += 1;
-            adopted.bytes += len;
         }
         self.write_segment(segment, &mut new)?;
         if !new.seen.is_empty() {
@@ -73,36 +75,6 @@ impl Repo {
             self.settle_index(&*index, &new)?;
         }
         Ok(adopted)
-    }
-
-    /// What the footer of a pack of `len` bytes says.
-    ///
-    /// # Errors
-    /// Of kind [`ErrorKind::Damage`] when it says nothing that can be read.
-    pub(crate) fn pack_contents(&self, id: &PackId, len: u64) -> Result<PackContents, Error> {
-        let is_damage = |read: &Result<PackContents, Error>| matches!(read, Err(error) if error.kind() == ErrorKind::Damage);
-        let mut read = self.pack_contents_now(id, len);
-        for _ in 1..looks(&*self.backend) {
-            if !is_damage(&read) {
-                break;
-            }
-            read = self.pack_contents_now(id, len);
-        }
-        read
-    }
-
-    fn pack_contents_now(&self, id: &PackId, len: u64) -> Result<PackContents, Error> {
-        let path = ObjectPath::Pack(*id);
-        let damaged = |error| Error::with(ErrorKind::Damage, format!("the footer of {path} cannot be read"), error);
-        let least = (HEADER_LEN + TRAILER_LEN) as u64;
-        if len < least {
-            return Err(Error::new(ErrorKind::Damage, format!("{path} is too short")));
-        }
-        let opener = PackOpener::new(&self.keys, &self.backend.read_range(&path, 0, HEADER_LEN)?).map_err(damaged)?;
-        let end = len - TRAILER_LEN as u64;
-        let footer_len = PackOpener::footer_len(&self.backend.read_range(&path, end, TRAILER_LEN)?, len).map_err(damaged)?;
-        let footer = self.backend.read_range(&path, end - footer_len as u64, footer_len)?;
-        opener.open_footer(footer, len).map_err(damaged)
     }
 
     /// Writes an index segment, unless it is empty, and takes it in.

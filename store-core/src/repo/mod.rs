@@ -6,6 +6,7 @@ mod damage;
 mod dangling;
 mod derived;
 mod file;
+mod footers;
 mod gc;
 mod index_place;
 mod kept;
