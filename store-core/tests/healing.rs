@@ -11,6 +11,7 @@ mod tiny;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use damaged::{Harm, Whole, findings, fresh};
 use disk::Disk;
@@ -143,6 +144,32 @@ fn lists_of_a_long_file_deep_in_the_tree_are_made_again() {
         nodes = nodes.max(done.healed.nodes);
     }
     assert!(nodes > 5, "{nodes}");
+}
+
+#[test]
+fn packs_are_listed_as_often_for_many_lost_lists_as_for_few() {
+    let listed = |seed: u64, versions: u64| {
+        let whole = Whole::new(seed, versions);
+        let folder = rig::quick_folder();
+        let second = second_of(&whole, &(0..versions as usize).collect::<Vec<_>>(), folder.path());
+        let what: Vec<(ObjectPath, Harm)> = whole.packs().into_iter().map(|pack| (pack, Harm::Gone)).collect();
+        let disk = whole.spoilt(&what);
+        let (_cache, repo) = fresh(&disk);
+        let times = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&times);
+        disk.set_hook(move |_, call, object| {
+            counted.fetch_add(usize::from(object.is_none() && call == "packs"), Ordering::Relaxed);
+            Ok(())
+        });
+        // A root is lost of each.
+        let done = repair(&repo, Some(&second), true);
+        disk.clear_hook();
+        assert!(done.findings.is_empty() && done.healed.nodes >= versions, "{done:?}");
+        assert_healed(&whole, &disk, &repo, &versions);
+        times.load(Ordering::Relaxed)
+    };
+    let (few, many) = (listed(47, 1), listed(48, 6));
+    assert!(few > 0 && few == many, "{few} {many}");
 }
 
 #[test]

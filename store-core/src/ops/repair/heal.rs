@@ -77,10 +77,12 @@ impl Healing<'_> {
         let is_broken = |stored: &&StoredSnapshot| !self.diagnosis.seen.good.contains(&stored.snapshot.root);
         let broken: Vec<Broken> = snapshots.iter().chain(&forgotten).filter(is_broken).map(|stored| self.broken(stored, &there)).collect();
         let mut lacking = Lacking { ids: self.diagnosis.lost.clone(), found: HashSet::new(), healed: Healed::default() };
+        // Listed once: what comes from now on is this repair's own, or others', and not for it to rely on.
+        let mut grounds = Grounds { condemned: self.condemned.cloned().unwrap_or_default(), packs: self.repo.current_packs()? };
         loop {
             let before = lacking.healed;
-            self.chunks(&broken, &mut lacking)?;
-            self.lists(&broken, &mut lacking)?;
+            self.chunks(&broken, &mut lacking, &mut grounds)?;
+            self.lists(&broken, &mut lacking, &mut grounds)?;
             self.go_on(&lacking.healed)?;
             // What a list names that was made again may be lost, too.
             if self.condemned.is_none() || lacking.healed.nodes == before.nodes {
@@ -107,7 +109,7 @@ impl Healing<'_> {
     }
 
     /// Chunks whose places are known.
-    fn chunks(&self, broken: &[Broken], lacking: &mut Lacking) -> Result<(), Error> {
+    fn chunks(&self, broken: &[Broken], lacking: &mut Lacking, grounds: &mut Grounds) -> Result<(), Error> {
         let writer = self.condemned.map(|_| PackWriter::new(self.repo, false)).transpose()?;
         let mut whole = writer.as_ref().map(|writer| WholeWriter::new(self.repo, writer));
         for Broken { root, candidates } in broken {
@@ -129,13 +131,15 @@ impl Healing<'_> {
         }
         whole.map_or(Ok(()), WholeWriter::finish)?;
         if let Some(writer) = writer {
-            lacking.healed.written_bytes += writer.finish()?.counts.bytes;
+            let written = writer.finish()?;
+            lacking.healed.written_bytes += written.counts.bytes;
+            grounds.packs.extend(written.packs);
         }
         Ok(())
     }
 
     /// Lists of which nodes are lost.
-    fn lists(&self, broken: &[Broken], lacking: &mut Lacking) -> Result<(), Error> {
+    fn lists(&self, broken: &[Broken], lacking: &mut Lacking, grounds: &mut Grounds) -> Result<(), Error> {
         for Broken { root, candidates } in broken {
             let mut lists: BTreeMap<Vec<u8>, Vec<NodeId>> = BTreeMap::new();
             find(self.repo, *root, &self.diagnosis.seen, &mut |path, missing| {
@@ -152,7 +156,7 @@ impl Healing<'_> {
                 for (candidate, is_same) in candidates.iter().take(same + OTHERS) {
                     self.go_on(&lacking.healed)?;
                     let Ok(entry) = self.second.find(candidate, &path) else { continue };
-                    self.list(entry, *is_same, lacking)?;
+                    self.list(entry, *is_same, lacking, grounds)?;
                     if nodes.iter().all(|id| lacking.found.contains(&as_chunk(id))) {
                         break;
                     }
@@ -163,17 +167,16 @@ impl Healing<'_> {
     }
 
     /// Makes the lists of a file, or of a directory and all below it, once more, and writes what is lost of these.
-    fn list(&self, entry: Entry, is_same: bool, lacking: &mut Lacking) -> Result<(), Error> {
+    fn list(&self, entry: Entry, is_same: bool, lacking: &mut Lacking, grounds: &mut Grounds) -> Result<(), Error> {
         // All of the same tree belongs here: what a lost node lists is stored with it, though nothing names it yet.
         let is_all = !is_same || self.condemned.is_none();
         let left = Arc::new(Wanted::new(lacking.left(), is_all));
-        let grounds = Grounds { condemned: self.condemned.cloned().unwrap_or_default(), packs: self.repo.current_packs()? };
         let how = How {
             trial: self.condemned.is_none(),
             // What a repair writes must not rest on what may be damaged.
             delta: false,
             require: &[],
-            grounds: &grounds,
+            grounds,
             has_pruned: true,
             parent: None,
             wanted: Some(&left),
@@ -190,7 +193,10 @@ impl Healing<'_> {
         healed.chunks += new.chunks;
         healed.nodes += new.nodes;
         healed.bytes += new.bytes + new.node_bytes;
-        healed.written_bytes += if is_trial { 0 } else { written.counts.bytes };
+        if !is_trial {
+            healed.written_bytes += written.counts.bytes;
+            grounds.packs.extend(written.packs);
+        }
         Ok(())
     }
 }
