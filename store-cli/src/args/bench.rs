@@ -21,6 +21,9 @@ pub(crate) struct Bench {
     /// Measure all of up to this many bytes, and code about as many of more [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) sample: Option<String>,
+    /// Draw another sample
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    pub(crate) seed: u64,
     /// Take a folder of versions as one version
     #[arg(long)]
     pub(crate) single: bool,

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: &Bench) -> Result {
         None => Some(SAMPLE),
     };
     let versions = versions(context, args);
-    let options = Options { versions, sample, open: context.options(String::new()) };
+    let options = Options { versions, sample, seed: args.seed, open: context.options(String::new()) };
     let watch = Watch::new(context.ui);
     let report = bench(&options, &watch);
     watch.finish();

@@ -84,6 +84,8 @@ pub struct Decision {
     pub codec: Option<&'static str>,
     /// Which share of such blobs is coded: 1, but in a measurement.
     pub share: f64,
+    /// What a measurement draws together has one number; 0 outside of it.
+    pub unit: u64,
     /// Sealed bytes.
     pub stored: u64,
     /// Time of one core for the choice and the coding, without the search for bases.

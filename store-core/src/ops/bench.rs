@@ -2,7 +2,7 @@
 //!
 //! The versions are pushed, one after the other, into a scratch repository that counts and drops what it is given (`repo/scratch.rs`): the very
 //! code of a push cuts, looks up, chooses bases and codecs, so that what is measured is what is done. Beside that, other ways to cut and to
-//! compress are tried on the same bytes. All data is measured, or of much data a sample; then the sizes of versions carry their standard error.
+//! compress are tried on the same bytes. All data is measured, or of much data a sample; then the sizes of versions say how far they may be off.
 //!
 //! Nothing is written but a chunk index below the cache folder, which is removed at the end.
 
@@ -13,7 +13,7 @@ mod ledger;
 mod survey;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +30,9 @@ use survey::{Survey, Surveyed};
 use super::push::{self, Source, push};
 use crate::base::ids::{ChunkId, NodeId, SnapshotId};
 use crate::base::units::GIB;
+use crate::clock;
 use crate::error::{Error, ErrorKind};
+use crate::format::config::Config;
 use crate::format::entry::{Content, Extent, Kind};
 use crate::merkle::{EntriesCursor, ExtentsCursor};
 use crate::monitor::{BaseWays, Monitor};
@@ -40,6 +42,10 @@ use crate::tensor::Dtype;
 
 /// What is measured whole unless somebody says otherwise: it takes seconds.
 pub const SAMPLE: u64 = GIB / 2;
+/// Groups that are drawn of the tensors of a version, at least: fewer say nothing of how far they are off.
+const LEAST_GROUPS: u64 = 16;
+/// Blobs of plain bytes of a version that are coded for each share, at least.
+const LEAST_BLOBS: u64 = 8;
 /// Plain bytes that ways to cut are compared on.
 const COMPARED: u64 = 2 * GIB;
 
@@ -50,6 +56,8 @@ pub struct Options {
     pub versions: Vec<PathBuf>,
     /// Up to so many bytes all is measured, and about so many are coded of more; `None` measures all.
     pub sample: Option<u64>,
+    /// Another one gives another sample.
+    pub seed: u64,
     /// Threads, memory, compression, and the folder below which the chunk index is kept meanwhile. No location is looked at.
     pub open: OpenOptions,
 }
@@ -125,8 +133,9 @@ impl Report {
     /// What the next version costs, on average; `None` where there is but one.
     pub fn next(&self) -> Option<Estimate> {
         let next = self.versions.get(1..).filter(|next| !next.is_empty())?;
-        let sum = next.iter().fold(Estimate::default(), |sum, version| sum + version.stored);
-        Some(Estimate { bytes: sum.bytes / next.len() as f64, error: sum.error / next.len() as f64 })
+        let mean = |of: fn(&Version) -> f64| next.iter().map(of).sum::<f64>() / next.len() as f64;
+        // Each version brings the same segments of tensors: where one is off, so are the others.
+        Some(Estimate { bytes: mean(|version| version.stored.bytes), error: mean(|version| version.stored.error) })
     }
 }
 
@@ -142,13 +151,26 @@ pub fn bench(options: &Options, monitor: &dyn Monitor) -> Result<Report, Error> 
     let size = options.sample.filter(|size| *size < total);
     let count = survey.versions.len().max(1) as u64;
     let share = |of: u64, all: u64| if all <= of { 1.0 } else { of as f64 / all as f64 };
-    let sample = size.map_or(Sample::ALL, |size| Sample { segments: share(size, total - plain), stage: Some(size / 4 / count) });
     let prefix = if size.is_none() { 1.0 } else { share(COMPARED, plain) };
 
     let folder = Folder::make(&options.open.cache_dir)?;
+    let config = Config::new(clock::now());
+    let sample = size.map_or(Sample::ALL, |size| Sample {
+        segments: share(size.max(LEAST_GROUPS * u64::from(config.segment_len) * count), total - plain),
+        stage: Some((size / 4 / count).max(LEAST_BLOBS * u64::from(config.blob_len))),
+        seed: options.seed,
+    });
     let (repo, scratch) = Repo::scratch(&OpenOptions { cache_dir: folder.0.clone(), ..options.open.clone() }, sample)?;
     let ledger = Ledger::new(monitor, 2 * total);
-    let mut measured = Measured { repo: &repo, scratch: &scratch, versions: Vec::new(), used: BTreeMap::new(), unreadable: 0 };
+    let mut measured = Measured {
+        repo: &repo,
+        scratch: &scratch,
+        share: sample.segments,
+        left_out: false,
+        versions: Vec::new(),
+        used: BTreeMap::new(),
+        unreadable: 0,
+    };
     let names = versions::labels(&options.versions);
     for ((path, name), surveyed) in options.versions.iter().zip(names).zip(&survey.versions) {
         measured.push(path, name, surveyed, &ledger)?;
@@ -211,6 +233,10 @@ fn with_bases(used: &[Used]) -> Vec<CodecRow> {
 struct Measured<'r> {
     repo: &'r Repo,
     scratch: &'r Scratch,
+    /// Which share of tensors is drawn.
+    share: f64,
+    /// Whether anything was left out so far.
+    left_out: bool,
     versions: Vec<Version>,
     used: BTreeMap<(bool, &'static str, &'static str), Used>,
     unreadable: u64,
@@ -230,7 +256,12 @@ impl Measured<'_> {
         let first = self.versions.is_empty();
         self.unreadable += report.unreadable;
         self.note(first, &page);
-        self.versions.push(version(name, &report, &page, &tensors, grown, self.repo.config.segment_len));
+        let mut version = version(name, &report, &page, tensors, grown, self.share);
+        self.left_out |= version.stored.error > 0.0;
+        if self.left_out {
+            version.stored = version.stored.at_best();
+        }
+        self.versions.push(version);
         Ok(())
     }
 
@@ -294,26 +325,21 @@ impl Measured<'_> {
 }
 
 /// What a push of one version told.
-fn version(
-    name: String,
-    report: &push::Report,
-    page: &Page,
-    tensors: &std::collections::HashMap<Dtype, Taken>,
-    grown: u64,
-    segment_len: u32,
-) -> Version {
+fn version(name: String, report: &push::Report, page: &Page, tensors: HashMap<Dtype, Taken>, grown: u64, share: f64) -> Version {
     let mut by_name = BTreeMap::<&'static str, Taken>::new();
     for (dtype, taken) in tensors {
         let entry = by_name.entry(dtype.name()).or_default();
         entry.all += taken.all;
-        entry.taken += taken.taken;
+        entry.segments_left_out += taken.segments_left_out;
+        entry.units.extend(taken.units);
     }
-    let settled = page.settle(&by_name, f64::from(segment_len));
-    // Segments that were left out would stand in lists and in the index.
-    let left_out: u64 = by_name.values().map(|taken| taken.all - taken.taken).sum();
+    let settled = page.settle(&by_name, share);
+    // Segments that were left out would stand in lists and in the index, as the others do; but what they would take is a guess.
+    let left_out: u64 = by_name.values().map(|taken| taken.segments_left_out).sum();
     let chunks = (report.chunks_new + report.chunks_known).max(1) as f64;
-    let metadata = grown.saturating_sub(page.sealed) as f64 * (1.0 + left_out as f64 / f64::from(segment_len) / chunks);
-    let metadata = Estimate::exact(metadata);
+    let written = grown.saturating_sub(page.sealed) as f64;
+    let guess = written * left_out as f64 / chunks;
+    let metadata = Estimate { bytes: written + guess, error: guess / 4.0 };
     let (mut stored, mut new) = (metadata, Estimate::default());
     for (of_kind, new_of_kind) in settled.values() {
         stored = stored + *of_kind;
@@ -404,7 +430,7 @@ mod tests {
             compression: Compression::Auto,
             kept: 0,
         };
-        let options_of_bench = Options { versions: versions.clone(), sample: None, open: options("scratch") };
+        let options_of_bench = Options { versions: versions.clone(), sample: None, seed: 0, open: options("scratch") };
         let said = bench(&options_of_bench, &Silent).unwrap();
         let (repo, backend) = Repo::keeping(&options("kept"));
         let mut before = 0;

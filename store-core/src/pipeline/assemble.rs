@@ -301,7 +301,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
     fn add_cut(&mut self, list: &mut FileList, cut: Cut) -> Result<(), Error> {
         match cut {
             Cut::Hole { len } => self.add_extent(list, Extent::Hole { len }),
-            Cut::Chunks { bytes, chunks, dtype, _permit } => {
+            Cut::Chunks { bytes, chunks, dtype, drawn, _permit } => {
                 self.read_bytes += bytes.len() as u64;
                 // What was held before has been told of before.
                 if list.size == 0 && dtype.is_none() && chunks.iter().any(|chunk| !chunk.known) {
@@ -312,7 +312,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                         self.known_chunks += 1;
                     } else {
                         let bytes = &bytes[chunk.start..chunk.start + chunk.len];
-                        self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None })?;
+                        self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None, drawn })?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
                 }

@@ -31,9 +31,11 @@ impl Chains {
             return Some(*chain);
         }
         let frame = repo.frame_at(at)?;
-        // What a measurement has left out takes nothing: so chains of it are not cut short.
-        let stored = if frame.sealed_len as usize == LEFT_OUT_LEN { 0 } else { frame.sealed_len.into() };
         let plain = frame.plain_len() as u64;
+        let stored = match &repo.scratch {
+            Some(scratch) if frame.sealed_len as usize == LEFT_OUT_LEN => scratch.would_take(plain, !frame.bases.is_empty()),
+            _ => frame.sealed_len.into(),
+        };
         let below = bases_below(&frame);
         let chain = if below.is_empty() {
             Chain::start(plain, stored)

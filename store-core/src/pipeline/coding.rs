@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
 use crate::format::pack::Sketch;
 use crate::monitor::{BaseWays, Decision, Monitor};
-use crate::repo::{NewBlob, PackWriter, Scratch};
+use crate::repo::{Drawn, NewBlob, PackWriter, Scratch};
 use crate::sketch;
 use crate::tensor::Dtype;
 
@@ -129,7 +129,7 @@ impl CodingShared<'_> {
 
     fn code_one(&self, kind: BlobKind, group: Group, sketches: Vec<Sketch>, bases: Option<&Bases>, ways: BaseWays) -> Result<(), Error> {
         let scratch = self.scratch.filter(|_| kind == BlobKind::Data);
-        let (taken, share) = scratch.map_or((true, 1.0), |scratch| scratch.takes_group(&group.ids, group.plain.len(), group.dtype));
+        let Drawn { taken, share, unit } = group.drawn;
         let told = self.monitor.wants_decisions().then(|| Decision {
             path: group.path.as_deref().unwrap_or_default().to_owned(),
             what: match (kind, group.dtype) {
@@ -143,6 +143,7 @@ impl CodingShared<'_> {
             weighed: Vec::new(),
             codec: None,
             share,
+            unit,
             stored: 0,
             coding: clock::of_this_thread(),
         });
@@ -164,6 +165,9 @@ impl CodingShared<'_> {
         let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
         let coded = blob::encode(plain, group.lens, bases, self.compression);
         tell(Some(&coded));
+        if let (Some(scratch), None) = (scratch, group.dtype) {
+            scratch.coded(group.plain.len() as u64, coded.frame.sealed_len.into(), !coded.frame.bases.is_empty());
+        }
         // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
         let base_bytes = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();
         if blob::decode(&coded.frame, coded.bytes.clone(), &base_bytes).ok().as_deref() != Some(&group.plain[..]) {

@@ -12,7 +12,7 @@ use crate::base::units::{KIB, MIB};
 use crate::chunking::{Chunker, Region, regions, segment_step};
 use crate::crypto::RepoKeys;
 use crate::error::Error;
-use crate::repo::Scratch;
+use crate::repo::{Drawn, Groups, Scratch};
 use crate::source::OpenFile;
 use crate::tensor::{Detector, Dtype, Layout, PREFIX_LEN, Step};
 
@@ -39,7 +39,7 @@ pub(super) enum Piece {
     /// Plain bytes, read and cut already, because each cut depends on the one before.
     Plain { bytes: Vec<u8>, lens: Vec<usize>, permit: Permit },
     /// Segments of a tensor, not read yet.
-    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, hints: Vec<Option<ChunkId>>, permit: Permit },
+    Segments { offset: u64, len: usize, step: usize, dtype: Dtype, hints: Vec<Option<ChunkId>>, drawn: Drawn, permit: Permit },
     /// Zeros that take no room.
     Hole { len: u64 },
 }
@@ -58,7 +58,7 @@ pub(super) struct NamedChunk {
 /// A piece with its chunks named and looked up.
 #[derive(Debug)]
 pub(super) enum Cut {
-    Chunks { bytes: Vec<u8>, chunks: Vec<NamedChunk>, dtype: Option<Dtype>, _permit: Permit },
+    Chunks { bytes: Vec<u8>, chunks: Vec<NamedChunk>, dtype: Option<Dtype>, drawn: Drawn, _permit: Permit },
     Hole { len: u64 },
 }
 
@@ -107,15 +107,15 @@ impl Readable for OpenFile {
 impl Piece {
     /// Reads what is not read yet, names the chunks and looks them up.
     pub(super) fn cut(self, context: &CutContext, file: Option<&dyn Readable>) -> Result<Cut, CutError> {
-        let (bytes, lens, dtype, hints, permit) = match self {
+        let (bytes, lens, dtype, hints, drawn, permit) = match self {
             Self::Hole { len } => return Ok(Cut::Hole { len }),
-            Self::Plain { bytes, lens, permit } => (bytes, lens, None, Vec::new(), permit),
-            Self::Segments { offset, len, step, dtype, hints, permit } => {
+            Self::Plain { bytes, lens, permit } => (bytes, lens, None, Vec::new(), Drawn::default(), permit),
+            Self::Segments { offset, len, step, dtype, hints, drawn, permit } => {
                 let mut bytes = vec![0; len];
                 let file = file.ok_or_else(|| CutError::Read(io::ErrorKind::NotSeekable.into()))?;
                 file.read_exact_at(offset, &mut bytes)?;
                 let lens = bytes.chunks(step).map(<[u8]>::len).collect();
-                (bytes, lens, Some(dtype), hints, permit)
+                (bytes, lens, Some(dtype), hints, drawn, permit)
             }
         };
         let mut start = 0;
@@ -132,7 +132,7 @@ impl Piece {
         for (chunk, known) in chunks.iter_mut().zip(context.known.has(&ids).map_err(CutError::Repo)?) {
             chunk.known = known;
         }
-        Ok(Cut::Chunks { bytes, chunks, dtype, _permit: permit })
+        Ok(Cut::Chunks { bytes, chunks, dtype, drawn, _permit: permit })
     }
 }
 
@@ -184,6 +184,7 @@ pub(super) fn pieces(
     let layout = file.layout()?;
     let regions = regions_in(layout.as_ref(), file.size());
     let old = layout.as_ref().and_then(|_| old());
+    let mut groups = Groups::default();
     for Region { offset, len, tensor } in regions {
         let tensor = tensor.and_then(|index| layout.as_ref()?.tensors.get(index));
         let Some(tensor) = tensor else {
@@ -197,7 +198,9 @@ pub(super) fn pieces(
         while at < len {
             let part = (len - at).min(piece as u64) as usize;
             let here = offset + at..offset + at + part as u64;
-            if context.scratch.as_ref().is_some_and(|scratch| !scratch.takes_segment(tensor, at, part as u64)) {
+            let draw = |scratch: &Arc<Scratch>| scratch.segment(&mut groups, context.segment_len, tensor, at, part);
+            let drawn = context.scratch.as_ref().map(draw).unwrap_or_default();
+            if !drawn.taken {
                 give(Piece::Hole { len: part as u64 })?;
                 at += part as u64;
                 continue;
@@ -209,7 +212,7 @@ pub(super) fn pieces(
                 let starts = (0..part).step_by(step);
                 let hint = |start: usize| old.as_ref().and_then(|old| old.segment(tensor, at + start as u64, step.min(part - start)));
                 let hints = starts.map(hint).collect();
-                give(Piece::Segments { offset: here.start, len: part, step, dtype: tensor.dtype, hints, permit })?;
+                give(Piece::Segments { offset: here.start, len: part, step, dtype: tensor.dtype, hints, drawn, permit })?;
             } else {
                 with_holes(context, file, &data, here, give)?;
             }

@@ -24,7 +24,7 @@ use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::node::Node;
 use crate::merkle::NodeSource as _;
 use crate::monitor::Monitor;
-use crate::repo::{PackWriter, Repo, StoredFile, StoredSnapshot, WrittenCounts};
+use crate::repo::{Drawn, PackWriter, Repo, StoredFile, StoredSnapshot, WrittenCounts};
 use crate::tensor::{Dtype, Layout};
 
 /// A chunk with its place.
@@ -282,7 +282,7 @@ impl Walk<'_, '_, '_> {
                 file.tensors = Some(self.tensors(file.path, file.entry));
             }
             let (dtype, hint) = file.tensors.as_ref().map_or((None, None), |tensors| tensors.at(offset, len));
-            self.store.chunk(NewChunk { id, bytes: &bytes, dtype, hint, limit })?;
+            self.store.chunk(NewChunk { id, bytes: &bytes, dtype, hint, limit, drawn: Drawn::default() })?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::blob::group_is_full;
 use crate::error::Error;
 use crate::format::blob::BlobKind;
 use crate::format::config::Config;
-use crate::repo::NewBlob;
+use crate::repo::{Drawn, NewBlob};
 use crate::tensor::Dtype;
 
 /// Plain bytes of nodes that go together: they are small, and read together.
@@ -36,6 +36,8 @@ pub(super) struct Group {
     pub(super) whole: bool,
     /// What their coding may need, where others rely on them already.
     pub(super) limit: Option<Limit>,
+    /// Whether a measurement codes it.
+    pub(super) drawn: Drawn,
 }
 
 /// What the coding of chunks may need that others are coded against already: no more than before.
@@ -62,6 +64,8 @@ pub(super) struct NewChunk<'c> {
     /// The older segment that it continues, as far as its name tells.
     pub(super) hint: Option<ChunkId>,
     pub(super) limit: Option<Limit>,
+    /// How a measurement has drawn a segment of a tensor.
+    pub(super) drawn: Drawn,
 }
 
 impl Group {
@@ -84,7 +88,7 @@ impl Group {
 
     /// Parts the chunks for which `first` holds from the others.
     pub(super) fn part(self, first: impl Fn(usize) -> bool) -> (Self, Self) {
-        let empty = || Self { number: self.number, dtype: self.dtype, path: self.path.clone(), ..Self::default() };
+        let empty = || Self { number: self.number, dtype: self.dtype, path: self.path.clone(), drawn: self.drawn, ..Self::default() };
         let mut parts = (empty(), empty());
         for (i, chunk) in self.chunks().enumerate() {
             let part = if first(i) { &mut parts.0 } else { &mut parts.1 };
@@ -146,7 +150,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
     pub(super) fn chunk(&mut self, new: NewChunk<'_>) -> Result<(), Error> {
-        let NewChunk { id, bytes, dtype, hint, limit } = new;
+        let NewChunk { id, bytes, dtype, hint, limit, drawn } = new;
         // Between the look-up and the claim a segment of this very push may have brought it into the index.
         if !self.shared.writer.claim(id) || self.shared.context.known.has(&[id])?[0] {
             return Ok(());
@@ -157,14 +161,17 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         let group = self.groups.entry((dtype, whole, limit.is_some())).or_default();
         // Numbers gain nothing by company; each blob of them has one segment, or several small ones.
         let target = if dtype.is_some() { self.segment_len } else { self.blob_len };
-        let full = group_is_full(target, group.plain.len(), group.ids.len(), bytes.len()).then(|| std::mem::take(group));
-        (group.dtype, group.whole) = (dtype, whole);
+        // What stands between two groups that a measurement has drawn is left out, and would have closed the first one.
+        let is_full = group_is_full(target, group.plain.len(), group.ids.len(), bytes.len())
+            || !group.ids.is_empty() && group.drawn.unit != drawn.unit;
+        let full = is_full.then(|| std::mem::take(group));
+        (group.dtype, group.whole, group.drawn) = (dtype, whole, drawn);
         group.limit = group.limit.into_iter().chain(limit).reduce(Limit::and);
         if group.ids.is_empty() {
             group.path.clone_from(&self.path);
         }
         group.add(id, bytes, hint);
-        full.map_or(Ok(()), |full| self.send(BlobKind::Data, full))
+        full.map_or(Ok(()), |full| self.draw_and_send(full, false))
     }
 
     /// Stores a blob that was coded before, and none of whose chunks is held or on its way.
@@ -198,6 +205,14 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         self.shared.name(ids)
     }
 
+    fn draw_and_send(&mut self, mut group: Group, is_last: bool) -> Result<(), Error> {
+        // Groups of tensors were drawn before they were read.
+        if let (Some(scratch), None) = (self.shared.scratch, group.dtype) {
+            group.drawn = scratch.group(group.plain.len(), is_last);
+        }
+        self.send(BlobKind::Data, group)
+    }
+
     fn send(&mut self, kind: BlobKind, mut group: Group) -> Result<(), Error> {
         self.shared.check()?;
         group.number = self.sent;
@@ -217,7 +232,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let groups = std::mem::take(&mut self.groups);
         for group in groups.into_values().filter(|group| !group.ids.is_empty()) {
-            self.send(BlobKind::Data, group)?;
+            self.draw_and_send(group, true)?;
         }
         let nodes = std::mem::take(&mut self.nodes);
         if nodes.ids.is_empty() { Ok(()) } else { self.send(BlobKind::Nodes, nodes) }

@@ -4,10 +4,7 @@
 //! Kept in memory are records and nodes, and for each chunk its name and its place, about 130 bytes; the chunk index is on disk, in the
 //! folder that it is given. What comes back from here is as untrusted as a stored blob: a base counts by the name that its bytes have.
 //!
-//! It can be told to take a sample. Of tensors it takes single segments, chosen by the tensor's name and the place in it, so that each version
-//! brings the same ones; the others are holes and are not read. Plain bytes are all read, cut and looked up, since what follows an insertion
-//! has no place by which to choose it; of the blobs made of them it codes all at first, and a share that halves with each so many bytes
-//! that were coded, so that little data is measured whole and much in a time that grows with its logarithm. The bases of either are complete.
+//! It can be told to take a sample (`sample.rs`). The bases of what is taken are complete.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -18,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::open::OpenOptions;
+use super::sample::{Drawn, Groups, Sample, Stages};
 use super::{ReadError, Repo};
 use crate::backend::{Backend, BackendError, Created, Folder, Listed, MemoryBackend, ObjectPath};
 use crate::base::ids::{ChunkId, PackId, RepoId, SegmentId};
@@ -37,42 +35,15 @@ const CHUNK_COST: usize = 130;
 /// Files that stay open for the next look.
 const OPEN_FILES: usize = 64;
 
-/// Which part of the data is measured.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sample {
-    /// The share of the segments of tensors, from 0 to 1.
-    pub(crate) segments: f64,
-    /// Plain bytes of one version that are coded before the share of those behind them halves, and again for as many; `None` codes all.
-    pub(crate) stage: Option<u64>,
-}
-
-impl Sample {
-    /// All of it.
-    pub(crate) const ALL: Self = Self { segments: 1.0, stage: None };
-
-    /// Whether the segment `at` bytes into the tensor called `name` is taken: a matter of these two alone.
-    pub(crate) fn takes_segment(&self, name: &str, at: u64) -> bool {
-        self.segments >= 1.0 || {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&at.to_le_bytes()).update(name.as_bytes());
-            below(hasher.finalize().as_bytes(), self.segments)
-        }
-    }
-}
-
-/// Whether a hash is in the lowest `share` of all.
-fn below(hash: &[u8; 32], share: f64) -> bool {
-    let high = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]);
-    f64::from(high) < share * (f64::from(u32::MAX) + 1.0)
-}
-
-/// Bytes of tensors of one type.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Tensors of one type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// There are.
+    /// Bytes that there are.
     pub(crate) all: u64,
-    /// Were taken.
-    pub(crate) taken: u64,
+    /// Segments that were left out.
+    pub(crate) segments_left_out: u64,
+    /// Bytes of what was taken, by unit of the sample.
+    pub(crate) units: HashMap<u64, u64>,
 }
 
 /// Where things are that are not kept.
@@ -104,8 +75,9 @@ pub(crate) struct Scratch {
     segments: Mutex<HashMap<SegmentId, u64>>,
     places: Mutex<Places>,
     tensors: Mutex<HashMap<Dtype, Taken>>,
-    /// Plain bytes of this version that were coded.
-    coded: AtomicU64,
+    stages: Mutex<Stages>,
+    /// Plain and sealed bytes of plain blobs that were coded, of those without bases and of those with.
+    coded: Mutex<[(u64, u64); 2]>,
     written: AtomicU64,
 }
 
@@ -127,7 +99,8 @@ impl Repo {
             segments: Mutex::default(),
             places: Mutex::default(),
             tensors: Mutex::default(),
-            coded: AtomicU64::new(0),
+            stages: Mutex::default(),
+            coded: Mutex::default(),
             written: AtomicU64::new(0),
         });
         let options = OpenOptions { memory: options.memory / 4 * 3, ..options.clone() };
@@ -153,32 +126,40 @@ impl Repo {
 }
 
 impl Scratch {
-    /// Whether a segment of a tensor is taken; counts it.
-    pub(crate) fn takes_segment(&self, tensor: &Tensor, at: u64, len: u64) -> bool {
-        let takes = self.sample.takes_segment(&tensor.name, at);
+    /// How a segment of a tensor fares that follows those asked for before in its file; counts it.
+    pub(crate) fn segment(&self, groups: &mut Groups, target: usize, tensor: &Tensor, at: u64, len: usize) -> Drawn {
+        let drawn = self.sample.segment(groups, target, tensor, at, len);
         let mut tensors = lock(&self.tensors);
         let count = tensors.entry(tensor.dtype).or_default();
-        count.all += len;
-        count.taken += if takes { len } else { 0 };
-        takes
-    }
-
-    /// Whether a group of `len` bytes is coded, and which share of such groups is at this moment.
-    pub(crate) fn takes_group(&self, ids: &[ChunkId], len: usize, dtype: Option<Dtype>) -> (bool, f64) {
-        // Segments were chosen before.
-        let (Some(stage), None, Some(first)) = (self.sample.stage, dtype, ids.first()) else { return (true, 1.0) };
-        let halvings = (self.coded.load(Ordering::Relaxed) / stage.max(1)).min(30) as i32;
-        let share = 0.5_f64.powi(halvings);
-        let takes = below(first.as_bytes(), share);
-        if takes {
-            self.coded.fetch_add(len as u64, Ordering::Relaxed);
+        count.all += len as u64;
+        if drawn.taken {
+            *count.units.entry(drawn.unit).or_default() += len as u64;
+        } else {
+            count.segments_left_out += 1;
         }
-        (takes, share)
+        drawn
     }
 
-    /// Begins the next version, and returns the bytes of tensors that the last one had.
+    /// How the next group of `len` plain bytes fares. To be asked in their order.
+    pub(crate) fn group(&self, len: usize, is_last: bool) -> Drawn {
+        self.sample.group(&mut lock(&self.stages), len as u64, is_last)
+    }
+
+    /// Takes note of what a plain blob became.
+    pub(crate) fn coded(&self, plain: u64, stored: u64, has_bases: bool) {
+        let sums = &mut lock(&self.coded)[usize::from(has_bases)];
+        *sums = (sums.0 + plain, sums.1 + stored);
+    }
+
+    /// What a plain blob that was left out would have become, by what those did that were coded: chains of it end as they would.
+    pub(crate) fn would_take(&self, plain: u64, has_bases: bool) -> u64 {
+        let (all, stored) = lock(&self.coded)[usize::from(has_bases)];
+        (u128::from(plain) * u128::from(stored) / u128::from(all.max(1))) as u64
+    }
+
+    /// Begins the next version, and returns the tensors that the last one had.
     pub(crate) fn next_version(&self) -> HashMap<Dtype, Taken> {
-        self.coded.store(0, Ordering::Relaxed);
+        lock(&self.stages).next_version();
         std::mem::take(&mut *lock(&self.tensors))
     }
 
@@ -313,20 +294,4 @@ impl Backend for Scratch {
 
 fn fail(action: &'static str, path: &ObjectPath, source: io::Error) -> BackendError {
     BackendError { action, object: path.to_string(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sample_takes_its_share_and_the_same_each_time() {
-        let sample = Sample { segments: 0.25, stage: None };
-        let taken = |sample: &Sample| (0..10_000).filter(|at| sample.takes_segment("w", at << 20)).collect::<Vec<u64>>();
-        assert_eq!(taken(&sample), taken(&sample));
-        assert!((2_300..2_700).contains(&taken(&sample).len()), "{}", taken(&sample).len());
-        assert_eq!(taken(&Sample::ALL).len(), 10_000);
-        let larger = taken(&Sample { segments: 0.5, stage: None });
-        assert!(taken(&sample).iter().all(|at| larger.contains(at)), "a larger sample holds the smaller one");
-    }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::config::Config;
 use crate::monitor::Monitor as _;
 use crate::pipeline::regions_of;
-use crate::repo::{Repo, Sample};
+use crate::repo::{Groups, Repo, Sample};
 use crate::source::OpenFile;
 
 /// Bytes that are read at a time.
@@ -141,6 +141,7 @@ impl<'r> Chunkers<'r> {
             // Where nothing is left out, the others do not know where tensors begin.
             self.run(&file, 0..len, None, true, |cutter| !is_snap(cutter))?;
         }
+        let mut groups = Groups::default();
         for region in regions {
             let tensor = region.tensor.and_then(|index| layout.tensors.get(index));
             let Some(tensor) = tensor else {
@@ -154,9 +155,10 @@ impl<'r> Chunkers<'r> {
                 continue;
             }
             for at in (0..region.len).step_by(step) {
-                if self.sample.takes_segment(&tensor.name, at) {
+                let len = (region.len - at).min(step as u64);
+                if self.sample.segment(&mut groups, segment_len, tensor, at, len as usize).taken {
                     let start = region.offset + at;
-                    self.run(&file, start..(start + step as u64).min(region.offset + region.len), Some(step), true, |_| true)?;
+                    self.run(&file, start..start + len, Some(step), true, |_| true)?;
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::estimate::{Estimate, Units};
+use super::estimate::{Estimate, Seen};
 use crate::blob;
 use crate::monitor::{BaseWays, Decision, Monitor, Notice, Progress, Warning};
 use crate::repo::Taken;
@@ -12,25 +12,25 @@ use crate::repo::Taken;
 /// What one codec was given and what it made of it, in one version.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Use {
-    pub(super) units: Units,
     pub(super) blobs: u64,
     pub(super) plain: u64,
     pub(super) stored: u64,
     pub(super) coding: Duration,
 }
 
-/// Blobs of one kind of data that were sampled at one share.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stratum {
-    units: Units,
+/// Blobs of one kind of data.
+#[derive(Debug, Clone, Default)]
+struct OfKind {
+    seen: Seen,
+    /// For each unit that was drawn of tensors its new bytes and what they became.
+    units: BTreeMap<u64, (u64, u64)>,
     left_out: u64,
 }
 
 /// All decisions of one version.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Page {
-    /// By kind of data and how often halved the share was.
-    strata: BTreeMap<(&'static str, u64), Stratum>,
+    kinds: BTreeMap<&'static str, OfKind>,
     pub(super) uses: BTreeMap<(&'static str, &'static str), Use>,
     pub(super) ways: BaseWays,
     /// Sealed bytes of blobs of data, those that were left out included.
@@ -72,40 +72,24 @@ impl<'m> Ledger<'m> {
 }
 
 impl Page {
-    /// What data takes in the repository and how much of it is new, by kind, where `tensors` says how much of each kind there was.
-    pub(super) fn settle(&self, tensors: &BTreeMap<&'static str, Taken>, unit: f64) -> BTreeMap<&'static str, (Estimate, Estimate)> {
-        let mut found = BTreeMap::<_, (Estimate, Estimate)>::new();
-        let mut of_kind = BTreeMap::<&'static str, Units>::new();
-        for ((what, _), stratum) in &self.strata {
-            let units = of_kind.entry(what).or_default();
-            *units = units.and(&stratum.units);
-        }
-        let mut of_tensors = BTreeMap::<&'static str, Units>::new();
-        for ((what, _), stratum) in &self.strata {
-            if tensors.contains_key(what) {
-                of_tensors.insert(what, stratum.units);
-                continue;
-            }
-            let plain = stratum.units.plain() + stratum.left_out as f64;
-            let entry = found.entry(*what).or_default();
-            // The last share may have begun so late that nothing was taken at it: then it is as those before.
-            entry.0 = entry.0
-                + if stratum.left_out == 0 || stratum.units.suffice() {
-                    stratum.units.scaled_to(plain)
-                } else {
-                    Estimate::exact(stratum.units.coded()) + of_kind[what].extended_to(stratum.left_out as f64)
-                };
-            entry.1 = entry.1 + Estimate::exact(plain);
+    /// What data takes in the repository and how much of it is new, by kind, where `tensors` says what there was of each kind, and of which
+    /// `share` was drawn.
+    pub(super) fn settle(&self, tensors: &BTreeMap<&'static str, Taken>, share: f64) -> BTreeMap<&'static str, (Estimate, Estimate)> {
+        let mut found = BTreeMap::new();
+        for (what, kind) in self.kinds.iter().filter(|(what, _)| !tensors.contains_key(*what)) {
+            let plain = kind.seen.plain() + kind.left_out as f64;
+            found.insert(*what, (kind.seen.whole(plain), Estimate::exact(plain)));
         }
         for (what, taken) in tensors {
-            let (all, taken) = (taken.all as f64, taken.taken as f64);
-            let coded = of_tensors.remove(what).unwrap_or_default();
-            let known = (taken - coded.plain()).max(0.0);
-            // Segments that were held already are part of the sample, and cost nothing.
-            let (mut units, mut new) = (coded, coded.as_new());
-            units.add_many(known / unit, unit, 0.0);
-            new.add_many(known / unit, unit, 0.0);
-            found.insert(what, (units.scaled_to(all), new.scaled_to(all)));
+            let (mut stored, mut new) = (Seen::default(), Seen::default());
+            let units = self.kinds.get(what).map(|kind| &kind.units);
+            for (unit, len) in &taken.units {
+                // What was held already is part of the sample, and costs nothing.
+                let (of_new, became) = units.and_then(|units| units.get(unit)).copied().unwrap_or_default();
+                stored.add(*unit, share, *len as f64, became as f64);
+                new.add(*unit, share, *len as f64, of_new as f64);
+            }
+            found.insert(what, (stored.whole(taken.all as f64), new.whole(taken.all as f64)));
         }
         found
     }
@@ -146,16 +130,17 @@ impl Monitor for Ledger<'_> {
         page.ways.votes += ways.votes;
         page.ways.locality += ways.locality;
         page.ways.none += ways.none;
-        let stratum = page.strata.entry((decision.what, (1.0 / decision.share) as u64)).or_default();
+        let kind = page.kinds.entry(decision.what).or_default();
         let Some(codec) = decision.codec else {
-            stratum.left_out += decision.plain;
+            kind.left_out += decision.plain;
             page.sealed += blob::LEFT_OUT_LEN as u64;
             return;
         };
-        stratum.units.add(decision.plain as f64, decision.stored as f64);
+        kind.seen.add(decision.unit, decision.share, decision.plain as f64, decision.stored as f64);
+        let unit = kind.units.entry(decision.unit).or_default();
+        *unit = (unit.0 + decision.plain, unit.1 + decision.stored);
         page.sealed += decision.stored;
         let used = page.uses.entry((decision.what, codec)).or_default();
-        used.units.add(decision.plain as f64, decision.stored as f64);
         used.blobs += 1;
         used.plain += decision.plain;
         used.stored += decision.stored;
