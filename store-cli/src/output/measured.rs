@@ -11,7 +11,8 @@ use super::table::{Column, layout};
 /// Characters of the longest bar.
 const BAR: usize = 24;
 
-/// The result of `bench`. Shares are of the plain bytes; errors are standard errors, 0 where all was measured; speeds are of one core by its
+/// The result of `bench`. Shares are of the plain bytes; errors are how far the truth may lie off in 19 of 20
+/// cases, 0 where all was measured; speeds are of one core by its
 /// own time, in millions of bytes a second.
 #[derive(Debug, Serialize)]
 pub(crate) struct Measured {
@@ -313,7 +314,7 @@ impl Measured {
         let total = self.versions.iter().map(|version| version.stored).sum::<u64>();
         let all = if self.versions.len() > 1 { format!(", {} in all", size(total)) } else { String::new() };
         let how = if self.sampled {
-            format!("from a sample, of which {} were coded; ± is one standard error", size(self.bytes_coded))
+            format!("from a sample, of which {} were coded; ± holds in 19 of 20 cases", size(self.bytes_coded))
         } else {
             "all bytes measured".to_owned()
         };

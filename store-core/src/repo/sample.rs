@@ -18,6 +18,8 @@ use crate::tensor::{Dtype, Tensor};
 
 /// Shares do not fall below one in two to this.
 const MOST_HALVINGS: u32 = 20;
+/// A version of no more than so many stages is coded as a whole: the few blobs that a draw would leave out say little of each other.
+const FEW_STAGES: u64 = 3;
 
 /// Which part of the data is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +67,8 @@ struct Group {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stages {
     version: u64,
+    /// Plain bytes that it has, new or not, and those of the groups that came.
+    plain: u64,
     seen: u64,
     /// How often the share was halved, and how many groups came since.
     halvings: u32,
@@ -103,7 +107,7 @@ impl Sample {
         let number = stages.groups;
         stages.seen += len;
         stages.groups += 1;
-        if is_last || halvings == 0 {
+        if is_last || halvings == 0 || stages.plain <= FEW_STAGES * stage {
             return Drawn::default();
         }
         // One of each run of so many, at a random place in it: no pattern of the data can fall in with it.
@@ -118,9 +122,9 @@ impl Sample {
 }
 
 impl Stages {
-    /// The beginning of the next version.
-    pub(crate) fn next_version(&mut self) {
-        *self = Self { version: self.version + 1, ..Self::default() };
+    /// The beginning of the next version, which has so many plain bytes.
+    pub(crate) fn of_next(self, plain: u64) -> Self {
+        Self { version: self.version + 1, plain, ..Self::default() }
     }
 }
 
@@ -191,7 +195,7 @@ mod tests {
     fn shares_of_plain_bytes_halve_at_places_that_chance_does_not_move() {
         let shares = |seed: u64| {
             let sample = Sample { segments: 1.0, stage: Some(8 * MIB), seed };
-            let mut stages = Stages::default();
+            let mut stages = Stages::default().of_next(1000 * MIB);
             (0..1000).map(|i| sample.group(&mut stages, MIB, i == 999)).collect::<Vec<_>>()
         };
         let of = |drawn: &[Drawn]| drawn.iter().map(|drawn| drawn.share).collect::<Vec<_>>();
@@ -210,7 +214,7 @@ mod tests {
         let mut sums = vec![0.0; 100];
         for seed in 0..2000 {
             let sample = Sample { segments: 1.0, stage: Some(8 * MIB), seed };
-            let mut stages = Stages::default();
+            let mut stages = Stages::default().of_next(100 * MIB);
             for sum in &mut sums {
                 let drawn = sample.group(&mut stages, MIB, false);
                 *sum += if drawn.taken { 1.0 / drawn.share } else { 0.0 };

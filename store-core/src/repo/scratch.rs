@@ -157,9 +157,14 @@ impl Scratch {
         (u128::from(plain) * u128::from(stored) / u128::from(all.max(1))) as u64
     }
 
-    /// Begins the next version, and returns the tensors that the last one had.
-    pub(crate) fn next_version(&self) -> HashMap<Dtype, Taken> {
-        lock(&self.stages).next_version();
+    /// Begins the next version, which has so many plain bytes.
+    pub(crate) fn begin(&self, plain: u64) {
+        let mut stages = lock(&self.stages);
+        *stages = stages.of_next(plain);
+    }
+
+    /// Ends a version, and returns the tensors that it had.
+    pub(crate) fn end(&self) -> HashMap<Dtype, Taken> {
         std::mem::take(&mut *lock(&self.tensors))
     }
 

@@ -48,16 +48,11 @@ struct Unit {
 pub(super) struct Seen {
     certain: Unit,
     drawn: BTreeMap<u64, Unit>,
-    /// The largest share that is left of anything.
-    worst: f64,
 }
 
 impl Seen {
     /// Adds what is, or is a part of, the unit of the number `unit`, which is taken with the probability `share`.
     pub(super) fn add(&mut self, unit: u64, share: f64, plain: f64, coded: f64) {
-        if plain > 0.0 {
-            self.worst = self.worst.max(coded / plain);
-        }
         let sum = if share >= 1.0 { &mut self.certain } else { self.drawn.entry(unit).or_default() };
         *sum = Unit { plain: sum.plain + plain, coded: sum.coded + coded, share };
     }
@@ -87,15 +82,15 @@ impl Seen {
         let sum = |of: &dyn Fn(&Unit) -> f64| self.drawn.values().map(of).sum::<f64>();
         let all = sum(&|unit| weight(unit) * unit.plain);
         if all <= 0.0 {
-            // Nothing was drawn: they are as those before, or as bad as any, and if there are none, anything from nothing to all.
+            // Nothing was drawn: they are as what is certain, or anything from nothing to all.
             let ratio = if self.certain.plain > 0.0 { self.certain.coded / self.certain.plain } else { 1.0 };
-            return Estimate { bytes: ratio * plain, error: self.worst.max(ratio) * plain };
+            return Estimate { bytes: ratio * plain, error: ratio.max(1.0) * plain };
         }
         let ratio = sum(&|unit| weight(unit) * unit.coded) / all;
         let bytes = ratio * plain;
         let count = self.drawn.len() as f64;
         if count < 2.0 {
-            return Estimate { bytes, error: self.worst.max(ratio) * plain };
+            return Estimate { bytes, error: ratio.max(1.0) * plain };
         }
         let residual = |unit: &Unit| (unit.coded - ratio * unit.plain).powi(2);
         let spread = |weight: f64, residual: f64| (weight * weight - weight) * residual;
@@ -227,6 +222,6 @@ mod tests {
         seen.add(0, 1.0, 10.0, 1.0);
         seen.add(0, 1.0, 10.0, 8.0);
         let estimate = seen.whole(30.0);
-        assert!((estimate.bytes - 13.5).abs() < 1e-9 && (estimate.error - 8.0).abs() < 1e-9, "{estimate:?}");
+        assert!((estimate.bytes - 13.5).abs() < 1e-9 && (estimate.error - 10.0).abs() < 1e-9, "{estimate:?}");
     }
 }

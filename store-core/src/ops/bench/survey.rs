@@ -117,6 +117,11 @@ impl Survey {
         self.versions.iter().map(|version| version.bytes).sum()
     }
 
+    /// Bytes of one kind, of all versions.
+    pub(super) fn of_kind(&self, name: &str) -> u64 {
+        self.versions.iter().filter_map(|version| version.kinds.get(name)).sum()
+    }
+
     /// For each kind of data its bytes in all versions and blocks of it.
     pub(super) fn blocks(self) -> Vec<(Option<Dtype>, u64, Vec<Block>)> {
         self.reservoirs.into_iter().map(|(kind, reservoir)| (kind.map(|kind| kind.0), reservoir.bytes, reservoir.kept)).collect()
