@@ -148,6 +148,7 @@ pub(crate) struct Decision<'a> {
     bases_votes: u64,
     bases_locality: u64,
     bases_none: u64,
+    bases_full: u64,
     weighed: Vec<Weighed>,
     codec: &'static str,
     stored: u64,
@@ -159,11 +160,18 @@ pub(crate) struct Weighed {
     codec: &'static str,
     bytes: u64,
     estimated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
 }
 
 impl<'a> From<&'a monitor::Decision> for Decision<'a> {
     fn from(decision: &'a monitor::Decision) -> Self {
-        let weighed = decision.weighed.iter();
+        let weighed = decision.weighed.iter().map(|weighed| Weighed {
+            codec: weighed.codec,
+            bytes: weighed.bytes,
+            estimated: weighed.estimated,
+            refused: weighed.refused.map(|why| why.to_string()),
+        });
         Self {
             path: &decision.path,
             data: decision.what,
@@ -173,7 +181,8 @@ impl<'a> From<&'a monitor::Decision> for Decision<'a> {
             bases_votes: decision.bases.votes,
             bases_locality: decision.bases.locality,
             bases_none: decision.bases.none,
-            weighed: weighed.map(|w| Weighed { codec: w.codec, bytes: w.bytes, estimated: w.estimated }).collect(),
+            bases_full: decision.bases.full,
+            weighed: weighed.collect(),
             codec: decision.codec.unwrap_or("left out"),
             stored: decision.stored,
         }

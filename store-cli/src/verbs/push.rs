@@ -116,7 +116,11 @@ pub(super) fn line(report: &Report, dry_run: bool) -> String {
         // What would be coded against what is not written is not known.
         format!("stored {}{}", if dry_run { "at most " } else { "" }, size(report.stored_bytes)),
     ];
-    parts.extend(ratio(report.bytes, report.stored_bytes).map(|ratio| format!("({ratio})")));
+    // What is new and in no file of the snapshot is of tries that were given up; the ratio would blame the codecs for it.
+    match report.new_bytes.saturating_sub(report.bytes) {
+        0 => parts.extend(ratio(report.bytes, report.stored_bytes).map(|ratio| format!("({ratio})"))),
+        vain => parts.push(format!("{} or more of it in vain: files changed or failed while they were read", size(vain))),
+    }
     parts.push(duration(report.duration));
     if report.unreadable > 0 {
         parts.push(format!("{} unreadable", report.unreadable));
@@ -381,6 +385,9 @@ mod tests {
         assert!(line(&skipped, false).starts_with("unchanged since 5f5f5f5f  44 files"));
         let dry = line(&Report { snapshot: None, ..report() }, true);
         assert_eq!(dry, "dry run  44 files  14.0 GB  new 590 MB  stored at most 571 MB  (24.5x)  9.8 s");
+        let changing = Report { new_bytes: 25_000_000_000, stored_bytes: 24_000_000_000, ..report() };
+        assert!(line(&changing, false).contains("new 25.0 GB  stored 24.0 GB  11.0 GB or more of it in vain: files changed"));
+        assert!(!line(&changing, false).contains("x)"));
     }
 
     #[test]

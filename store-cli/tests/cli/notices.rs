@@ -88,3 +88,22 @@ fn decisions_are_told_to_who_asks_twice() {
     let stats = place.snap(&["stats", "--json"]).objects().pop().unwrap();
     assert!(stats["by_depth"].as_array().unwrap().iter().any(|share| share["name"] != "none"), "{stats}");
 }
+
+#[test]
+fn a_chain_that_is_full_is_told_of() {
+    let place = Place::new();
+    let header = br#"{"w":{"dtype":"F32","shape":[256,256],"data_offsets":[0,262144]}}"#;
+    let mut told = Vec::new();
+    for version in 0..8_u8 {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header);
+        // A third of the bytes of each number is new each time: a few differences take as much as the whole.
+        let (old, new) = (noise(7, 262_144), noise(u64::from(version) + 20, 65_536));
+        bytes.extend(old.chunks(4).zip(new).flat_map(|(old, new)| [new, old[1], 0x20 | old[2] & 0x1f, 0x3c]));
+        place.write("d/m.safetensors", bytes);
+        let run = place.snap(&["push", "-vv", "d"]);
+        told.push(run.err.lines().find(|line| line.starts_with("blob  F32")).unwrap().to_owned());
+    }
+    assert!(told[..2].iter().all(|line| !line.contains("full")), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("chains of 1 are full: coded against older ones, or by itself")), "{told:#?}");
+}

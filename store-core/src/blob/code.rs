@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::chain::Chain;
+use super::weighed::{Refusal, Weighed};
 use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::codec::estimate::{self, Estimate};
@@ -60,8 +61,20 @@ pub struct Bases {
 impl Bases {
     /// Whether coding `plain` bytes against these may take `coded` bytes where `whole` would do without.
     fn carry(&self, plain: usize, coded: usize, whole: usize) -> bool {
-        let is_within = self.may_take(plain as u64, coded as u64);
-        is_within && worth(coded, self) < whole && self.chain.at_most(plain as u64).carries(coded as u64, whole as u64)
+        self.refusal(plain, coded, whole).is_none()
+    }
+
+    /// Why not.
+    fn refusal(&self, plain: usize, coded: usize, whole: usize) -> Option<Refusal> {
+        if !self.may_take(plain as u64, coded as u64) {
+            Some(Refusal::Relied)
+        } else if worth(coded, self) >= whole {
+            Some(Refusal::Little)
+        } else if !self.chain.at_most(plain as u64).carries(coded as u64, whole as u64) {
+            Some(Refusal::Chain)
+        } else {
+            None
+        }
     }
 
     /// Whether `plain` bytes may be coded against these in `stored` bytes, as far as others are concerned who rely on them.
@@ -116,17 +129,6 @@ pub struct CodedBlob {
     pub weighed: Vec<Weighed>,
 }
 
-/// One way in which a blob could have been coded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Weighed {
-    /// What the codec is called.
-    pub codec: &'static str,
-    /// Bytes that it takes, or would.
-    pub bytes: u64,
-    /// Whether that is a guess from a sample.
-    pub estimated: bool,
-}
-
 /// A blob that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -137,11 +139,11 @@ pub enum DecodeError {
 
 impl Weighed {
     fn real(codec: u8, bytes: usize) -> Self {
-        Self { codec: name_of(Some(codec)), bytes: bytes as u64, estimated: false }
+        Self { codec: name_of(Some(codec)), bytes: bytes as u64, estimated: false, refused: None }
     }
 
     fn guess(codec: u8, bytes: u64) -> Self {
-        Self { codec: name_of(Some(codec)), bytes, estimated: true }
+        Self { codec: name_of(Some(codec)), bytes, estimated: true, refused: None }
     }
 }
 
@@ -185,6 +187,10 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
         chunk_lens,
         bases: used.into_iter().map(|bases| &bases.ids).chain(older).flatten().copied().collect(),
     };
+    let taken = codec_name(&frame);
+    // A guess stands against guesses.
+    let least = weighed.iter().find(|weighed| weighed.codec == taken).map_or(coding.bytes.len() as u64, |weighed| weighed.bytes);
+    weighed.iter_mut().filter(|weighed| weighed.bytes >= least).for_each(|weighed| weighed.refused = None);
     CodedBlob { frame, bytes: coding.bytes, weighed }
 }
 
@@ -232,6 +238,7 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     };
     let Some(bases) = bases else { return alone(weighed) };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
+    let place = weighed.len();
     weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
     let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
     // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
@@ -241,7 +248,8 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     }
     let alone = alone(weighed);
     let whole = alone.as_ref().map_or(plain.len(), |alone| alone.bytes.len());
-    if bases.carry(plain.len(), with_bases.bytes.len(), whole) { Some(with_bases) } else { alone }
+    weighed[place].refused = bases.refusal(plain.len(), with_bases.bytes.len(), whole);
+    if weighed[place].refused.is_none() { Some(with_bases) } else { alone }
 }
 
 /// What a coding with bases really costs: their names stand in a footer and in an index segment, and reading takes longer.
@@ -260,8 +268,14 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
     let estimate = estimate::estimate(element, plain, numbers.as_deref(), older);
     let kind = bases.and_then(|bases| element_of(bases.kind?));
     weighed.push(Weighed::guess(codes::PLANES, estimate.planes / 8));
-    weighed.extend(estimate.difference.map(|bits| Weighed { codec: name_of_difference(kind.is_some()), bytes: bits / 8, estimated: true }));
-    weighed.extend(estimate.trend.map(|bits| Weighed::guess(codes::TREND, bits / 8)));
+    let refused = |bits: u64| bases.and_then(|bases| bases.refusal(plain.len(), (bits / 8) as usize, (estimate.planes / 8) as usize));
+    weighed.extend(estimate.difference.map(|bits| Weighed {
+        codec: name_of_difference(kind.is_some()),
+        bytes: bits / 8,
+        estimated: true,
+        refused: refused(bits),
+    }));
+    weighed.extend(estimate.trend.map(|bits| Weighed { refused: refused(bits), ..Weighed::guess(codes::TREND, bits / 8) }));
     let parameters = vec![element.code()];
     let bytes_of = |bits: u64| (bits / 8) as usize;
     if let (Some((bases, base)), Some(older), Some(trend)) = (aligned, older, estimate.trend)

@@ -63,6 +63,9 @@ pub struct BaseWays {
     pub locality: u64,
     /// There is none.
     pub none: u64,
+    /// Beside these: how many found one whose chain of differences can carry no more (`spec/CHAINS.md`), so that the blob is coded against older
+    /// ones, or by itself.
+    pub full: u64,
 }
 
 /// How one blob came to be coded as it is.
@@ -100,9 +103,15 @@ impl fmt::Display for Decision {
         for (i, (way, count)) in ways.into_iter().filter(|(_, count)| *count > 0).enumerate() {
             write!(f, "{}{way} {count}", if i == 0 { "; bases: " } else { ", " })?;
         }
+        if bases.full > 0 {
+            write!(f, "; chains of {} are full: coded against older ones, or by itself", bases.full)?;
+        }
         for (i, weighed) in self.weighed.iter().enumerate() {
             let about = if weighed.estimated { "~" } else { "" };
             write!(f, "{}{} {about}{}", if i == 0 { "; weighed: " } else { ", " }, weighed.codec, weighed.bytes)?;
+            if let Some(why) = weighed.refused {
+                write!(f, " (not taken: {why})")?;
+            }
         }
         if path.is_empty() { Ok(()) } else { write!(f, "; from {path}") }
     }

@@ -281,6 +281,7 @@ impl<'r> BaseFinder<'r> {
         if found.iter().all(|location| location.depth < longest) {
             return self.joined(known, group, &found);
         }
+        ways.full = (found.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
         let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
         let jump = Jump { depths: &[4, 2, 0], step, longest };
         let best = self.best_jump(known, group, &found, jump, |finder, ancestors| finder.joined(known, group, ancestors));

@@ -83,11 +83,14 @@ impl CodingShared<'_> {
             let same: Vec<_> = continued.iter().filter_map(|continued| continued.same).collect();
             let other: Vec<_> = continued.iter().filter_map(|continued| continued.other).map(|(location, _)| location).collect();
             let aligned = if sort.0 { finder.aligned(known, &part, &same) } else { None };
+            let deepest = same.iter().map(|location| location.depth).max();
+            let is_full = deepest.is_some_and(|deepest| aligned.as_ref().is_none_or(|bases| bases.depth < deepest));
             let converted = sort.1.and_then(|kind| finder.converted(known, &part, &other, kind));
             let bases = finder.cheaper(&part, aligned, converted);
             let is_converted = bases.as_ref().is_some_and(|bases| bases.kind.is_some());
             of_part.iter_mut().for_each(|kept| *kept = sketch::kept(*kept, dtype, is_converted));
-            let ways = if sort == (false, None) { none } else { std::mem::take(&mut ways) };
+            let mut ways = if sort == (false, None) { none } else { std::mem::take(&mut ways) };
+            ways.full = if is_full { part.ids.len() as u64 } else { 0 };
             self.code_one(BlobKind::Data, part, of_part, bases.as_ref(), ways)?;
             rest = (others, of_others, left);
         }

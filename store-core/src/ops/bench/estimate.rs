@@ -154,7 +154,6 @@ mod tests {
 
     /// Of 1000 samples 950 are to hold the truth; so few more or less are no news.
     fn assert_held(name: &str, (inside, bias): (u32, f64), least: u32, most_bias: f64) {
-        println!("{name}: {inside} of 1000, off by {bias:+.4} on average");
         assert!(inside >= least && bias.abs() <= most_bias, "{name}: {inside} of 1000, off by {bias} on average");
     }
 

@@ -117,7 +117,6 @@ fn what_a_sample_says_is_no_farther_off_than_it_states() {
     for seed in 0..seeds {
         for ((sampled, whole), sum) in versions_by(&options(Some(4 << 20), seed)).iter().zip(&whole).zip(&mut sums) {
             let (off, error) = (sampled.stored.bytes - whole.stored.bytes, sampled.stored.error);
-            println!("seed {seed}, {}: {off:+.0} of {:.0}, ± {error:.0} stated", sampled.name, whole.stored.bytes);
             assert!(error > 0.0 && error < whole.stored.bytes / 2.0);
             assert!(off.abs() <= 4.0 * error, "{}, seed {seed}: off by {off} at ± {error}", sampled.name);
             held += usize::from(off.abs() <= error);
