@@ -150,7 +150,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     drop(permit);
                 }
                 Item::Begin(file) => {
-                    self.store.reading(&file.path);
+                    self.reading(&file.path);
                     large = Some((file, FileList::new(), None));
                 }
                 Item::Piece(piece) => {
@@ -178,6 +178,12 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let (totals, files) = (self.totals, self.files);
         let unmet = self.unmet.into_iter().map(|(place, _)| place).collect();
         Ok(Assembled { root, totals, files, new: self.store.counts, known_chunks: self.known_chunks, read_bytes: self.read_bytes, unmet })
+    }
+
+    /// From here on chunks are of the file at `path`.
+    fn reading(&mut self, path: &str) {
+        self.store.reading(path);
+        self.context.scratch.iter().for_each(|scratch| scratch.reading(path));
     }
 
     fn report(&mut self) {
@@ -220,7 +226,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         match file.read {
             Ok((meta, cuts)) => {
                 let mut list = FileList::new();
-                self.store.reading(&file.path);
+                self.reading(&file.path);
                 for cut in cuts {
                     self.add_cut(&mut list, cut)?;
                 }
@@ -312,6 +318,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                         self.known_chunks += 1;
                     } else {
                         let bytes = &bytes[chunk.start..chunk.start + chunk.len];
+                        self.context.scratch.iter().for_each(|scratch| scratch.met(chunk.id, list.size));
                         self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None, drawn })?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;

@@ -173,13 +173,26 @@ impl Scratch {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// Whose chunks come from here on: what comes later in the same version may be coded against them.
+    pub(crate) fn reading(&self, path: &str) {
+        lock(&self.places).files.push(path.into());
+    }
+
+    /// Takes note of where a new chunk of that file is.
+    pub(crate) fn met(&self, id: ChunkId, offset: u64) {
+        let places = &mut *lock(&self.places);
+        let number = places.files.len().saturating_sub(1) as u32;
+        places.chunks.entry(id).or_insert((number, offset));
+    }
+
     /// Takes note of where the chunks of a file are, for later versions to be coded against.
     pub(crate) fn place(&self, path: PathBuf, chunks: impl Iterator<Item = (ChunkId, u64)>) -> Result<(), Error> {
         let places = &mut *lock(&self.places);
         let number = places.files.len() as u32;
         places.files.push(path);
         for (id, offset) in chunks {
-            places.chunks.entry(id).or_insert((number, offset));
+            // What was met before is there, too; but its path was one for people.
+            places.chunks.insert(id, (number, offset));
         }
         if places.chunks.len() > self.room {
             let message = "there are more chunks than there is memory for: give more with --memory, or measure less";

@@ -36,28 +36,48 @@ fn write(folder: &Path, version: u64) {
     std::fs::write(folder.join("same"), noise(3, 200_000)).unwrap();
 }
 
+/// What is said of versions in a folder, beside what pushes of them add to a repository with the same keys.
+fn said_and_real(folder: &Path, versions: &[PathBuf]) -> Vec<(f64, f64)> {
+    let options = |cache: &str| open_options(folder.join(cache));
+    let options_of_bench = Options { versions: versions.to_vec(), sample: None, seed: 0, open: options("scratch") };
+    let said = bench(&options_of_bench, &Silent).unwrap();
+    assert_eq!(std::fs::read_dir(folder.join("scratch")).unwrap().count(), 0);
+    let (repo, backend) = Repo::keeping(&options("kept"));
+    let mut before = 0;
+    let push = |(path, said): (&PathBuf, &Version)| {
+        let selection = Selection { paths: vec![path.clone()], ..Selection::default() };
+        let mut options = push::Options::new(Source::Paths(selection));
+        options.series = Some("bench".into());
+        push::push(&repo, options, &Silent).unwrap();
+        let now: usize = backend.snapshot().iter().map(|(_, bytes)| bytes.len()).sum();
+        (said.stored.bytes, (now - std::mem::replace(&mut before, now)) as f64)
+    };
+    versions.iter().zip(&said.versions).map(push).collect()
+}
+
 #[test]
 fn with_the_same_keys_it_says_to_the_byte_what_a_push_adds() {
     let folder = tempfile::tempdir().unwrap();
     let versions: Vec<_> = (0..4).map(|version| folder.path().join(format!("v{version}"))).collect();
     (0..4).for_each(|version| write(&versions[version as usize], version));
-    let options = |cache: &str| open_options(folder.path().join(cache));
-    let options_of_bench = Options { versions: versions.clone(), sample: None, seed: 0, open: options("scratch") };
-    let said = bench(&options_of_bench, &Silent).unwrap();
-    let (repo, backend) = Repo::keeping(&options("kept"));
-    let mut before = 0;
-    for (path, said) in versions.iter().zip(&said.versions) {
-        let selection = Selection { paths: vec![path.clone()], ..Selection::default() };
-        let mut options = push::Options::new(Source::Paths(selection));
-        options.series = Some("bench".into());
-        push(&repo, options, &Silent).unwrap();
-        let now: usize = backend.snapshot().iter().map(|(_, bytes)| bytes.len()).sum();
-        let real = (now - std::mem::replace(&mut before, now)) as f64;
-        // Footers and lists hold times and random names, and are compressed.
-        assert!((said.stored.bytes - real).abs() <= 40.0, "{}: {} said, {real} real", said.name, said.stored.bytes);
-    }
-    assert!(said.versions[3].stored.bytes * 3.0 < said.versions[0].stored.bytes);
-    assert_eq!(std::fs::read_dir(folder.path().join("scratch")).unwrap().count(), 0);
+    let found = said_and_real(folder.path(), &versions);
+    // Footers and lists hold times and random names, and are compressed.
+    found.iter().for_each(|(said, real)| assert!((said - real).abs() <= 40.0, "{said} said, {real} real"));
+    assert!(found[3].0 * 3.0 < found[0].0);
+}
+
+#[test]
+fn what_comes_with_one_version_is_coded_against_one_another_as_in_a_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let version = folder.path().join("all");
+    (0..3).for_each(|step| write(&version.join(format!("step-{step}")), step));
+    let (said, real) = said_and_real(folder.path(), &[version])[0];
+    // Which blobs are being coded when another looks for a base is a matter of chance.
+    assert!((said / real - 1.0).abs() < 0.05, "{said} said, {real} real");
+    let alone = folder.path().join("alone");
+    write(&alone.join("step-0"), 0);
+    let (one, _) = said_and_real(folder.path(), &[alone])[0];
+    assert!(said < one * 1.7, "{said} of three, {one} of one");
 }
 
 /// Tensors of many sizes, some of small numbers and some of large ones, and a table whose later lines hold more and change more often: no part is
