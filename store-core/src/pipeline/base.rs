@@ -1,6 +1,7 @@
 //! Finding bases: which older chunks a group of new ones is coded against.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use super::chains::Chains;
 use super::choose::{VOTES, best_base};
@@ -16,14 +17,15 @@ use crate::format::blob::BlobKind;
 use crate::format::pack::Sketch;
 use crate::index::Location;
 use crate::monitor::BaseWays;
-use crate::repo::Repo;
+use crate::repo::{Decoded, Repo, chunk_of};
 use crate::sketch::Sketcher;
 use crate::tensor::Dtype;
 
 /// Bytes of bases of one blob of plain chunks.
 const MOST_BASES: usize = 10 * MIB;
-/// Differences of plain bytes upon one another, after which an older base is taken (`spec/CHAINS.md`).
-const LONGEST: u8 = limits::DEPTH;
+/// Differences of plain bytes upon one another, after which an older base is taken (`spec/CHAINS.md`), at the least and at the most: a blob may rest
+/// on several, and each of these on several others, which are decoded again and again where the cache holds few.
+const LONGEST: RangeInclusive<usize> = 2..=limits::DEPTH as usize;
 /// The same for numbers, which take longer to decode.
 const LONGEST_OF_NUMBERS: u8 = 4;
 /// More votes than there are: that of a name.
@@ -35,6 +37,8 @@ pub(super) struct BaseFinder<'r> {
     repo: &'r Repo,
     sketcher: Sketcher,
     chains: Chains,
+    /// The longest chain of plain bytes.
+    longest: u8,
 }
 
 /// A base that was read and has the name that it will be asked for by.
@@ -99,7 +103,9 @@ struct Jump {
 
 impl<'r> BaseFinder<'r> {
     pub(super) fn new(repo: &'r Repo) -> Self {
-        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default() }
+        let cached = repo.memory.blobs / (repo.config.blob_len as usize).max(1);
+        let longest = (cached / 2).clamp(*LONGEST.start(), *LONGEST.end()) as u8;
+        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default(), longest }
     }
 
     /// The sketches of a group's chunks; empty if none of them has one.
@@ -277,7 +283,7 @@ impl<'r> BaseFinder<'r> {
             found.extend(self.repo.next_in_blob(location));
         }
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
-        let longest = longest(group, LONGEST);
+        let longest = longest(group, self.longest);
         if found.iter().all(|location| location.depth < longest) {
             return self.joined(known, group, &found);
         }
@@ -290,13 +296,26 @@ impl<'r> BaseFinder<'r> {
 
     /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
     fn joined(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
+        let (mut taken, mut len) = (HashSet::new(), 0);
+        let within = |location: &&Location| {
+            len += location.len as usize;
+            len <= MOST_BASES
+        };
+        let chosen: Vec<Location> =
+            locations.iter().filter(|location| taken.insert(**location)).take_while(within).take(limits::BLOB_BASES / 2).copied().collect();
+        // Those of one blob one after the other: each blob is decoded once, with all that it rests on, however little is kept.
+        let mut order: Vec<usize> = (0..chosen.len()).collect();
+        order.sort_unstable_by_key(|place| chosen[*place]);
+        let mut found: Vec<Option<Found>> = chosen.iter().map(|_| None).collect();
+        let mut open: Option<(Location, Decoded)> = None;
+        for place in order {
+            found[place] = self.read_in(known, group, chosen[place], &mut open);
+        }
         let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
-        let mut taken = HashSet::new();
-        for location in locations.iter().filter(|location| taken.insert(**location)) {
-            if bases.bytes.len() + location.len as usize > MOST_BASES || bases.ids.len() >= limits::BLOB_BASES / 2 {
-                break;
+        for found in found.into_iter().flatten() {
+            if bases.ids.contains(&found.id) {
+                continue;
             }
-            let Some(found) = self.read(known, group, *location).filter(|found| !bases.ids.contains(&found.id)) else { continue };
             bases.ids.push(found.id);
             bases.bytes.extend_from_slice(&found.bytes);
             bases.depth = bases.depth.max(found.depth);
@@ -313,8 +332,19 @@ impl<'r> BaseFinder<'r> {
 
     /// Reads a base. One that cannot be read is none: what is damaged must not be relied on.
     fn read(&self, known: &KnownChunks, group: &Group, location: Location) -> Option<Found> {
+        self.read_in(known, group, location, &mut None)
+    }
+
+    /// The same where one of its blob may have been read just before.
+    fn read_in(&self, known: &KnownChunks, group: &Group, location: Location, open: &mut Option<(Location, Decoded)>) -> Option<Found> {
         let chain = self.chains.of(self.repo, known, &location)?;
-        let (id, bytes) = self.repo.chunk_at(&location).ok()?;
+        let blob = match open.take().filter(|(other, _)| (other.pack, other.ordinal) == (location.pack, location.ordinal)) {
+            Some((_, blob)) => blob,
+            None => self.repo.blob_bytes(&location).ok()?.0,
+        };
+        let blob = &open.insert((location, blob)).1;
+        let bytes = chunk_of(blob, &location)?.to_vec();
+        let id = self.repo.keys.chunk_id(&bytes);
         // What is found by its place must be found by its name, too: that is how a reader will ask for it, and at what depth.
         let by_name = known.locate(&[id]).ok()?[0]?;
         // A chunk that is about to be written is no base of its neighbours: it could become its own.

@@ -152,7 +152,11 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
     pub(super) fn chunk(&mut self, new: NewChunk<'_>) -> Result<(), Error> {
         let NewChunk { id, bytes, dtype, hint, limit, drawn } = new;
         // Between the look-up and the claim a segment of this very push may have brought it into the index.
-        if !self.shared.writer.claim(id) || self.shared.context.known.has(&[id])?[0] {
+        if !self.shared.writer.claim(id) {
+            return Ok(());
+        }
+        if self.shared.context.known.has(&[id])?[0] {
+            self.shared.writer.release(&id);
             return Ok(());
         }
         self.counts.chunks += 1;

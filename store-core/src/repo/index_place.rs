@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -68,9 +68,12 @@ impl Drop for OwnFolder {
 }
 
 fn remove_left(parent: &Path, now: SystemTime) {
+    let own = rustix::process::geteuid().as_raw();
     let is_old = |item: &fs::DirEntry| -> io::Result<bool> {
         let meta = item.metadata()?;
-        Ok(meta.is_dir() && now.duration_since(meta.modified()?).is_ok_and(|age| age >= LEFT))
+        // What others made, or may write into, may hold anything: links, pipes.
+        let is_own = meta.is_dir() && meta.uid() == own && meta.mode() & 0o077 == 0;
+        Ok(is_own && now.duration_since(meta.modified()?).is_ok_and(|age| age >= LEFT))
     };
     for item in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_left = item.file_name().to_str().is_some_and(|name| name.starts_with(NAME)) && is_old(&item).unwrap_or(false);
@@ -95,13 +98,18 @@ mod tests {
         let killed = OwnFolder::make(place.path()).unwrap();
         drop(RocksIndex::open(&killed.0.join("0"), MIB).unwrap());
         std::fs::create_dir(place.path().join("others")).unwrap();
+        // Of one that others may write into nothing is touched, not even a lock.
+        let open = place.path().join("snap-index-0123456789abcdef");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
         let there = || fs::read_dir(place.path()).unwrap().count();
         drop(own);
-        assert_eq!(there(), 3);
+        assert_eq!(there(), 4);
         remove_left(place.path(), SystemTime::now());
-        assert_eq!(there(), 3, "what is young stays");
+        assert_eq!(there(), 4, "what is young stays");
         remove_left(place.path(), SystemTime::now() + 2 * LEFT);
         assert!(used.0.exists() && !killed.0.exists() && place.path().join("others").exists());
+        assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
         drop(index);
     }
 

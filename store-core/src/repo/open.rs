@@ -13,6 +13,7 @@ use super::{MemoryPlan, Repo};
 use crate::backend::{Backend, BackendError, Created, Folder, Location, MemoryBackend, ObjectPath, Transport};
 use crate::base::ids::{RepoId, SlotId};
 use crate::base::limits;
+use crate::base::units::MIB;
 use crate::clock::{self, Clock};
 use crate::codec::Compression;
 use crate::crypto::{ARGON2_DEFAULT, KekError, RepoKeys, SealError, Secret, kek_from_key_file, kek_from_passphrase};
@@ -21,6 +22,9 @@ use crate::format::config::{CONFIG_PATH, Config, Identity, READS_PLANS};
 use crate::format::envelope::ObjectError;
 use crate::format::keyslot::{Kdf, SlotInfo};
 use crate::rng;
+
+/// Bytes of the memory budget for each worker thread, at the least.
+const MEMORY_OF_A_THREAD: usize = 16 * MIB;
 
 /// What the user offers to open a key slot with.
 #[derive(Default)]
@@ -121,6 +125,8 @@ impl Repo {
         unknown_to_writers: u64,
     ) -> Result<Self, Error> {
         let threads = if options.threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { options.threads };
+        // Each has buffers of its own: a blob, its bases, and what codes it.
+        let threads = threads.min((options.memory / MEMORY_OF_A_THREAD).max(1));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("snap-{i}")).build();
         let pool = Arc::new(pool.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the worker threads", error))?);
         let memory = MemoryPlan::new(options.memory);

@@ -133,6 +133,11 @@ impl PackWriter {
         lock(&self.shared.pending).insert(id)
     }
 
+    /// Gives a claim back of a chunk that need not be written.
+    pub fn release(&self, id: &ChunkId) {
+        lock(&self.shared.pending).remove(id);
+    }
+
     /// Whether a chunk that was claimed is named by no index segment yet.
     pub fn is_pending(&self, id: &ChunkId) -> bool {
         lock(&self.shared.pending).contains(id)
