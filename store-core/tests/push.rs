@@ -198,10 +198,12 @@ fn what_there_is_to_push_is_known_before_it_is_pushed() {
 
 #[test]
 fn packs_and_segments_of_many_small_files_end_before_they_are_long() {
-    let folder = tempfile::tempdir().unwrap();
+    let shm = Path::new("/dev/shm");
+    let folder = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
-    for number in 0..30_000u32 {
+    // Two blobs with as many chunks as a blob may have, each more than a pack is to have here, and some.
+    for number in 0..66_000u32 {
         std::fs::write(data.join(number.to_string()), number.to_le_bytes()).unwrap();
     }
     let (repo, _) = Repo::init(&OpenOptions { memory: 64 << 20, ..options(folder.path()) }, &secrets(), "test").unwrap();
