@@ -24,7 +24,7 @@ use store_core::base::ids::SnapshotId;
 use store_core::monitor::Silent;
 use store_core::ops::restore;
 use store_core::repo::Repo;
-use tiny::{Folders, init, open, prune_all, write_version};
+use tiny::{Folders, init, open, prune_all, write_copy, write_version};
 
 /// What happened until some step of the log.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,7 @@ impl History {
             let repo = open(&disk, &folders.cache).unwrap();
             for version in 0..2 + noise.below(2) {
                 write_version(&folders.data, &mut noise, round * 4 + version);
+                write_copy(&folders.data);
                 let id = push_path(&repo, &folders.data).unwrap().snapshot.unwrap();
                 live.push(id);
                 trees.insert(id, tree_at(&folders.data));

@@ -44,7 +44,7 @@ pub fn open(disk: &Arc<Disk>, cache: &Path) -> Result<Repo, Error> {
     Ok(Repo::open_on(disk, &options(cache), &rig::secrets())?.with_index_in_memory())
 }
 
-/// Writes the next version of a few small files: text of which a line changes, nearly the same once more, numbers that move a little, a file that comes, one that goes.
+/// Writes the next version of a few small files: text of which a line changes, numbers that move a little, a file that comes, one that goes.
 pub fn write_version(data: &Path, noise: &mut Noise, version: u64) {
     std::fs::create_dir_all(data.join("sub")).unwrap();
     let text = data.join("text");
@@ -57,13 +57,16 @@ pub fn write_version(data: &Path, noise: &mut Noise, version: u64) {
         lines[at] = format!("{at}: {:x} in version {version}", noise.next());
     }
     std::fs::write(text, lines.join("\n")).unwrap();
-    // Resembles what is still on its way when it comes.
-    lines[7] = "of this a copy was made".into();
-    std::fs::write(data.join("text.copy"), lines.join("\n")).unwrap();
     write_numbers(&data.join("numbers.npy"), 1500, noise);
     let len = 500 + noise.below(3000) as usize;
     std::fs::write(data.join(format!("sub/{version}")), noise.bytes(len)).unwrap();
     let _ = std::fs::remove_file(data.join(format!("sub/{}", version.wrapping_sub(2))));
+}
+
+/// Writes nearly the same text once more: in a push it resembles what is still on its way.
+pub fn write_copy(data: &Path) {
+    let text = std::fs::read_to_string(data.join("text")).unwrap();
+    std::fs::write(data.join("text.copy"), text.replacen('7', "of this a copy was made", 1)).unwrap();
 }
 
 /// Writes the next version of a file of so many numbers, of which each moves a little. Below 2,048 of them they are plain bytes to a push.
