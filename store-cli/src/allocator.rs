@@ -16,7 +16,7 @@ pub(crate) fn warm_up() {
 }
 
 /// Has threads share heaps, one for each so many bytes of the memory budget. By default glibc gives nearly each thread one of its own, in which what
-/// it freed stays for it alone: with a budget of 128 MiB that was 45 MB. Who set `MALLOC_ARENA_MAX` knows better.
+/// it freed stays for it alone: with a budget of 128 MiB that was some 30 MB. Who set `MALLOC_ARENA_MAX` knows better.
 pub(crate) fn share_heaps(memory: usize) {
     const BYTES: usize = 128 * MIB;
     if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
