@@ -1,6 +1,5 @@
 //! Finding bases: which older chunks a group of new ones is coded against.
 
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use super::chains::Chains;
@@ -10,7 +9,6 @@ use super::known::KnownChunks;
 use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
-use crate::base::units::MIB;
 use crate::blob::{self, Bases, Chain, Plain, base_of};
 use crate::error::Error;
 use crate::format::blob::BlobKind;
@@ -21,8 +19,6 @@ use crate::repo::{Decoded, Repo, chunk_of};
 use crate::sketch::Sketcher;
 use crate::tensor::Dtype;
 
-/// Bytes of bases of one blob of plain chunks.
-const MOST_BASES: usize = 10 * MIB;
 /// Differences of plain bytes upon one another, after which an older base is taken (`spec/CHAINS.md`), at the least and at the most: a blob may rest
 /// on several, and each of these on several others, which are decoded again and again where the cache holds few.
 const LONGEST: RangeInclusive<usize> = 2..=limits::DEPTH as usize;
@@ -34,20 +30,20 @@ const SURE: usize = 9;
 /// Finds bases in one repository.
 #[derive(Debug)]
 pub(super) struct BaseFinder<'r> {
-    repo: &'r Repo,
+    pub(super) repo: &'r Repo,
     sketcher: Sketcher,
-    chains: Chains,
+    pub(super) chains: Chains,
     /// The longest chain of plain bytes.
-    longest: u8,
+    pub(super) longest: u8,
 }
 
 /// A base that was read and has the name that it will be asked for by.
-struct Found {
-    id: ChunkId,
-    bytes: Vec<u8>,
-    depth: u8,
+pub(super) struct Found {
+    pub(super) id: ChunkId,
+    pub(super) bytes: Vec<u8>,
+    pub(super) depth: u8,
     location: Location,
-    chain: Chain,
+    pub(super) chain: Chain,
 }
 
 /// The older segments that a new one could be coded against.
@@ -59,15 +55,6 @@ pub(super) struct Continued {
     pub(super) other: Option<(Location, Dtype)>,
     /// How surely they are what it continues: votes, and more than there are where a name says so.
     pub(super) votes: usize,
-}
-
-/// What a plain chunk most resembles.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Resembled {
-    location: Location,
-    votes: usize,
-    /// Whether it is the chunk behind the one that the chunk before resembles.
-    follows: bool,
 }
 
 impl Continued {
@@ -85,20 +72,15 @@ impl Continued {
     }
 }
 
-/// Whether a chunk is rather to be coded against one that shares so many votes with it than against what it resembles of what is held.
-pub(super) fn is_nearer(held: Option<&Resembled>, brought: &Brought, votes: usize) -> bool {
-    brought.dtype.is_none() && votes >= held.map_or(VOTES, |held| held.votes)
-}
-
 /// How far back a group may go whose chains can carry no more.
 #[derive(Clone, Copy)]
-struct Jump {
+pub(super) struct Jump {
     /// The depths that are tried.
-    depths: &'static [u8],
+    pub(super) depths: &'static [u8],
     /// Bytes that each difference after the jump is likely to take.
-    step: u64,
+    pub(super) step: u64,
     /// The depth at which the next jump is due.
-    longest: u8,
+    pub(super) longest: u8,
 }
 
 impl<'r> BaseFinder<'r> {
@@ -204,7 +186,7 @@ impl<'r> BaseFinder<'r> {
     }
 
     /// Of the ancestors of chunks, by their depth, those with which a version takes least until the next jump.
-    fn best_jump(
+    pub(super) fn best_jump(
         &self,
         known: &KnownChunks,
         group: &Group,
@@ -234,7 +216,7 @@ impl<'r> BaseFinder<'r> {
         best
     }
 
-    fn chain_of(&self, known: &KnownChunks, locations: &[Location]) -> Option<Chain> {
+    pub(super) fn chain_of(&self, known: &KnownChunks, locations: &[Location]) -> Option<Chain> {
         locations.iter().try_fold(Chain::default(), |sum, location| Some(sum.and(self.chains.of(self.repo, known, location)?)))
     }
 
@@ -260,73 +242,9 @@ impl<'r> BaseFinder<'r> {
         Some(joined)
     }
 
-    /// For each of plain chunks, the one that it most resembles.
-    pub(super) fn resembled(&self, known: &KnownChunks, sketches: &[Sketch]) -> Result<Vec<Option<Resembled>>, Error> {
-        let mut last: Option<Location> = None;
-        let similar = if sketches.is_empty() { Vec::new() } else { known.similar(sketches)? };
-        let resembled = similar.iter().map(|similar| {
-            let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
-            let (location, votes) = best_base(similar, next, |location| self.may_be_base(known, location))?;
-            last = Some(location);
-            Some(Resembled { location, votes, follows: next == Some((location.pack, location.ordinal, location.start)) })
-        });
-        Ok(resembled.collect())
-    }
-
-    /// The chunks that those of a group of plain ones resemble, and what followed them; of those whose chains can carry no more, older ones.
-    /// Counts in `ways` how they were found.
-    pub(super) fn prefix(&self, known: &KnownChunks, group: &Group, resembled: &[Option<Resembled>], ways: &mut BaseWays) -> Option<Bases> {
-        let mut found = Vec::new();
-        for Resembled { location, follows, .. } in resembled.iter().flatten() {
-            *(if *follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            found.push(*location);
-            found.extend(self.repo.next_in_blob(location));
-        }
-        ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
-        let longest = longest(group, self.longest);
-        if found.iter().all(|location| location.depth < longest) {
-            return self.joined(known, group, &found);
-        }
-        ways.full = (found.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
-        let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
-        let jump = Jump { depths: &[4, 2, 0], step, longest };
-        let best = self.best_jump(known, group, &found, jump, |finder, ancestors| finder.joined(known, group, ancestors));
-        best.map(|(_, bases)| bases)
-    }
-
-    /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
-    fn joined(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
-        let (mut taken, mut len) = (HashSet::new(), 0);
-        let within = |location: &&Location| {
-            len += location.len as usize;
-            len <= MOST_BASES
-        };
-        let chosen: Vec<Location> =
-            locations.iter().filter(|location| taken.insert(**location)).take_while(within).take(limits::BLOB_BASES / 2).copied().collect();
-        // Those of one blob one after the other: each blob is decoded once, with all that it rests on, however little is kept.
-        let mut order: Vec<usize> = (0..chosen.len()).collect();
-        order.sort_unstable_by_key(|place| chosen[*place]);
-        let mut found: Vec<Option<Found>> = chosen.iter().map(|_| None).collect();
-        let mut open: Option<(Location, Decoded)> = None;
-        for place in order {
-            found[place] = self.read_in(known, group, chosen[place], &mut open);
-        }
-        let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
-        for found in found.into_iter().flatten() {
-            if bases.ids.contains(&found.id) {
-                continue;
-            }
-            bases.ids.push(found.id);
-            bases.bytes.extend_from_slice(&found.bytes);
-            bases.depth = bases.depth.max(found.depth);
-            bases.chain = bases.chain.and(found.chain);
-        }
-        (!bases.ids.is_empty()).then_some(bases)
-    }
-
     /// Whether a chunk can be a base as far as its chain tells. Looked at before votes are counted only while chains are coded anew: then much of
     /// what is similar rests on what has no place yet.
-    fn may_be_base(&self, known: &KnownChunks, location: &Location) -> bool {
+    pub(super) fn may_be_base(&self, known: &KnownChunks, location: &Location) -> bool {
         !known.is_recoding() || self.chains.of(self.repo, known, location).is_some()
     }
 
@@ -336,7 +254,13 @@ impl<'r> BaseFinder<'r> {
     }
 
     /// The same where one of its blob may have been read just before.
-    fn read_in(&self, known: &KnownChunks, group: &Group, location: Location, open: &mut Option<(Location, Decoded)>) -> Option<Found> {
+    pub(super) fn read_in(
+        &self,
+        known: &KnownChunks,
+        group: &Group,
+        location: Location,
+        open: &mut Option<(Location, Decoded)>,
+    ) -> Option<Found> {
         let chain = self.chains.of(self.repo, known, &location)?;
         let blob = match open.take().filter(|(other, _)| (other.pack, other.ordinal) == (location.pack, location.ordinal)) {
             Some((_, blob)) => blob,
@@ -387,6 +311,6 @@ fn lens_of_bases(dtype: Option<Dtype>, len: u32) -> Vec<u32> {
 }
 
 /// The longest chain that a group may become part of.
-fn longest(group: &Group, usual: u8) -> u8 {
+pub(super) fn longest(group: &Group, usual: u8) -> u8 {
     group.limit.map_or(usual, |limit| limit.depth.min(usual))
 }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::base::{BaseFinder, Continued, is_nearer};
+use super::base::{BaseFinder, Continued};
 use super::cut::CutContext;
 use super::fresh::{Awaited, Brought, Coding, Coming, Fresh};
+use super::prefix::is_nearer;
 use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::blob::{self, Bases, CodedBlob, Plain};

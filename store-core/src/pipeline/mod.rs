@@ -17,6 +17,7 @@ mod flow;
 mod fresh;
 mod known;
 mod parent;
+mod prefix;
 mod recode;
 mod relied;
 mod replay;
