@@ -45,3 +45,38 @@ fn no_version_of_a_long_series_reads_more_than_twice_what_it_would_alone() {
     let others = (versions[VERSIONS - 1].1 - first) / (VERSIONS as u64 - 1);
     assert!(others * 2 < first, "{others} a version upon {first}");
 }
+
+/// Rows of a table, each with a number of its own and hexadecimal digits that nothing repeats.
+fn rows(noise: &mut Noise, count: usize) -> Vec<String> {
+    (0..count).map(|row| format!("{row}\t{:016x}{:016x}{:016x}\n", noise.next(), noise.next(), noise.next())).collect()
+}
+
+#[test]
+fn a_table_whose_chains_are_full_goes_back_to_what_its_chunks_were() {
+    let folder = quick_folder();
+    let place = Place::below(&folder.path().join("series"));
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut noise = Noise::new(11);
+    let mut table = rows(&mut noise, 200_000);
+    let repo = place.init();
+    let (mut before, mut first) = (0, 0);
+    for version in 0..24 {
+        std::fs::write(data.join("table"), table.concat()).unwrap();
+        let _ = push_path(&repo, &data).unwrap();
+        let grown = stored_bytes(&place) - before;
+        before += grown;
+        match version {
+            0 => first = grown,
+            // Mostly a two-hundredth; one chunk that is not found again takes a fiftieth.
+            _ => assert!(grown < first / 20, "version {version} takes {grown}, the first one {first}"),
+        }
+        for _ in 0..40 {
+            let at = noise.below(table.len() as u64) as usize;
+            table[at] = format!("{at}\t{:016x} in version {version}\n", noise.next());
+        }
+        let at = noise.below(table.len() as u64) as usize;
+        let moved = table.remove(at);
+        table.push(moved);
+    }
+}

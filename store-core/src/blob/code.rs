@@ -13,6 +13,7 @@ use crate::codec::{
 };
 use crate::crypto::TAG_LEN;
 use crate::format::blob::{BlobKind, Frame, Step};
+use crate::format::pack::Sketch;
 use crate::tensor::{Dtype, GgufType};
 
 /// Codes of codec steps (`spec/CODECS.md`, section 1).
@@ -34,6 +35,9 @@ pub struct Plain<'a> {
     /// What their values are, if they are segments of tensors of one type.
     pub dtype: Option<Dtype>,
 }
+
+/// What plain bytes take against bases is clearly worth it at one part in so many of what bytes like these take by themselves.
+const CLEARLY: usize = 4;
 
 /// What a blob may be coded against.
 #[derive(Debug, Clone, Default)]
@@ -242,19 +246,24 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
     let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
     // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
-    let like_the_bases = bases.chain.share(plain.len() as u64).whole as usize;
-    if bases.carry(plain.len(), with_bases.bytes.len(), like_the_bases.min(plain.len() / 4)) {
+    let like_the_bases = (bases.chain.share(plain.len() as u64).whole as usize).min(plain.len() / 4);
+    let coded = with_bases.bytes.len();
+    if worth(coded, bases) < like_the_bases / CLEARLY && bases.carry(plain.len(), coded, like_the_bases) {
         return Some(with_bases);
     }
     let alone = alone(weighed);
     let whole = alone.as_ref().map_or(plain.len(), |alone| alone.bytes.len());
-    weighed[place].refused = bases.refusal(plain.len(), with_bases.bytes.len(), whole);
+    // What reading the bases takes is known by shares of blobs, in which other bytes may take more or less than these: so are their starts.
+    let refused = bases.refusal(plain.len(), coded, whole.max(like_the_bases));
+    weighed[place].refused = refused.or((worth(coded, bases) >= whole).then_some(Refusal::Little));
     if weighed[place].refused.is_none() { Some(with_bases) } else { alone }
 }
 
-/// What a coding with bases really costs: their names stand in a footer and in an index segment, and reading takes longer.
+/// What a coding with bases really costs: their names stand in a footer and in an index segment, reading takes longer, and of plain bytes, whose
+/// next version is coded best against these, a part of what a chain may carry is used up.
 fn worth(coded: usize, bases: &Bases) -> usize {
-    coded + coded / 16 + bases.ids.len() * 2 * ChunkId::LEN
+    let steps = if bases.aligned { 1 } else { usize::from(bases.depth) + 1 };
+    coded + coded * steps / 16 + bases.ids.len() * 2 * ChunkId::LEN
 }
 
 fn estimate_against(element: Element, plain: &[u8], bases: &Bases) -> Estimate {
@@ -357,6 +366,15 @@ pub fn base_of(frame: &Frame, index: usize) -> Option<ChunkId> {
         _ => return None,
     };
     frame.bases.get(index).filter(|_| frame.bases.len() == of_each * frame.chunk_lens.len()).copied()
+}
+
+/// Bytes that so many of a blob's chunks take in its pack's footer and in an index segment, nearly: ids and sketches, which do not compress, and bases.
+/// Those of plain chunks are all listed as long as any chunk is there.
+pub fn listed_len(frame: &Frame, chunks: usize) -> u64 {
+    let sketch = if frame.kind == BlobKind::Data { size_of::<Sketch>() } else { 0 };
+    let all = frame.chunk_lens.len().max(1);
+    let bases = if base_of(frame, 0).is_some() { frame.bases.len() * chunks / all } else { frame.bases.len() * chunks.min(1) };
+    (chunks * (2 * ChunkId::LEN + sketch) + 2 * ChunkId::LEN * bases) as u64
 }
 
 /// A type of tensor whose numbers are coded as those of this blob are; `None` where bytes are all that is known.

@@ -8,7 +8,7 @@ mod weighed;
 pub use chain::Chain;
 pub use code::{
     Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, base_len, base_of, bases_at, bases_below, codec_name, coded_len, decode, dtype_of,
-    encode, is_coded_alike, kind_of_bases, left_out,
+    encode, is_coded_alike, kind_of_bases, left_out, listed_len,
 };
 pub use group::group_is_full;
 pub use weighed::{Refusal, Weighed};

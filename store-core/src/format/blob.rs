@@ -1,6 +1,5 @@
 //! A blob's frame: all that is needed to open and decode it, and what its seal is bound to (`spec/FORMAT.md`, section 7).
 
-use super::pack::Sketch;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::base::wire::{Reader, WireError, put_string, put_varint};
@@ -128,12 +127,6 @@ impl Frame {
     /// The stored bytes of so many of its plain bytes, by their share.
     pub fn stored_len(&self, plain: u64) -> u64 {
         (u128::from(self.sealed_len) * u128::from(plain) / self.plain_len().max(1) as u128) as u64
-    }
-
-    /// The bytes that one of its chunks takes in its pack's footer and in an index segment, nearly: ids and sketches, which do not compress.
-    pub fn listed_len(&self) -> u64 {
-        let sketch = if self.kind == BlobKind::Data { size_of::<Sketch>() } else { 0 };
-        (2 * ChunkId::LEN + sketch + 2 * ChunkId::LEN * self.bases.len() / self.chunk_lens.len().max(1)) as u64
     }
 
     fn check(&self, plain_len: usize) -> Result<(), WireError> {

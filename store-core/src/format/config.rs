@@ -74,9 +74,9 @@ impl Config {
     pub fn new(created: Time) -> Self {
         Self {
             created,
-            chunk_min: 32 * KIB as u32,
-            chunk_avg: 128 * KIB as u32,
-            chunk_max: 512 * KIB as u32,
+            chunk_min: 64 * KIB as u32,
+            chunk_avg: 256 * KIB as u32,
+            chunk_max: 1024 * KIB as u32,
             segment_len: MIB as u32,
             blob_len: 3 * MIB as u32,
             pack_len: 64 * MIB as u32,

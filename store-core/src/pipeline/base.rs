@@ -31,7 +31,7 @@ const SURE: usize = 9;
 #[derive(Debug)]
 pub(super) struct BaseFinder<'r> {
     pub(super) repo: &'r Repo,
-    sketcher: Sketcher,
+    pub(super) sketcher: Sketcher,
     pub(super) chains: Chains,
     /// The longest chain of plain bytes.
     pub(super) longest: u8,
@@ -122,7 +122,7 @@ impl<'r> BaseFinder<'r> {
             let hint = group.hints[i].and_then(|_| located.next().flatten()).filter(|location| location.len == len);
             let may_be = |location: &Location| self.may_be_base(known, location);
             let is_same = |location: &Location| location.len == len && may_be(location) && self.other_kind(group.dtype, location).is_none();
-            let by_votes = || best_base(similar, None, is_same);
+            let by_votes = || best_base(similar, is_same);
             let best = hint.map(|hint| (hint, SURE)).or_else(by_votes);
             let same = best.map(|(location, _)| location);
             let lens = lens_of_bases(group.dtype, len);
@@ -131,7 +131,7 @@ impl<'r> BaseFinder<'r> {
                 let kind = if fits { self.other_kind(group.dtype, location) } else { None };
                 kind.is_some_and(|kind| blob::base_len(kind, group.dtype.unwrap_or(kind), len) == Some(location.len))
             };
-            let other = best_base(similar, None, is_other);
+            let other = best_base(similar, is_other);
             let votes = best.or(other).map_or(0, |(_, votes)| votes);
             let other = other.and_then(|(location, _)| Some((location, self.other_kind(group.dtype, &location)?)));
             let continued = Continued { same, other, votes };
@@ -177,30 +177,29 @@ impl<'r> BaseFinder<'r> {
         }
         let whole = latest.a_version_of_a_start(latest.last, longest);
         let jump = Jump { depths: &[LONGEST_OF_NUMBERS - 1, 2, 1, 0], step: latest.last, longest };
-        self.best_jump(known, group, locations, jump, |finder, ancestors| {
+        let ancestors = |depth| locations.iter().map(|location| self.ancestor(known, location, depth)).collect();
+        self.best_jump(group, jump, ancestors, |ancestors| {
             let fit = ancestors.iter().zip(locations).all(|(ancestor, location)| ancestor.len == location.len);
-            if fit { finder.segments(known, group, ancestors) } else { None }
+            if fit { self.segments(known, group, ancestors) } else { None }
         })
         .filter(|(takes, _)| *takes < whole)
         .map(|(_, bases)| bases)
     }
 
-    /// Of the ancestors of chunks, by their depth, those with which a version takes least until the next jump.
+    /// Of the `ancestors` at some depths those with which, as `read`, a version takes least until the next jump.
     pub(super) fn best_jump(
         &self,
-        known: &KnownChunks,
         group: &Group,
-        locations: &[Location],
         jump: Jump,
-        read: impl Fn(&Self, &[Location]) -> Option<Bases>,
+        ancestors: impl Fn(u8) -> Option<Vec<Location>>,
+        read: impl Fn(&[Location]) -> Option<Bases>,
     ) -> Option<(u64, Bases)> {
         let plain = Plain { kind: BlobKind::Data, bytes: &group.plain, dtype: group.dtype };
         let mut best: Option<(u64, Bases)> = None;
         let mut tried = Vec::new();
         for depth in jump.depths.iter().filter(|depth| **depth < jump.longest) {
-            let ancestors: Option<Vec<_>> = locations.iter().map(|location| self.ancestor(known, location, *depth)).collect();
-            let Some(ancestors) = ancestors.filter(|ancestors| *ancestors != tried) else { continue };
-            if let Some(bases) = read(self, &ancestors) {
+            let Some(ancestors) = ancestors(*depth).filter(|ancestors| *ancestors != tried) else { continue };
+            if let Some(bases) = read(&ancestors) {
                 let coded = blob::coded_len(plain, &bases, self.repo.compression);
                 if !bases.may_take(group.plain.len() as u64, coded) {
                     continue;
@@ -283,23 +282,6 @@ impl<'r> BaseFinder<'r> {
         let location = known.locate(&[id]).ok()?[0].filter(|older| older.len == base.location.len && older.depth <= base.depth)?;
         let (found, bytes) = self.repo.chunk_at(&location).ok()?;
         (found == id && !group.ids.contains(&id)).then_some((id, bytes))
-    }
-
-    /// What the chunk at `from` is coded against, and that, and so on, as far as depth `depth`.
-    fn ancestor(&self, known: &KnownChunks, from: &Location, depth: u8) -> Option<Location> {
-        let mut at = *from;
-        for _ in 0..=limits::DEPTH {
-            if at.depth <= depth {
-                return Some(at);
-            }
-            // Below a conversion the numbers are of another type.
-            let frame = self.repo.frame_at(&at).filter(|frame| blob::kind_of_bases(frame).is_none())?;
-            let index = frame.chunk_at(at.start, at.len)?;
-            // Segments correspond one to one; of plain chunks the base at the same share of the list is near enough.
-            let near = || frame.bases.get(index * frame.bases.len() / frame.chunk_lens.len()).copied();
-            at = known.locate(&[base_of(&frame, index).or_else(near)?]).ok()?[0]?;
-        }
-        None
     }
 }
 

@@ -1,29 +1,34 @@
 //! Which of several similar chunks becomes the base. Pure: it sees places and votes, no bytes.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::index::Location;
 
-/// Fewest votes of eight that make a base without any other reason.
+/// Fewest votes of eight that make a base without any other reason, of numbers and of small chunks.
 pub(super) const VOTES: usize = 2;
 
-/// The chunk with most votes among `similar`, where each chunk stands once for every vote, and how many; of equals the one at `next`, which is the
-/// pack, blob and start of the chunk behind the last base. A single vote counts only there.
-pub(super) fn best_base(
+/// The chunk with most votes among `similar`, where each chunk stands once for every vote, and how many.
+pub(super) fn best_base(similar: &[Location], fits: impl Fn(&Location) -> bool) -> Option<(Location, usize)> {
+    ranked(similar, VOTES, None, fits).into_iter().next()
+}
+
+/// All with at least so many votes, those with most first; of equals the one at `next`, which is behind the last base. There a single vote will do.
+pub(super) fn ranked(
     similar: &[Location],
-    next: Option<(u32, u32, u32)>,
+    least: usize,
+    next: Option<&Location>,
     fits: impl Fn(&Location) -> bool,
-) -> Option<(Location, usize)> {
+) -> Vec<(Location, usize)> {
     let mut votes: HashMap<Location, usize> = HashMap::new();
     for location in similar.iter().filter(|location| fits(location)) {
         *votes.entry(*location).or_default() += 1;
     }
-    let follows = |location: &Location| next == Some((location.pack, location.ordinal, location.start));
-    votes
-        .into_iter()
-        .filter(|(location, votes)| *votes >= VOTES || follows(location))
-        // Of equals the later one: it is of a later version.
-        .max_by_key(|(location, votes)| (*votes, follows(location), *location))
+    let follows = |location: &Location| next == Some(location);
+    let mut found: Vec<_> = votes.into_iter().filter(|(location, votes)| *votes >= least || follows(location)).collect();
+    // Of equals the later one: it is of a later version.
+    found.sort_unstable_by_key(|(location, votes)| Reverse((*votes, follows(location), *location)));
+    found
 }
 
 #[cfg(test)]
@@ -37,10 +42,14 @@ mod tests {
     #[test]
     fn most_votes_win_and_ties_go_to_the_follower() {
         let (a, b) = (at(1, 0), at(2, 10));
-        assert_eq!(best_base(&[a, b, a, b, b], None, |_| true), Some((b, 3)));
-        assert_eq!(best_base(&[a, a, b, b], Some((1, 0, 0)), |_| true), Some((a, 2)));
-        assert_eq!(best_base(&[a], None, |_| true), None);
-        assert_eq!(best_base(&[a], Some((1, 0, 0)), |_| true), Some((a, 1)));
-        assert_eq!(best_base(&[a, a], None, |location| location.len == 9), None);
+        let any = |_: &Location| true;
+        assert_eq!(ranked(&[a, b, a, b, b], 2, None, any), [(b, 3), (a, 2)]);
+        assert_eq!(ranked(&[a, a, b, b], 2, Some(&a), any), [(a, 2), (b, 2)]);
+        assert_eq!(ranked(&[a, a, b, b], 2, None, any), [(b, 2), (a, 2)]);
+        assert_eq!(ranked(&[a], 2, None, any), []);
+        assert_eq!(ranked(&[a], 2, Some(&a), any), [(a, 1)]);
+        assert_eq!(ranked(&[a], 1, None, any), [(a, 1)]);
+        assert_eq!(best_base(&[a, b, b], any), Some((b, 2)));
+        assert_eq!(best_base(&[a, a], |location| location.len == 9), None);
     }
 }

@@ -52,13 +52,13 @@ impl CodingShared<'_> {
     /// Codes plain chunks as one blob.
     fn code_plain(&self, finder: &BaseFinder<'_>, group: Group, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
-        let mut resembled = finder.resembled(known, &sketches)?;
+        let mut resembled = finder.resembled(known, &group, &sketches)?;
         let (_coding, awaited) = self.meet(&group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
         if self.is_named(awaited)? {
-            resembled = finder.resembled(known, &sketches)?;
+            resembled = finder.resembled(known, &group, &sketches)?;
         }
         let mut ways = BaseWays::default();
-        let bases = finder.prefix(known, &group, &resembled, &mut ways);
+        let bases = finder.prefix(known, &group, &sketches, &resembled, &mut ways);
         self.code_one(BlobKind::Data, group, sketches, bases.as_ref(), ways)
     }
 

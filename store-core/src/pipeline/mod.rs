@@ -5,8 +5,10 @@
 //! bytes read and not yet assembled, and bytes on their way through the coders. Neither waits for the other, so none can block both.
 
 mod ahead;
+mod ancestry;
 mod assemble;
 mod base;
+mod beside;
 mod budget;
 mod chains;
 mod choose;

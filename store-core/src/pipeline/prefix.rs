@@ -1,14 +1,15 @@
 //! Bases of plain chunks: what stands before a blob of them as prefix.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::base::{BaseFinder, Found, Jump, longest};
-use super::choose::{VOTES, best_base};
+use super::beside::{Beside, Side};
+use super::choose::{VOTES, ranked};
 use super::fresh::Brought;
 use super::known::KnownChunks;
 use super::store::Group;
 use crate::base::limits;
-use crate::base::units::MIB;
+use crate::base::units::{KIB, MIB};
 use crate::blob::Bases;
 use crate::error::Error;
 use crate::format::pack::Sketch;
@@ -18,14 +19,26 @@ use crate::repo::Decoded;
 
 /// Bytes of bases of one blob.
 const MOST_BASES: usize = 10 * MIB;
+/// Bytes of older chunks that are looked at, at the most, where it is not recorded which of them new ones go back to.
+const MOST_CANDIDATES: usize = 4 * MOST_BASES;
+/// Of a chunk of so many bytes, an eighth is worth a base: a single vote counts.
+const LARGE: u32 = 32 * KIB as u32;
+/// Of eight votes, as many as leave room for others: the chunk may have something of several.
+const HALF: usize = 4;
+/// How many of these are looked at, beside the one with most votes.
+const OTHERS: usize = 3;
+/// Bytes by which it is seen whether two chunks begin, or end, at the same place of what they are cut from: cuts lie where the bytes say so.
+const EDGE: usize = 64;
 
 /// What a plain chunk most resembles.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Resembled {
     location: Location,
     votes: usize,
     /// Whether it is the chunk behind the one that the chunk before resembles.
     follows: bool,
+    /// What it resembles besides.
+    others: Vec<Location>,
 }
 
 /// Whether a chunk is rather to be coded against one that shares so many votes with it than against what it resembles of what is held.
@@ -33,68 +46,168 @@ pub(super) fn is_nearer(held: Option<&Resembled>, brought: &Brought, votes: usiz
     brought.dtype.is_none() && votes >= held.map_or(VOTES, |held| held.votes)
 }
 
+/// A base of a chunk of a group.
+#[derive(Debug, Clone, Copy)]
+struct Pick {
+    /// Which of the group's chunks.
+    chunk: usize,
+    /// Whether it is what that one most resembles.
+    is_first: bool,
+}
+
+/// The bases of a blob, as they are read.
+struct Reading<'f> {
+    finder: &'f BaseFinder<'f>,
+    known: &'f KnownChunks,
+    group: &'f Group,
+    /// The blob that was read last.
+    open: Option<(Location, Decoded)>,
+    found: HashMap<Location, Option<Found>>,
+    /// Bytes that may still be read.
+    left: usize,
+}
+
+impl Reading<'_> {
+    /// Reads a base, unless it was read before or there are too many.
+    fn read(&mut self, location: Location) -> Option<&Found> {
+        if !self.found.contains_key(&location) {
+            self.left = self.left.checked_sub(location.len as usize).filter(|_| self.found.len() < limits::BLOB_BASES / 2)?;
+            let read = self.finder.read_in(self.known, self.group, location, &mut self.open);
+            self.found.insert(location, read);
+        }
+        self.found[&location].as_ref()
+    }
+}
+
 impl BaseFinder<'_> {
-    /// For each of plain chunks, the one that it most resembles.
-    pub(super) fn resembled(&self, known: &KnownChunks, sketches: &[Sketch]) -> Result<Vec<Option<Resembled>>, Error> {
-        let mut last: Option<Location> = None;
+    /// For each of plain chunks, what it most resembles.
+    pub(super) fn resembled(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch]) -> Result<Vec<Option<Resembled>>, Error> {
+        let mut next: Option<Location> = None;
+        let mut beside = Beside::new(self.repo);
         let similar = if sketches.is_empty() { Vec::new() } else { known.similar(sketches)? };
-        let resembled = similar.iter().map(|similar| {
-            let next = last.map(|last| (last.pack, last.ordinal, last.start + last.len));
-            let (location, votes) = best_base(similar, next, |location| self.may_be_base(known, location))?;
-            last = Some(location);
-            Some(Resembled { location, votes, follows: next == Some((location.pack, location.ordinal, location.start)) })
+        let resembled = similar.iter().zip(&group.lens).map(|(similar, len)| {
+            let least = if *len >= LARGE { 1 } else { VOTES };
+            let mut ranked = ranked(similar, least, next.as_ref(), |location| self.may_be_base(known, location)).into_iter();
+            let (location, votes) = ranked.next()?;
+            let follows = next == Some(location);
+            next = beside.at(&location, Side::Behind);
+            let least = if votes <= HALF { 1 } else { VOTES };
+            let others = ranked.filter(|(_, votes)| *votes >= least).take(OTHERS).map(|(location, _)| location).collect();
+            Some(Resembled { location, votes, follows, others })
         });
         Ok(resembled.collect())
     }
 
-    /// The chunks that those of a group of plain ones resemble, and what followed them; of those whose chains can carry no more, older ones.
-    /// Counts in `ways` how they were found.
-    pub(super) fn prefix(&self, known: &KnownChunks, group: &Group, resembled: &[Option<Resembled>], ways: &mut BaseWays) -> Option<Bases> {
-        let mut found = Vec::new();
-        for Resembled { location, follows, .. } in resembled.iter().flatten() {
+    /// The chunks that those of a group of plain ones resemble, and what else a chunk may have something of; of those whose chains can carry no more,
+    /// older ones. Counts in `ways` how they were found.
+    pub(super) fn prefix(
+        &self,
+        known: &KnownChunks,
+        group: &Group,
+        sketches: &[Sketch],
+        resembled: &[Option<Resembled>],
+        ways: &mut BaseWays,
+    ) -> Option<Bases> {
+        let (mut picks, mut locations): (_, Vec<Location>) = (Vec::new(), Vec::new());
+        for (chunk, Resembled { location, follows, others, .. }) in
+            resembled.iter().enumerate().filter_map(|(i, one)| Some((i, one.as_ref()?)))
+        {
             *(if *follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            found.push(*location);
-            found.extend(self.repo.next_in_blob(location));
+            picks.extend(others.iter().map(|_| Pick { chunk, is_first: false }));
+            picks.push(Pick { chunk, is_first: true });
+            locations.extend(others.iter().chain([location]));
         }
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, self.longest);
-        if found.iter().all(|location| location.depth < longest) {
-            return self.joined(known, group, &found);
+        if locations.iter().all(|location| location.depth < longest) {
+            return self.joined(known, group, &picks, &locations);
         }
-        ways.full = (found.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
-        let step = self.chain_of(known, &found).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
+        ways.full = (locations.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
+        let step = self.chain_of(known, &locations).map_or(0, |latest| latest.at_most(group.plain.len() as u64).last);
         let jump = Jump { depths: &[4, 2, 0], step, longest };
-        let best = self.best_jump(known, group, &found, jump, |finder, ancestors| finder.joined(known, group, ancestors));
+        let ancestors = |depth| Some(self.ancestors(known, &locations, depth));
+        let best = self.best_jump(group, jump, ancestors, |ancestors| {
+            let (picks, locations) = self.resembled_of(known, group, sketches, ancestors);
+            self.joined(known, group, &picks, &locations)
+        });
         best.map(|(_, bases)| bases)
     }
 
-    /// The chunks at `locations` as the prefix of one blob, as far as they can be read.
-    fn joined(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
-        let (mut taken, mut len) = (HashSet::new(), 0);
-        let within = |location: &&Location| {
-            len += location.len as usize;
-            len <= MOST_BASES
-        };
-        let chosen: Vec<Location> =
-            locations.iter().filter(|location| taken.insert(**location)).take_while(within).take(limits::BLOB_BASES / 2).copied().collect();
-        // Those of one blob one after the other: each blob is decoded once, with all that it rests on, however little is kept.
-        let mut order: Vec<usize> = (0..chosen.len()).collect();
-        order.sort_unstable_by_key(|place| chosen[*place]);
-        let mut found: Vec<Option<Found>> = chosen.iter().map(|_| None).collect();
-        let mut open: Option<(Location, Decoded)> = None;
-        for place in order {
-            found[place] = self.read_in(known, group, chosen[place], &mut open);
+    /// For each of a group's chunks, the one of `candidates`, which are in order, that it most resembles, if any.
+    fn resembled_of(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch], candidates: &[Location]) -> (Vec<Pick>, Vec<Location>) {
+        let (mut open, mut left, mut old) = (None, MOST_CANDIDATES, Vec::new());
+        for candidate in candidates {
+            let Some(less) = left.checked_sub(candidate.len as usize) else { break };
+            left = less;
+            let base = self.read_in(known, group, *candidate, &mut open);
+            old.extend(base.and_then(|base| Some((*candidate, self.sketcher.plain(&base.bytes)?))));
         }
-        let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
-        for found in found.into_iter().flatten() {
-            if bases.ids.contains(&found.id) {
-                continue;
+        let votes = |one: &Sketch, other: &Sketch| one.iter().zip(other).filter(|(one, other)| one == other && **one != 0).count();
+        let best = |sketch| old.iter().map(|(location, old)| (votes(sketch, old), *location)).max().filter(|(votes, _)| *votes > 0);
+        let found = sketches.iter().enumerate().filter_map(|(chunk, sketch)| Some((Pick { chunk, is_first: true }, best(sketch)?.1)));
+        found.unzip()
+    }
+
+    /// The chunks at `locations`, one for each pick, as the prefix of one blob, as far as they can be read; with those beside them that the chunks of
+    /// the group reach into.
+    fn joined(&self, known: &KnownChunks, group: &Group, picks: &[Pick], locations: &[Location]) -> Option<Bases> {
+        let chunks: Vec<&[u8]> = group.chunks().collect();
+        let mut has_base = vec![false; chunks.len()];
+        picks.iter().for_each(|pick| has_base[pick.chunk] = true);
+        let lacks_base = |chunk: Option<usize>| chunk.and_then(|chunk| has_base.get(chunk)) == Some(&false);
+        let deepest = locations.iter().map(|location| location.depth).max().unwrap_or_default();
+        let mut reading = Reading { finder: self, known, group, open: None, found: HashMap::new(), left: MOST_BASES };
+        let mut beside = Beside::new(self.repo);
+        // Those of one blob one after the other: each blob is decoded once, with all that it rests on, however little is kept.
+        let mut order: Vec<usize> = (0..locations.len()).collect();
+        order.sort_unstable_by_key(|place| locations[*place]);
+        let mut around: Vec<[Option<Location>; 2]> = vec![[None; 2]; locations.len()];
+        let mut elsewhere = Vec::new();
+        for place in order {
+            let (Pick { chunk, is_first }, location) = (picks[place], locations[place]);
+            let Some(base) = reading.read(location).filter(|_| is_first) else { continue };
+            let (new, old) = (chunks[chunk], &base.bytes);
+            let reaches_before = !begin_alike(new, old) || lacks_base(chunk.checked_sub(1));
+            let reaches_behind = !end_alike(new, old) || lacks_base(Some(chunk + 1));
+            for (at, side, reaches) in [(0, Side::Before, reaches_before), (1, Side::Behind, reaches_behind)] {
+                // What lies deeper than all the others would make the chain longer than it was chosen to be.
+                let neighbour = if reaches { beside.at(&location, side).filter(|neighbour| neighbour.depth <= deepest) } else { None };
+                around[place][at] = neighbour;
+                match neighbour {
+                    Some(neighbour) if neighbour.ordinal == location.ordinal => _ = reading.read(neighbour),
+                    other => elsewhere.extend(other),
+                }
             }
-            bases.ids.push(found.id);
-            bases.bytes.extend_from_slice(&found.bytes);
-            bases.depth = bases.depth.max(found.depth);
-            bases.chain = bases.chain.and(found.chain);
+        }
+        elsewhere.sort_unstable();
+        elsewhere.into_iter().for_each(|neighbour| _ = reading.read(neighbour));
+        let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
+        for (location, [before, behind]) in locations.iter().zip(around) {
+            for (is_pick, location) in [(false, before), (true, Some(*location)), (false, behind)] {
+                let Some(location) = location else { continue };
+                let Some(found) = reading.found.remove(&location).flatten() else { continue };
+                if bases.ids.contains(&found.id) {
+                    continue;
+                }
+                bases.ids.push(found.id);
+                bases.bytes.extend_from_slice(&found.bytes);
+                bases.depth = bases.depth.max(found.depth);
+                if is_pick {
+                    // What lies beside it is read for what stands beside these chunks, too, mostly.
+                    bases.chain = bases.chain.and(found.chain);
+                }
+            }
         }
         (!bases.ids.is_empty()).then_some(bases)
     }
+}
+
+fn begin_alike(one: &[u8], other: &[u8]) -> bool {
+    let len = EDGE.min(one.len()).min(other.len());
+    one[..len] == other[..len]
+}
+
+fn end_alike(one: &[u8], other: &[u8]) -> bool {
+    let len = EDGE.min(one.len()).min(other.len());
+    one[one.len() - len..] == other[other.len() - len..]
 }

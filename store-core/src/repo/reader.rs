@@ -288,17 +288,6 @@ impl Repo {
         Some(self.index().ok()?.blob(location.pack, location.ordinal).ok()??.frame)
     }
 
-    /// The chunk behind the one at `location` in the same blob.
-    pub(crate) fn next_in_blob(&self, location: &Location) -> Option<Location> {
-        let frame = self.frame_at(location)?;
-        let mut start = 0;
-        frame.chunk_lens.iter().find_map(|len| {
-            let here = start;
-            start += len;
-            (here == location.start + location.len).then_some(Location { start: here, len: *len, ..*location })
-        })
-    }
-
     /// The chunk at `location`, with the id that its bytes have.
     pub(crate) fn chunk_at(&self, location: &Location) -> Result<(ChunkId, Vec<u8>), ReadError> {
         let (blob, _) = self.blob_bytes(location)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::Disk;
 use crate::rig::{Noise, Tree, assert_restores, assert_whole, find, push_path, tree_at};
-use crate::tiny::{Folders, init, open, prune_all, write_numbers, write_version};
+use crate::tiny::{Folders, init, open, prune_all, write_copy, write_numbers, write_version};
 use store_core::backend::ObjectPath;
 use store_core::base::ids::SnapshotId;
 use store_core::repo::Repo;
@@ -18,6 +18,8 @@ pub(crate) struct Versions {
     pub(crate) repo: Repo,
     pub(crate) noise: Noise,
     pub(crate) weights: usize,
+    /// Whether the text is there twice, or nearly: one is coded against the other, which comes with it.
+    pub(crate) has_copy: bool,
     pub(crate) made: Vec<(SnapshotId, Tree)>,
 }
 
@@ -28,16 +30,28 @@ impl Versions {
 
     /// The same, with so many numbers besides: a tensor, of which long chains are made whatever the keys are.
     pub(crate) fn with_weights(count: u64, weights: usize) -> Self {
+        Self::with(count, weights, false)
+    }
+
+    /// The same, with a text that is nearly there already.
+    pub(crate) fn with_copy(count: u64) -> Self {
+        Self::with(count, 0, true)
+    }
+
+    fn with(count: u64, weights: usize, has_copy: bool) -> Self {
         let folders = Folders::new();
         let disk = Disk::new();
         let repo = init(&disk, &folders.cache);
-        let mut versions = Self { folders, disk, repo, noise: Noise::new(1), weights, made: Vec::new() };
+        let mut versions = Self { folders, disk, repo, noise: Noise::new(1), weights, has_copy, made: Vec::new() };
         (0..count).for_each(|_| versions.push());
         versions
     }
 
     pub(crate) fn change(&mut self) -> Tree {
         write_version(&self.folders.data, &mut self.noise, self.made.len() as u64);
+        if self.has_copy {
+            write_copy(&self.folders.data);
+        }
         if self.weights > 0 {
             write_numbers(&self.folders.data.join("weights.npy"), self.weights, &mut self.noise);
         }

@@ -100,7 +100,7 @@ impl<'r> Chunkers<'r> {
             cutter("FastCDC 64 KiB", Cut::Content(content(64))),
             cutter("FastCDC 256 KiB", Cut::Content(content(256))),
             cutter("fixed 1 MiB", Cut::Fixed(MIB)),
-            cutter("snap: tensor segments + FastCDC 128 KiB", Cut::Snap(repo.chunker())),
+            cutter("snap: tensor segments + FastCDC 256 KiB", Cut::Snap(repo.chunker())),
         ];
         let expected = total / (16 * KIB as u64);
         let highest = if expected <= REMEMBERED { u64::MAX } else { u64::MAX / expected.max(1) * REMEMBERED };

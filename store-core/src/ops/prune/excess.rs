@@ -1,11 +1,11 @@
 //! What kept snapshots take beyond what they would if only they had been pushed, and which of their chunks are coded anew for that
 //! (`spec/CHAINS.md`, section 4). Reads a sample of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::base::ids::{ChunkId, NodeId};
-use crate::blob::{bases_at, dtype_of};
+use crate::blob::{bases_at, dtype_of, listed_len};
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::entry::{Content, Extent, Kind};
@@ -35,7 +35,7 @@ pub(super) fn excess(
     let Marked { marks, index } = marked;
     let plain: u64 = wholes.iter().map(|whole| whole.plain).sum();
     let share = repo.memory.sample() as f64 / plain.max(1) as f64;
-    let (mut places, mut met) = (IndexPlaces::new(Arc::clone(index)), HashSet::new());
+    let (mut places, mut met, mut listed_of) = (IndexPlaces::new(Arc::clone(index)), HashSet::new(), HashMap::new());
     let mut supports = |location: &Location, frame: &Arc<Frame>| {
         let (mut bytes, mut open) = (0, vec![(Arc::clone(frame), location.start, location.len)]);
         while let Some((above, start, len)) = open.pop() {
@@ -45,7 +45,11 @@ pub(super) fn excess(
                 let Some(chunk) = frame.chunk_at(place.start, place.len) else { continue };
                 let is_support = marks.supports(place.pack, place.ordinal).get(chunk) == Some(&true);
                 if is_support && met.insert((place.pack, place.ordinal, chunk)) {
-                    bytes += frame.stored_len(u64::from(place.len)) + frame.listed_len();
+                    // What snapshots ask for is listed, however it is coded; what that is coded against with it.
+                    let asked = || marks.asked(place.pack, place.ordinal).iter().filter(|asked| **asked).count();
+                    let listed = listed_of.entry((place.pack, place.ordinal)).or_insert_with(asked);
+                    *listed += 1;
+                    bytes += frame.stored_len(u64::from(place.len)) + listed_len(&frame, *listed) - listed_len(&frame, *listed - 1);
                     open.push((frame, place.start, place.len));
                 }
             }
@@ -135,10 +139,12 @@ impl Anew<'_> {
             let goes = rewriting.goes(marks, pack, ordinal);
             let plain: u64 = goes.iter().zip(&frame.chunk_lens).filter(|(goes, _)| **goes).map(|(_, len)| u64::from(*len)).sum();
             if plain > 0 {
+                let count = |which: &[bool]| which.iter().filter(|is_one| **is_one).count();
+                let supports = marks.supports(pack, ordinal).iter().zip(&goes).filter(|(is_support, goes)| **is_support && **goes).count();
                 // What is coded anew is listed as before.
-                let supports =
-                    marks.supports(pack, ordinal).iter().zip(&goes).filter(|(is_support, goes)| **is_support && **goes).count() as u64;
-                *freed.entry(pack).or_default() += frame.stored_len(plain) + supports * frame.listed_len();
+                let listed = count(&marks.chunks(pack, ordinal));
+                *freed.entry(pack).or_default() +=
+                    frame.stored_len(plain) + listed_len(frame, listed) - listed_len(frame, listed - supports);
             }
             Ok(())
         })?;

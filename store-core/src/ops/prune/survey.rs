@@ -156,20 +156,20 @@ fn uses(marked: &Marked, packs: &PackLens) -> Result<Uses, Error> {
         let plain = |which: &[bool]| -> u64 {
             which.iter().zip(&frame.chunk_lens).filter(|(is_one, _)| **is_one).map(|(_, len)| u64::from(*len)).sum()
         };
-        let count = |which: &[bool]| which.iter().filter(|is_one| **is_one).count() as u64;
+        let count = |which: &[bool]| which.iter().filter(|is_one| **is_one).count();
+        let (listed, listed_needed) = (blob::listed_len(frame, frame.chunk_lens.len()), blob::listed_len(frame, count(&needed)));
         if frame.kind == BlobKind::Data {
             let whole = &mut wholes[usize::from(blob::dtype_of(frame).is_some())];
-            let asked = plain(&marks.asked(pack, ordinal));
-            whole.plain += asked;
-            whole.stored += frame.stored_len(asked);
-            whole.supports += frame.stored_len(plain(&supports)) + count(&supports) * frame.listed_len();
+            let asked = marks.asked(pack, ordinal);
+            whole.plain += plain(&asked);
+            whole.stored += frame.stored_len(plain(&asked));
+            whole.supports += frame.stored_len(plain(&supports)) + listed_needed - blob::listed_len(frame, count(&asked));
         }
         let number = pack as usize;
         if unused.len() <= number {
             unused.resize(number + 1, 0);
         }
-        let listed = (frame.chunk_lens.len() as u64).saturating_sub(count(&needed)) * frame.listed_len();
-        unused[number] += frame.stored_len(frame.plain_len() as u64 - plain(&needed)) + listed;
+        unused[number] += frame.stored_len(frame.plain_len() as u64 - plain(&needed)) + listed - listed_needed;
     })?;
     let mut uses = Vec::with_capacity(packs.len());
     for (id, len) in packs {
