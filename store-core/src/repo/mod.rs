@@ -65,6 +65,11 @@ use derived::DerivedIndex;
 use parts::PartCache;
 use reader::BlobReader;
 
+/// Memory beyond which a part of it is more than its other uses need.
+const TIGHT: usize = 256 * MIB;
+/// Memory that a thread takes in the worst case: a blob, its bases, and what codes it.
+const MOST_OF_A_THREAD: usize = 32 * MIB;
+
 /// How memory is shared out. Each part is a share of one budget that does not grow with the repository or with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPlan {
@@ -72,8 +77,10 @@ pub struct MemoryPlan {
     pub index: usize,
     /// One pack under construction; as many again while it is written.
     pub pack: usize,
-    /// Decoded blobs kept for the next reader; and as many bytes again, where requests take long, of packs that are read on.
+    /// Decoded blobs kept for the next reader. What a push codes against is decoded again and again where this is too little for chains of several groups.
     pub blobs: usize,
+    /// Sealed bytes, where requests take long, of packs that are read on.
+    pub runs: usize,
     /// Bytes read and not looked at yet.
     pub read_ahead: usize,
     /// Plain bytes on their way through the coders.
@@ -81,10 +88,18 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
-    /// Shares out `total` bytes; less than 64 MiB count as 64 MiB.
-    pub fn new(total: usize) -> Self {
+    /// Shares out `total` bytes among so many threads; less than 64 MiB count as 64 MiB.
+    pub fn new(total: usize, threads: usize) -> Self {
         let total = total.max(64 * MIB);
-        Self { index: total / 8, pack: total / 10, blobs: total / 8, read_ahead: total / 8, coding: total / 16 }
+        let spare = total.saturating_sub(TIGHT + threads * MOST_OF_A_THREAD);
+        Self {
+            index: total / 8,
+            pack: total / 10,
+            blobs: total / 8 + (spare / 4).min(total / 8),
+            runs: total / 8,
+            read_ahead: total / 8,
+            coding: total / 16,
+        }
     }
 
     /// Plain bytes that a prune codes to see what they would take; coded they are kept in place of what is read ahead, and for what a restore needs.
@@ -186,5 +201,29 @@ impl Repo {
     /// A chunker with its parameters and its secret table.
     pub fn chunker(&self) -> Chunker {
         Chunker::new(&self.config, self.keys.gear())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Compression;
+
+    #[test]
+    fn a_small_budget_has_few_threads_and_a_large_one_keeps_what_they_do_not_need() {
+        let folder = tempfile::tempdir().unwrap();
+        let threads = |memory| {
+            let (location, cache_dir) = (String::new(), folder.path().to_path_buf());
+            let options = OpenOptions { location, cache_dir, threads: 16, memory, compression: Compression::Auto, kept: 0 };
+            Repo::keeping(&options).0.pool.current_num_threads()
+        };
+        assert_eq!([64 * MIB, 128 * MIB, 1024 * MIB].map(threads), [4, 8, 16]);
+        let blobs = |total: usize, threads| MemoryPlan::new(total * MIB, threads).blobs / MIB;
+        assert_eq!([blobs(1, 1), blobs(64, 2), blobs(128, 4), blobs(512, 16)], [8, 8, 16, 64]);
+        assert_eq!(blobs(512, 2), 112);
+        for total in [64 * MIB, 512 * MIB, 16_384 * MIB] {
+            let MemoryPlan { index, pack, blobs, runs, read_ahead, coding } = MemoryPlan::new(total, 2);
+            assert!(index + 3 * pack + blobs + runs + read_ahead + coding + 2 * MOST_OF_A_THREAD <= total + 64 * MIB);
+        }
     }
 }

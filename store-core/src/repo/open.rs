@@ -129,10 +129,10 @@ impl Repo {
         let threads = threads.min((options.memory / MEMORY_OF_A_THREAD).max(1));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("snap-{i}")).build();
         let pool = Arc::new(pool.map_err(|error| Error::with(ErrorKind::Failed, "cannot start the worker threads", error))?);
-        let memory = MemoryPlan::new(options.memory);
+        let memory = MemoryPlan::new(options.memory, threads);
         let cache_dir = options.cache_dir.join(keys.repo().to_string());
         let index = DerivedIndex::new(cache_dir.join("index"), memory.index);
-        let reader = BlobReader::new(memory.blobs);
+        let reader = BlobReader::new(memory.blobs, memory.runs);
         let kept = if backend.lanes() > 1 { PartCache::new(cache_dir.join("sealed"), options.kept) } else { PartCache::none() };
         Ok(Self {
             backend,
@@ -159,7 +159,7 @@ impl Repo {
             keys: self.keys.clone(),
             config: self.config.clone(),
             index: DerivedIndex::in_memory(),
-            reader: BlobReader::new(self.memory.blobs / 2),
+            reader: BlobReader::new(self.memory.blobs / 2, self.memory.runs / 2),
             kept: PartCache::none(),
             pool: Arc::clone(&self.pool),
             compression: self.compression,

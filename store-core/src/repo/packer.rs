@@ -315,3 +315,22 @@ fn verify(keys: &RepoKeys, pack: &FinishedPack) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Compression;
+    use crate::repo::OpenOptions;
+
+    #[test]
+    fn a_claim_that_is_given_back_is_anybodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, cache_dir) = (String::new(), folder.path().to_path_buf());
+        let options = OpenOptions { location, cache_dir, threads: 1, memory: 0, compression: Compression::Auto, kept: 0 };
+        let repo = Repo::keeping(&options).0;
+        let (writer, id) = (PackWriter::new(&repo, false).unwrap(), repo.keys.chunk_id(b"chunk"));
+        assert!(writer.claim(id) && !writer.claim(id) && writer.is_pending(&id));
+        writer.release(&id);
+        assert!(!writer.is_pending(&id) && writer.claim(id));
+    }
+}

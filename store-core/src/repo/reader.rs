@@ -53,9 +53,10 @@ struct Opened {
 const OPENERS: usize = 1024;
 
 impl BlobReader {
-    pub(super) fn new(budget: usize) -> Self {
-        let state = State { blobs: Recent::new(budget), openers: HashMap::new() };
-        Self { state: Mutex::new(state), sealed: Mutex::new(Recent::new(0)), runs: Runs::new(budget), read_bytes: AtomicU64::new(0) }
+    /// Keeps so many bytes of decoded blobs, and as many as `runs` of packs that are read on.
+    pub(super) fn new(blobs: usize, runs: usize) -> Self {
+        let state = State { blobs: Recent::new(blobs), openers: HashMap::new() };
+        Self { state: Mutex::new(state), sealed: Mutex::new(Recent::new(0)), runs: Runs::new(runs), read_bytes: AtomicU64::new(0) }
     }
 
     /// Sealed bytes of blobs that were read so far.
