@@ -67,7 +67,8 @@ fn a_snapshot_comes_back_and_replaces_only_what_differs() {
     changed[6_000_000] ^= 1;
     std::fs::write(target.join("large"), &changed).unwrap();
     let second = restore_latest(&repo, &target);
-    assert!(second.written_bytes <= 512 << 10, "{second:?}");
+    // One chunk, and none is longer than this.
+    assert!(second.written_bytes <= 1 << 20, "{second:?}");
     assert_eq!(std::fs::read(target.join("large")).unwrap(), noise);
 }
 
