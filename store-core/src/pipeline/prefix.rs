@@ -1,6 +1,6 @@
 //! Bases of plain chunks: what stands before a blob of them as prefix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::base::{BaseFinder, Found, Jump, longest};
 use super::beside::{Beside, Side};
@@ -13,7 +13,7 @@ use crate::base::units::{KIB, MIB};
 use crate::blob::Bases;
 use crate::error::Error;
 use crate::format::pack::Sketch;
-use crate::index::Location;
+use crate::index::{Location, PackNumber};
 use crate::monitor::BaseWays;
 use crate::repo::Decoded;
 
@@ -109,13 +109,22 @@ impl BaseFinder<'_> {
         ways: &mut BaseWays,
     ) -> Option<Bases> {
         let (mut picks, mut locations): (_, Vec<Location>) = (Vec::new(), Vec::new());
+        // Others are worth a name, but no blob that would be read for them alone.
+        let read: HashSet<(PackNumber, u32)> = resembled.iter().flatten().map(|one| blob_of(&one.location)).collect();
+        let mut room = MOST_BASES - resembled.iter().flatten().map(|one| one.location.len as usize).sum::<usize>().min(MOST_BASES);
         for (chunk, Resembled { location, follows, others, .. }) in
             resembled.iter().enumerate().filter_map(|(i, one)| Some((i, one.as_ref()?)))
         {
             *(if *follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            picks.extend(others.iter().map(|_| Pick { chunk, is_first: false }));
+            for other in others.iter().filter(|other| read.contains(&blob_of(other))) {
+                // Half of the room is for what lies beside them.
+                let Some(left) = room.checked_sub(2 * other.len as usize) else { break };
+                room = left;
+                picks.push(Pick { chunk, is_first: false });
+                locations.push(*other);
+            }
             picks.push(Pick { chunk, is_first: true });
-            locations.extend(others.iter().chain([location]));
+            locations.push(*location);
         }
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, self.longest);
@@ -136,7 +145,8 @@ impl BaseFinder<'_> {
     /// For each of a group's chunks, the one of `candidates`, which are in order, that it most resembles, if any.
     fn resembled_of(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch], candidates: &[Location]) -> (Vec<Pick>, Vec<Location>) {
         let (mut open, mut left, mut old) = (None, MOST_CANDIDATES, Vec::new());
-        for candidate in candidates {
+        // Where there are too many, the latest.
+        for candidate in candidates.iter().rev() {
             let Some(less) = left.checked_sub(candidate.len as usize) else { break };
             left = less;
             let base = self.read_in(known, group, *candidate, &mut open);
@@ -181,10 +191,11 @@ impl BaseFinder<'_> {
         }
         elsewhere.sort_unstable();
         elsewhere.into_iter().for_each(|neighbour| _ = reading.read(neighbour));
+        let firsts: HashSet<&Location> =
+            locations.iter().zip(picks).filter(|(_, pick)| pick.is_first).map(|(location, _)| location).collect();
         let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
         for (location, [before, behind]) in locations.iter().zip(around) {
-            for (is_pick, location) in [(false, before), (true, Some(*location)), (false, behind)] {
-                let Some(location) = location else { continue };
+            for location in [before, Some(*location), behind].into_iter().flatten() {
                 let Some(found) = reading.found.remove(&location).flatten() else { continue };
                 if bases.ids.contains(&found.id) {
                     continue;
@@ -192,14 +203,18 @@ impl BaseFinder<'_> {
                 bases.ids.push(found.id);
                 bases.bytes.extend_from_slice(&found.bytes);
                 bases.depth = bases.depth.max(found.depth);
-                if is_pick {
-                    // What lies beside it is read for what stands beside these chunks, too, mostly.
+                if firsts.contains(&location) {
+                    // What lies beside them is read for what stands beside these chunks, too, mostly.
                     bases.chain = bases.chain.and(found.chain);
                 }
             }
         }
         (!bases.ids.is_empty()).then_some(bases)
     }
+}
+
+fn blob_of(location: &Location) -> (PackNumber, u32) {
+    (location.pack, location.ordinal)
 }
 
 fn begin_alike(one: &[u8], other: &[u8]) -> bool {

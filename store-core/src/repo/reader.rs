@@ -225,12 +225,22 @@ impl Repo {
 
     /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
     fn read_bases(&self, place: &BlobPlace, base: &mut BaseBlob<'_>) -> Result<Vec<u8>, ReadError> {
-        let mut bytes = Vec::new();
         if place.frame.bases.is_empty() {
-            return Ok(bytes);
+            return Ok(Vec::new());
         }
+        let (mut wanted, mut len) = (Vec::new(), 0);
         for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases)?) {
             let location = location.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            wanted.push((location, id, len));
+            len += location.len as usize;
+            if len > limits::BASES_LEN {
+                return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
+            }
+        }
+        // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
+        wanted.sort_unstable();
+        let mut bytes = vec![0; len];
+        for (location, id, start) in wanted {
             let mut read = |location: &Location| {
                 if location.depth >= place.frame.depth {
                     let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
@@ -244,10 +254,8 @@ impl Repo {
                 Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error)?,
             };
             let slice = chunk_of(&blob, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            if bytes.len() + slice.len() > limits::BASES_LEN {
-                return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
-            }
-            bytes.extend_from_slice(slice);
+            let room = bytes.get_mut(start..start + slice.len()).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            room.copy_from_slice(slice);
         }
         Ok(bytes)
     }
