@@ -13,7 +13,7 @@ use crate::base::units::{KIB, MIB};
 use crate::blob::Bases;
 use crate::error::Error;
 use crate::format::pack::Sketch;
-use crate::index::{Location, PackNumber};
+use crate::index::{Location, PackNumber, feature_keys};
 use crate::monitor::BaseWays;
 use crate::repo::Decoded;
 
@@ -109,22 +109,23 @@ impl BaseFinder<'_> {
         ways: &mut BaseWays,
     ) -> Option<Bases> {
         let (mut picks, mut locations): (_, Vec<Location>) = (Vec::new(), Vec::new());
-        // Others are worth a name, but no blob that would be read for them alone.
-        let read: HashSet<(PackNumber, u32)> = resembled.iter().flatten().map(|one| blob_of(&one.location)).collect();
+        // A single vote is worth a name, but no blob that would be read for that alone; nor are others.
+        let mut votes: HashMap<(PackNumber, u32), usize> = HashMap::new();
+        resembled.iter().flatten().for_each(|one| *votes.entry(blob_of(&one.location)).or_default() += one.votes);
+        let is_read = |location: &Location| votes.get(&blob_of(location)).is_some_and(|votes| *votes >= VOTES);
         let mut room = MOST_BASES - resembled.iter().flatten().map(|one| one.location.len as usize).sum::<usize>().min(MOST_BASES);
-        for (chunk, Resembled { location, follows, others, .. }) in
-            resembled.iter().enumerate().filter_map(|(i, one)| Some((i, one.as_ref()?)))
-        {
-            *(if *follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            for other in others.iter().filter(|other| read.contains(&blob_of(other))) {
+        let first = |(chunk, one): (usize, &'_ Option<Resembled>)| Some((chunk, one.clone().filter(|one| is_read(&one.location))?));
+        for (chunk, Resembled { location, follows, others, .. }) in resembled.iter().enumerate().filter_map(first) {
+            *(if follows { &mut ways.locality } else { &mut ways.votes }) += 1;
+            for other in others.into_iter().filter(is_read) {
                 // Half of the room is for what lies beside them.
                 let Some(left) = room.checked_sub(2 * other.len as usize) else { break };
                 room = left;
                 picks.push(Pick { chunk, is_first: false });
-                locations.push(*other);
+                locations.push(other);
             }
             picks.push(Pick { chunk, is_first: true });
-            locations.push(*location);
+            locations.push(location);
         }
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, self.longest);
@@ -144,17 +145,20 @@ impl BaseFinder<'_> {
 
     /// For each of a group's chunks, the one of `candidates`, which are in order, that it most resembles, if any.
     fn resembled_of(&self, known: &KnownChunks, group: &Group, sketches: &[Sketch], candidates: &[Location]) -> (Vec<Pick>, Vec<Location>) {
-        let (mut open, mut left, mut old) = (None, MOST_CANDIDATES, Vec::new());
-        // Where there are too many, the latest.
+        let (mut open, mut left, mut old) = (None, MOST_CANDIDATES, HashMap::new());
+        // Of those with the same value the latest, and where there are too many, too.
         for candidate in candidates.iter().rev() {
             let Some(less) = left.checked_sub(candidate.len as usize) else { break };
             left = less;
             let base = self.read_in(known, group, *candidate, &mut open);
-            old.extend(base.and_then(|base| Some((*candidate, self.sketcher.plain(&base.bytes)?))));
+            let Some(sketch) = base.and_then(|base| self.sketcher.plain(&base.bytes)) else { continue };
+            for key in feature_keys(sketch).into_iter().filter(|key| key[1..] != [0; 4]) {
+                let _ = old.entry(key).or_insert(*candidate);
+            }
         }
-        let votes = |one: &Sketch, other: &Sketch| one.iter().zip(other).filter(|(one, other)| one == other && **one != 0).count();
-        let best = |sketch| old.iter().map(|(location, old)| (votes(sketch, old), *location)).max().filter(|(votes, _)| *votes > 0);
-        let found = sketches.iter().enumerate().filter_map(|(chunk, sketch)| Some((Pick { chunk, is_first: true }, best(sketch)?.1)));
+        let similar = |sketch: &Sketch| -> Vec<Location> { feature_keys(*sketch).iter().filter_map(|key| old.get(key)).copied().collect() };
+        let best = |sketch| ranked(&similar(sketch), 1, None, |_| true).into_iter().next();
+        let found = sketches.iter().enumerate().filter_map(|(chunk, sketch)| Some((Pick { chunk, is_first: true }, best(sketch)?.0)));
         found.unzip()
     }
 
