@@ -70,3 +70,51 @@ impl<'r> Beside<'r> {
         laid.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ChunkId;
+    use crate::blob::{self, Plain};
+    use crate::codec::Compression;
+    use crate::repo::{NewBlob, OpenOptions, PackWriter};
+    use crate::tensor::Dtype;
+
+    #[test]
+    fn what_lies_beside_a_chunk_is_in_its_blob_or_the_next_one_of_the_pack() {
+        let folder = tempfile::tempdir().unwrap();
+        let (location, cache_dir) = (String::new(), folder.path().to_path_buf());
+        let options = OpenOptions { location, cache_dir, threads: 1, memory: 0, compression: Compression::Fastest, kept: 0 };
+        let repo = Repo::keeping(&options).0;
+        let writer = PackWriter::new(&repo, false).unwrap();
+        let mut noise = vec![0; 4000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        // Numbers from 1 to 2.
+        let one_to_two = |bytes: &[u8]| bytes.chunks(4).flat_map(|four| [four[0], four[1], four[2] | 0x80, 0x3f]).collect::<Vec<_>>();
+        let add = |lens: &[u32], dtype: Option<Dtype>| {
+            let bytes = &noise[..lens.iter().sum::<u32>() as usize];
+            let bytes = if dtype.is_some() { one_to_two(bytes) } else { bytes.to_vec() };
+            let (mut rest, mut ids) = (&bytes[..], Vec::new());
+            for len in lens {
+                let (chunk, after) = rest.split_at(*len as usize);
+                ids.push(repo.keys.chunk_id(chunk));
+                rest = after;
+            }
+            let coded = blob::encode(Plain { kind: BlobKind::Data, bytes: &bytes, dtype }, lens.to_vec(), None, Compression::Fastest);
+            writer.add(NewBlob { coded, ids: ids.clone(), sketches: Vec::new() }).unwrap();
+            ids
+        };
+        let (first, second, numbers) = (add(&[1000, 2000, 500], None), add(&[700, 300], None), add(&[4000], Some(Dtype::F32)));
+        let _ = writer.finish().unwrap();
+        let at = |id: &ChunkId| repo.index().unwrap().find(&[*id]).unwrap()[0].unwrap();
+        let mut beside = Beside::new(&repo);
+        let mut of = |id: &ChunkId| [Side::Before, Side::Behind].map(|side| beside.at(&at(id), side));
+        assert_eq!(of(&first[0]), [None, Some(at(&first[1]))]);
+        assert_eq!(of(&first[1]), [Some(at(&first[0])), Some(at(&first[2]))]);
+        assert_eq!(of(&first[2]), [Some(at(&first[1])), Some(at(&second[0]))]);
+        assert_eq!(of(&second[0]), [Some(at(&first[2])), Some(at(&second[1]))]);
+        // Numbers stand beside no plain chunk, and nothing behind the last one.
+        assert_eq!(of(&second[1]), [Some(at(&second[0])), None]);
+        assert_eq!(of(&numbers[0]), [None, None]);
+    }
+}
