@@ -56,7 +56,7 @@ pub struct Bases {
     pub older: Vec<ChunkId>,
     /// Their bytes, one after the other.
     pub older_bytes: Vec<u8>,
-    /// What reading the bases takes.
+    /// What reading the bases takes, but for those that are read for what stands beside this, too.
     pub chain: Chain,
     /// Stored bytes that reading what is coded against these may take, them included; `None` where only the share of `whole` counts.
     pub most_reads: Option<u64>,
