@@ -52,7 +52,7 @@ pub(crate) use tree::clean;
 
 use crate::backend::{Backend, ObjectPath, RequestCount};
 use crate::base::ids::RepoId;
-use crate::base::units::MIB;
+use crate::base::units::{KIB, MIB};
 use crate::chunking::Chunker;
 use crate::clock::Clock;
 use crate::codec::Compression;
@@ -105,6 +105,11 @@ impl MemoryPlan {
     /// Plain bytes that a prune codes to see what they would take; coded they are kept in place of what is read ahead, and for what a restore needs.
     pub fn sample(&self) -> usize {
         2 * self.read_ahead
+    }
+
+    /// Files that a restore plans at a time, so that what they have in common is read once; each takes less than a kilobyte.
+    pub fn files(&self) -> usize {
+        self.read_ahead / (2 * KIB)
     }
 
     /// Sealed blobs that a prune keeps while it follows chains: it reads no files.

@@ -78,7 +78,7 @@ impl Restorer<'_, '_> {
                 self.drop_kept(file, &mut runs);
             }
             self.batch.add(self.context, &runs)?;
-            if self.batch.is_full() {
+            if self.batch.is_full(self.context) {
                 self.batch.run(self.context)?;
             }
         }

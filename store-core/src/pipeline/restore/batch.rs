@@ -14,8 +14,6 @@ use crate::repo::{Placed, ReadError};
 
 /// Wants that are planned together.
 const BATCH_WANTS: usize = 1 << 16;
-/// Files that are planned together.
-const BATCH_FILES: usize = 1 << 12;
 /// Those of them that are open already, or will be for long.
 const BATCH_OPEN_FILES: usize = 400;
 
@@ -111,8 +109,8 @@ impl RestoreBatch {
     }
 
     /// Whether it is time to run.
-    pub(crate) fn is_full(&self) -> bool {
-        self.wants.len() >= BATCH_WANTS || self.files.len() >= BATCH_FILES || self.open_files >= BATCH_OPEN_FILES
+    pub(crate) fn is_full(&self, context: &RestoreContext<'_>) -> bool {
+        self.wants.len() >= BATCH_WANTS || self.files.len() >= context.repo.memory.files() || self.open_files >= BATCH_OPEN_FILES
     }
 
     /// Reads the blobs and writes the files.
