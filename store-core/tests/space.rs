@@ -172,6 +172,12 @@ impl Pushed {
 
 /// Prunes versions to what `kept` says, and compares: they may take the given share more than what was pushed alone, in percent.
 fn compare(name: &str, write: impl Fn() -> Write, versions: usize, more: u64, kept: impl Fn(usize) -> bool) {
+    let (after, alone) = prune_both(name, write, versions, kept);
+    assert!(after <= alone + alone * more / 100 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
+}
+
+/// Prunes versions to what `kept` says; the bytes that they take, and those that they take in a repository to which nothing else was pushed.
+fn prune_both(name: &str, write: impl Fn() -> Write, versions: usize, kept: impl Fn(usize) -> bool) -> (u64, u64) {
     let folder = quick_folder();
     let mut pruned = Pushed::new(&folder.path().join("pruned"));
     let mut fresh = pruned.twin(&folder.path().join("fresh"));
@@ -188,7 +194,6 @@ fn compare(name: &str, write: impl Fn() -> Write, versions: usize, more: u64, ke
         report.read_bytes
     );
     pruned.assert_kept(&kept);
-    assert!(after <= alone + alone * more / 100 + SMALL, "{name}: {after} bytes, {alone} if only these were pushed");
     // Trying and coding anew read what they need nearly once, though a cache of an eighth of this memory holds few decoded versions.
     assert!(report.read_bytes <= 2 * before, "{name}: {} read of {before}", report.read_bytes);
     // What is kept is read for as little as what was pushed alone, or for twice what its last version takes by itself.
@@ -204,6 +209,7 @@ fn compare(name: &str, write: impl Fn() -> Write, versions: usize, more: u64, ke
     std::fs::write(data.join("more"), b"more").unwrap();
     let id = push_path(&pruned.repo, data).unwrap().snapshot.unwrap();
     assert_restores(&pruned.repo, id, &tree_at(data));
+    (after, alone)
 }
 
 #[test]
@@ -219,7 +225,13 @@ fn every_fifth_version_of_a_series_takes_what_it_would_alone() {
 /// What one snapshot brings several versions of is coded anew against one another, too.
 #[test]
 fn snapshots_of_several_versions_take_what_they_would_alone() {
-    compare("each 4th of 9 windows", || window(5), 9, 5, |version| version % 4 == 0);
+    // Which of them find one another hangs on keys and threads: one repository may take a tenth more than the other. So several are compared.
+    let (mut after, mut alone) = (0, 0);
+    for _ in 0..8 {
+        let both = prune_both("each 4th of 9 windows", || window(5), 9, |version| version % 4 == 0);
+        (after, alone) = (after + both.0, alone + both.1);
+    }
+    assert!(after <= alone + alone / 20, "{after} bytes, {alone} if only these were pushed");
 }
 
 /// Of this the sample has two thirds, which take nearly all.
