@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::Path;
+
 mod rig;
 
 use rig::{Noise, Place, find, push_path, quick_folder, restored, safetensors, stored_bytes};
@@ -78,5 +80,70 @@ fn a_table_whose_chains_are_full_goes_back_to_what_its_chunks_were() {
         let at = noise.below(table.len() as u64) as usize;
         let moved = table.remove(at);
         table.push(moved);
+    }
+}
+
+/// The bytes that a repository which holds `data` alone reads to restore it.
+fn reads_alone(folder: &Path, data: &Path) -> u64 {
+    let repo = Place::below(folder).init();
+    let id = push_path(&repo, data).unwrap().snapshot.unwrap();
+    read_bytes(&repo, id)
+}
+
+#[test]
+fn what_has_something_of_everything_does_not_read_everything() {
+    let folder = quick_folder();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut noise = Noise::new(13);
+    let repo = Place::below(&folder.path().join("series")).init();
+    // Tables that have nothing in common, and one of pieces of all of them: each of its chunks resembles chunks of several.
+    let mut tables = Vec::new();
+    for _ in 0..16 {
+        let table = rows(&mut noise, 30_000).concat();
+        std::fs::write(data.join("table"), &table).unwrap();
+        let _ = push_path(&repo, &data).unwrap();
+        tables.push(table.into_bytes());
+    }
+    let mut mixed = Vec::new();
+    while mixed.len() < 8_000_000 {
+        let table = &tables[noise.below(16) as usize];
+        let from = noise.below(table.len() as u64 - 100_000) as usize;
+        mixed.extend_from_slice(&table[from..from + 100_000]);
+    }
+    std::fs::write(data.join("table"), &mixed).unwrap();
+    let id = push_path(&repo, &data).unwrap().snapshot.unwrap();
+    let (reads, alone) = (read_bytes(&repo, id), reads_alone(&folder.path().join("alone"), &data));
+    // Without the account of the snapshot it reads all that there is, more than three times as much.
+    assert!(reads <= 2 * alone + (256 << 10) + alone / 10, "{reads} bytes in place of {alone}");
+}
+
+#[test]
+fn files_that_change_beside_others_that_do_not_are_differences_again_and_again() {
+    let folder = quick_folder();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut noise = Noise::new(17);
+    let place = Place::below(&folder.path().join("series"));
+    let repo = place.init();
+    let mut files: Vec<String> = (0..400).map(|_| rows(&mut noise, 150).concat()).collect();
+    let write = |number: usize, file: &str| std::fs::write(data.join(format!("{number:03}")), file).unwrap();
+    files.iter().enumerate().for_each(|(number, file)| write(number, file));
+    let _ = push_path(&repo, &data).unwrap();
+    let mut before = stored_bytes(&place);
+    for version in 0..6 {
+        // Nobody reads the others: their blobs would seem to be read for these few files alone.
+        for _ in 0..20 {
+            let number = noise.below(400) as usize;
+            let at = files[number].len() / 2;
+            files[number].insert_str(at, &format!("{:016x}\n", noise.next()));
+            write(number, &files[number]);
+        }
+        let report = push_path(&repo, &data).unwrap();
+        assert!(report.files_unmodified >= 380 && report.files_changed > 10, "{report:?}");
+        let grown = stored_bytes(&place) - before;
+        before += grown;
+        // By themselves these files take 80 kB.
+        assert!(grown < 30_000, "version {version} takes {grown}");
     }
 }

@@ -1,7 +1,7 @@
 //! What a chain of differences costs whoever reads it, and when a chunk is written whole again (`spec/CHAINS.md`).
 
 /// A restore reads at most so many times the bytes that the same chunks would take by themselves.
-const MOST_READS: u64 = 2;
+pub const MOST_READS: u64 = 2;
 
 /// What reading some plain bytes takes. Of what blobs hold for others, too, these have their share, so that the sums over a snapshot are
 /// what a restore of all of it reads.
@@ -15,6 +15,24 @@ pub struct Chain {
     pub last: u64,
     /// Stored bytes that they would take by themselves, as far as the starts of their chains tell.
     pub whole: u64,
+}
+
+/// What a snapshot pays for reading some bases, where each blob counts once, and whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Stored bytes that are read for these bases and for nothing else so far.
+    pub more: u64,
+    /// Stored bytes that may be read beyond the bound of what is coded against them; below 0 where less may.
+    pub credit: i64,
+}
+
+impl Charge {
+    /// Whether the snapshot can pay for a difference of `stored` bytes from these bases in place of `whole` bytes for the same by itself, which
+    /// would be read, too.
+    pub fn is_paid(self, stored: u64, whole: u64) -> bool {
+        let reads = self.more + stored;
+        reads <= whole || i128::from(reads) <= i128::from(MOST_READS * whole) + i128::from(self.credit)
+    }
 }
 
 impl Chain {
@@ -43,6 +61,11 @@ impl Chain {
     pub fn share(self, plain: u64) -> Self {
         let of = |bytes| scaled(bytes, plain, self.plain);
         Self { plain, reads: of(self.reads), last: of(self.last), whole: of(self.whole) }
+    }
+
+    /// What so many bytes like these take by themselves.
+    pub fn whole_of(self, plain: u64) -> u64 {
+        scaled(self.whole, plain, self.plain)
     }
 
     /// Both together.
@@ -105,6 +128,15 @@ mod tests {
         assert_eq!((differences, chain.reads), (4, 1200));
         assert_eq!((chain.room(), Chain::start(1000, 600).room()), (0, 600));
         assert!(!chain.carries(1, 600) && Chain::start(1000, 600).carries(600, 600));
+    }
+
+    #[test]
+    fn a_snapshot_pays_once_for_what_it_reads() {
+        let is_paid = |stored, more, credit| Charge { more, credit }.is_paid(stored, 600);
+        assert!(is_paid(1200, 0, 0) && !is_paid(1201, 0, 0));
+        assert!(is_paid(100, 1101, 1) && !is_paid(100, 1101, 0));
+        assert!(is_paid(200, 500, -500) && !is_paid(200, 500, -501));
+        assert!(is_paid(100, 500, -5000), "no more than without");
     }
 
     #[test]

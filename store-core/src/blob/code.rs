@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::chain::Chain;
+use super::chain::{Chain, Charge};
 use super::weighed::{Refusal, Weighed};
 use crate::base::ids::ChunkId;
 use crate::base::limits;
@@ -39,6 +39,9 @@ pub struct Plain<'a> {
 /// What plain bytes take against bases is clearly worth it at one part in so many of what bytes like these take by themselves.
 const CLEARLY: usize = 4;
 
+/// Coding plain bytes against bases saves at least one byte for so many that are read for it.
+const READING: usize = 32;
+
 /// What a blob may be coded against.
 #[derive(Debug, Clone, Default)]
 pub struct Bases {
@@ -58,6 +61,8 @@ pub struct Bases {
     pub older_bytes: Vec<u8>,
     /// What reading the bases takes, but for those that are read for what stands beside this, too.
     pub chain: Chain,
+    /// What the snapshot pays for reading them; `None` where nobody counts.
+    pub charge: Option<Charge>,
     /// Stored bytes that reading what is coded against these may take, them included; `None` where only the share of `whole` counts.
     pub most_reads: Option<u64>,
 }
@@ -70,15 +75,25 @@ impl Bases {
 
     /// Why not.
     fn refusal(&self, plain: usize, coded: usize, whole: usize) -> Option<Refusal> {
-        if !self.may_take(plain as u64, coded as u64) {
+        let chain = self.chain.at_most(plain as u64);
+        let (coded_len, whole_len) = (coded as u64, whole as u64);
+        // What the snapshot needs anyway costs no more.
+        let costs = Chain { reads: self.charge.map_or(chain.reads, |charge| charge.more.min(chain.reads)), ..chain };
+        if !self.may_take(plain as u64, coded_len) {
             Some(Refusal::Relied)
-        } else if worth(coded, self) >= whole {
+        } else if worth(coded, self) + self.reading(chain) >= whole {
             Some(Refusal::Little)
-        } else if !self.chain.at_most(plain as u64).carries(coded as u64, whole as u64) {
+        } else if !costs.carries(coded_len, whole_len) || self.charge.is_some_and(|charge| !charge.is_paid(coded_len, whole_len)) {
             Some(Refusal::Chain)
         } else {
             None
         }
+    }
+
+    /// What a chain of plain bytes costs at the least, beside names: what has something of everything is like everything a little, and would be read
+    /// with all of that to save next to nothing.
+    fn reading(&self, chain: Chain) -> usize {
+        if self.aligned { 0 } else { chain.reads as usize / READING }
     }
 
     /// Whether `plain` bytes may be coded against these in `stored` bytes, as far as others are concerned who rely on them.
@@ -129,8 +144,18 @@ pub struct CodedBlob {
     pub frame: Frame,
     /// The coded bytes.
     pub bytes: Vec<u8>,
+    /// Bytes that the chunks would take by themselves, as far as is known; `None` where nobody has tried.
+    pub alone: Option<u64>,
     /// What was tried or estimated before it was chosen.
     pub weighed: Vec<Weighed>,
+}
+
+impl CodedBlob {
+    /// A blob that was coded before; what it would take by itself nobody has tried.
+    pub fn of(frame: Frame, bytes: Vec<u8>) -> Self {
+        let alone = frame.bases.is_empty().then_some(frame.sealed_len.into());
+        Self { frame, bytes, alone, weighed: Vec::new() }
+    }
 }
 
 /// A blob that cannot be decoded.
@@ -156,6 +181,15 @@ struct Coding {
     step: Option<(u8, Vec<u8>)>,
     bytes: Vec<u8>,
     uses: Uses,
+    /// What it would take to use nothing, as far as is known.
+    alone: usize,
+}
+
+impl Coding {
+    /// That uses nothing.
+    fn whole(step: Option<(u8, Vec<u8>)>, bytes: Vec<u8>) -> Self {
+        Self { step, alone: bytes.len(), bytes, uses: Uses::Nothing }
+    }
 }
 
 /// Which bases a coding refers to.
@@ -179,7 +213,7 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
         None => encode_plain(plain.bytes, bases, level, &mut weighed),
     });
     let coding = coding.filter(|coding| coding.bytes.len() < plain.bytes.len());
-    let coding = coding.unwrap_or_else(|| Coding { step: None, bytes: plain.bytes.to_vec(), uses: Uses::Nothing });
+    let coding = coding.unwrap_or_else(|| Coding::whole(None, plain.bytes.to_vec()));
     let step = coding.step.map(|(code, parameters)| Step { code, input_len: plain.bytes.len() as u32, parameters });
     let used = bases.filter(|_| coding.uses != Uses::Nothing);
     let older = used.filter(|_| coding.uses == Uses::OlderToo).map(|bases| &bases.older);
@@ -195,7 +229,7 @@ pub fn encode(plain: Plain<'_>, chunk_lens: Vec<u32>, bases: Option<&Bases>, com
     // A guess stands against guesses.
     let least = weighed.iter().find(|weighed| weighed.codec == taken).map_or(coding.bytes.len() as u64, |weighed| weighed.bytes);
     weighed.iter_mut().filter(|weighed| weighed.bytes >= least).for_each(|weighed| weighed.refused = None);
-    CodedBlob { frame, bytes: coding.bytes, weighed }
+    CodedBlob { frame, bytes: coding.bytes, alone: Some(coding.alone as u64), weighed }
 }
 
 /// How many bytes coding against `bases` takes, as far as can be told cheaply: of numbers an estimate.
@@ -227,11 +261,11 @@ pub fn left_out(kind: BlobKind, chunk_lens: Vec<u32>, bases: Option<&Bases>) -> 
         chunk_lens,
         bases: used.map_or_else(Vec::new, |bases| bases.ids.clone()),
     };
-    CodedBlob { frame, bytes: vec![0], weighed: Vec::new() }
+    CodedBlob { frame, bytes: vec![0], alone: None, weighed: Vec::new() }
 }
 
 fn zstd(plain: &[u8], level: i32) -> Coding {
-    Coding { step: Some((codes::ZSTD, Vec::new())), bytes: zstd_encode(plain, level), uses: Uses::Nothing }
+    Coding::whole(Some((codes::ZSTD, Vec::new())), zstd_encode(plain, level))
 }
 
 fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut Vec<Weighed>) -> Option<Coding> {
@@ -242,21 +276,19 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     };
     let Some(bases) = bases else { return alone(weighed) };
     let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
-    let place = weighed.len();
-    weighed.push(Weighed::real(codes::ZSTD_PREFIX, bytes.len()));
-    let with_bases = Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases };
+    let (place, coded) = (weighed.len(), bytes.len());
+    weighed.push(Weighed::real(codes::ZSTD_PREFIX, coded));
+    let with_bases = |alone| Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases, alone };
     // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
-    let like_the_bases = (bases.chain.share(plain.len() as u64).whole as usize).min(plain.len() / 4);
-    let coded = with_bases.bytes.len();
+    let starts = bases.chain.share(plain.len() as u64).whole as usize;
+    let like_the_bases = starts.min(plain.len() / 4);
     if worth(coded, bases) < like_the_bases / CLEARLY && bases.carry(plain.len(), coded, like_the_bases) {
-        return Some(with_bases);
+        return Some(with_bases(starts.min(plain.len())));
     }
     let alone = alone(weighed);
     let whole = alone.as_ref().map_or(plain.len(), |alone| alone.bytes.len());
-    // What reading the bases takes is known by shares of blobs, in which other bytes may take more or less than these: so are their starts.
-    let refused = bases.refusal(plain.len(), coded, whole.max(like_the_bases));
-    weighed[place].refused = refused.or((worth(coded, bases) >= whole).then_some(Refusal::Little));
-    if weighed[place].refused.is_none() { Some(with_bases) } else { alone }
+    weighed[place].refused = bases.refusal(plain.len(), coded, whole);
+    if weighed[place].refused.is_none() { Some(with_bases(whole)) } else { alone }
 }
 
 /// What a coding with bases really costs: their names stand in a footer and in an index segment, reading takes longer, and of plain bytes, whose
@@ -292,14 +324,17 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
         && bases.carry(plain.len(), bytes_of(trend), bytes_of(estimate.planes))
     {
         let bytes = float_diff::encode_trend(element, plain, base, older);
-        return Some(Coding { step: Some((codes::TREND, parameters)), bytes, uses: Uses::OlderToo });
+        return Some(Coding { step: Some((codes::TREND, parameters)), bytes, uses: Uses::OlderToo, alone: bytes_of(estimate.planes) });
     }
     if let (Some((bases, base)), Some(difference)) = (aligned, estimate.difference)
         && bases.carry(plain.len(), bytes_of(difference), bytes_of(estimate.planes))
     {
         let bytes = float_diff::encode(element, plain, base);
         let parameters = parameters.into_iter().chain(kind.map(Element::code)).collect();
-        return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases });
+        // Numbers that are in the snapshot in another type would be there if it were alone, too.
+        let with_others = bases.kind.and(bases.charge).map(|charge| charge.more as usize + bytes.len());
+        let alone = bytes_of(estimate.planes).min(with_others.unwrap_or(usize::MAX));
+        return Some(Coding { step: Some((codes::DIFFERENCE, parameters)), bytes, uses: Uses::Bases, alone });
     }
     // Numbers that repeat, as in tables and masks, are text to zstd and noise to planes.
     let as_text = sample_zstd(plain);
@@ -307,7 +342,7 @@ fn encode_numbers(element: Element, plain: &[u8], bases: Option<&Bases>, level: 
     if as_text < (estimate.planes / 8) as usize {
         return Some(zstd(plain, level));
     }
-    Some(Coding { step: Some((codes::PLANES, parameters)), bytes: planes::encode(element, plain), uses: Uses::Nothing })
+    Some(Coding::whole(Some((codes::PLANES, parameters)), planes::encode(element, plain)))
 }
 
 /// What zstd at its fastest would make of `plain`, from two pieces of it.

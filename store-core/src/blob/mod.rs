@@ -5,7 +5,7 @@ mod code;
 mod group;
 mod weighed;
 
-pub use chain::Chain;
+pub use chain::{Chain, Charge, MOST_READS};
 pub use code::{
     Bases, CodedBlob, DecodeError, LEFT_OUT_LEN, Plain, base_len, base_of, bases_at, bases_below, codec_name, coded_len, decode, dtype_of,
     encode, is_coded_alike, kind_of_bases, left_out, listed_len,

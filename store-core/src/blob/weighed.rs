@@ -18,7 +18,7 @@ pub struct Weighed {
 /// Why a blob was not coded in the way that takes least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// A restore would read more than `spec/CHAINS.md` allows: the differences upon one another are as much as the data by itself.
+    /// A restore would read more than `spec/CHAINS.md` allows.
     Chain,
     /// It saves less than the names of its bases take, and a sixteenth for a restore that reads them, too.
     Little,

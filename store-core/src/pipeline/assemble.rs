@@ -191,6 +191,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
         let (totals, written) = (&self.totals, (self.written)());
         let (guess, ahead) = &self.expected;
         let (files, bytes) = ahead.map_or((guess.files, guess.bytes), |ahead| ahead.totals(guess));
+        self.context.account.iter().for_each(|account| account.expect(bytes));
         self.monitor.progress(&Progress {
             files_done: totals.files,
             files_total: files.max(totals.files),
@@ -213,6 +214,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                 self.totals.files += 1;
                 self.totals.bytes += size;
                 self.files.unmodified += 1;
+                self.context.account.iter().for_each(|account| account.pass(*size));
                 self.monitor.file(&path.to_string_lossy(), if same { "unmodified" } else { "changed" }, *size);
             }
             // With all that is in it, which a copy does not count.

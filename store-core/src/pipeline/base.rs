@@ -1,17 +1,20 @@
 //! Finding bases: which older chunks a group of new ones is coded against.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use super::chains::Chains;
+use super::account::{Account, Entered, Held};
+use super::chains::{BlobKey, Chains};
 use super::choose::{VOTES, best_base};
 use super::fresh::Brought;
 use super::known::KnownChunks;
 use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
-use crate::blob::{self, Bases, Chain, Plain, base_of};
+use crate::blob::{self, Bases, Chain, Charge, Plain, base_of, bases_below};
 use crate::error::Error;
-use crate::format::blob::BlobKind;
+use crate::format::blob::{BlobKind, Frame};
 use crate::format::pack::Sketch;
 use crate::index::Location;
 use crate::monitor::BaseWays;
@@ -33,6 +36,8 @@ pub(super) struct BaseFinder<'r> {
     pub(super) repo: &'r Repo,
     pub(super) sketcher: Sketcher,
     pub(super) chains: Chains,
+    /// What a restore of the snapshot reads.
+    pub(super) account: Arc<Account>,
     /// The longest chain of plain bytes.
     pub(super) longest: u8,
 }
@@ -66,8 +71,8 @@ impl Continued {
     /// Whether `len` bytes of the type `dtype` are rather to be coded against a chunk that shares so many votes with them.
     pub(super) fn is_further(&self, dtype: Dtype, len: u32, brought: &Brought, votes: usize) -> bool {
         let Some(kind) = brought.dtype.filter(|kind| blob::base_len(*kind, dtype, len) == Some(brought.len)) else { return false };
-        // Numbers in another type share few votes whatever they are.
-        let least = if blob::is_coded_alike(kind, dtype) || self.votes == 0 { self.votes.max(VOTES) } else { SURE };
+        // Numbers in another type share few votes whatever they are, and whether they do better than older ones of the same type is tried.
+        let least = if blob::is_coded_alike(kind, dtype) { self.votes.max(VOTES) } else { VOTES };
         votes >= least
     }
 }
@@ -84,10 +89,10 @@ pub(super) struct Jump {
 }
 
 impl<'r> BaseFinder<'r> {
-    pub(super) fn new(repo: &'r Repo) -> Self {
+    pub(super) fn new(repo: &'r Repo, account: Arc<Account>) -> Self {
         let cached = repo.memory.blobs / (repo.config.blob_len as usize).max(1);
         let longest = (cached / 2).clamp(*LONGEST.start(), *LONGEST.end()) as u8;
-        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default(), longest }
+        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default(), account, longest }
     }
 
     /// The sketches of a group's chunks; empty if none of them has one.
@@ -227,6 +232,12 @@ impl<'r> BaseFinder<'r> {
             joined.join(Bases { ids: vec![id], bytes, depth, chain, ..Bases::default() });
         }
         joined.chain = joined.chain.of_another_kind(group.plain.len() as u64);
+        let charge = self.charge(known, group, locations, joined.chain);
+        if joined.most_reads.is_none() {
+            // Masters that are in the snapshot themselves are read anyway.
+            joined.chain.reads = joined.chain.reads.min(charge.more);
+        }
+        joined.charge = Some(charge);
         (joined.ids.len() == locations.len()).then_some(joined)
     }
 
@@ -238,7 +249,26 @@ impl<'r> BaseFinder<'r> {
             let Found { id, bytes, depth, chain, .. } = base;
             joined.join(Bases { ids: vec![id], bytes, depth, older, older_bytes, chain, ..Bases::default() });
         }
+        joined.charge = Some(self.charge(known, group, locations, joined.chain));
         Some(joined)
+    }
+
+    /// What reading the chunks at `locations` costs the snapshot, whose chain is `chain`.
+    pub(super) fn charge(&self, known: &KnownChunks, group: &Group, locations: &[Location], chain: Chain) -> Charge {
+        self.account.charge(&Linked { finder: self, known }, group.number, &blobs_of(locations), chain)
+    }
+
+    /// Enters what is written of a group into the account of the snapshot: `frame` says what it is coded against. Where nobody has tried what it takes by
+    /// itself, that is as much as its bases'.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(super) fn enter(&self, known: &KnownChunks, group: u64, frame: &Frame, stored: u64, alone: Option<u64>) -> Result<(), Error> {
+        let locations: Vec<Location> = known.locate(bases_below(frame))?.into_iter().flatten().collect();
+        let plain = frame.plain_len() as u64;
+        let alone = alone.unwrap_or_else(|| self.chain_of(known, &locations).map_or(stored, |bases| bases.at_most(plain).whole));
+        self.account.enter(&Linked { finder: self, known }, group, &blobs_of(&locations), Entered { plain, stored, alone });
+        Ok(())
     }
 
     /// Whether a chunk can be a base as far as its chain tells. Looked at before votes are counted only while chains are coded anew: then much of
@@ -283,6 +313,28 @@ impl<'r> BaseFinder<'r> {
         let (found, bytes) = self.repo.chunk_at(&location).ok()?;
         (found == id && !group.ids.contains(&id)).then_some((id, bytes))
     }
+}
+
+/// The blobs of a repository, for its account.
+struct Linked<'f> {
+    finder: &'f BaseFinder<'f>,
+    known: &'f KnownChunks,
+}
+
+impl Held for Linked<'_> {
+    fn chain(&self, blob: BlobKey) -> Option<Chain> {
+        self.finder.chains.of_blob(self.finder.repo, self.known, blob)
+    }
+
+    fn walk(&self, blob: BlobKey, found: &mut dyn FnMut(BlobKey, u64) -> bool) {
+        self.finder.chains.walk(self.finder.repo, self.known, blob, found);
+    }
+}
+
+/// The blobs of these chunks, each once.
+fn blobs_of(locations: &[Location]) -> Vec<BlobKey> {
+    let blobs: BTreeSet<BlobKey> = locations.iter().map(|location| (location.pack, location.ordinal)).collect();
+    blobs.into_iter().collect()
 }
 
 /// Lengths of what `len` bytes of a tensor may be coded against.

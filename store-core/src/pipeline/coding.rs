@@ -124,6 +124,9 @@ impl CodingShared<'_> {
 
     /// Adds a blob that was coded before, as if it came from the group with this number.
     pub(super) fn add(&self, blob: NewBlob, number: u64) -> Result<(), Error> {
+        if let Some(finder) = &self.bases {
+            finder.enter(&self.context.known, number, &blob.coded.frame, blob.coded.frame.sealed_len.into(), blob.coded.alone)?;
+        }
         if let Some(fresh) = &self.fresh {
             let frame = &blob.coded.frame;
             fresh.bring(Coming { number, dtype: blob::dtype_of(frame), ids: &blob.ids, lens: &frame.chunk_lens, sketches: &blob.sketches });
@@ -164,6 +167,10 @@ impl CodingShared<'_> {
         if !taken {
             tell(None);
             let coded = blob::left_out(kind, group.lens, bases);
+            if let (Some(finder), Some(scratch)) = (&self.bases, scratch) {
+                let takes = |is_based| scratch.would_take(group.plain.len() as u64, is_based);
+                finder.enter(&self.context.known, group.number, &coded.frame, takes(!coded.frame.bases.is_empty()), Some(takes(false)))?;
+            }
             return self.writer.add(NewBlob { coded, ids: group.ids, sketches });
         }
         let plain = Plain { kind, bytes: &group.plain, dtype: group.dtype };
@@ -171,6 +178,9 @@ impl CodingShared<'_> {
         tell(Some(&coded));
         if let (Some(scratch), None) = (scratch, group.dtype) {
             scratch.coded(group.plain.len() as u64, coded.frame.sealed_len.into(), !coded.frame.bases.is_empty());
+        }
+        if let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data) {
+            finder.enter(&self.context.known, group.number, &coded.frame, coded.frame.sealed_len.into(), coded.alone)?;
         }
         // Decoded and compared before it is sealed: a coder that errs costs a push, never a byte.
         let base_bytes = bases.map(|bases| bases.bytes_of(&coded.frame)).unwrap_or_default();

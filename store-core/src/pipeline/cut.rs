@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::budget::{Budget, Permit};
 use super::known::KnownChunks;
 use super::parent::OldTensors;
@@ -28,6 +29,8 @@ pub(super) struct CutContext {
     pub(super) chunker: Chunker,
     pub(super) segment_len: usize,
     pub(super) known: Arc<KnownChunks>,
+    /// What a restore of the snapshot will read; `None` where nothing is coded against anything.
+    pub(super) account: Option<Arc<Account>>,
     pub(super) read_ahead: Budget,
     /// Which segments a measurement takes; `None` takes them all.
     pub(super) scratch: Option<Arc<Scratch>>,
@@ -129,9 +132,11 @@ impl Piece {
             })
             .collect();
         let ids: Vec<_> = chunks.iter().map(|chunk| chunk.id).collect();
-        for (chunk, known) in chunks.iter_mut().zip(context.known.has(&ids).map_err(CutError::Repo)?) {
+        let mut held = Vec::new();
+        for (chunk, known) in chunks.iter_mut().zip(context.known.held(&ids, &mut held).map_err(CutError::Repo)?) {
             chunk.known = known;
         }
+        context.account.iter().for_each(|account| account.meet(&held));
         Ok(Cut::Chunks { bytes, chunks, dtype, drawn, _permit: permit })
     }
 }

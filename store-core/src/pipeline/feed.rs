@@ -10,7 +10,7 @@ use rayon::ScopeFifo;
 use super::Stream;
 use super::budget::Permit;
 use super::cut::{Cut, CutContext, CutError, OldVersion, PIECE, Piece, PlainCutter, Readable, pieces};
-use super::parent::OldTensors;
+use super::parent::{OldTensors, inline_chunks};
 use crate::base::ids::NodeId;
 use crate::base::units::MIB;
 use crate::error::{Error, chain};
@@ -128,6 +128,17 @@ pub(super) struct Older {
 }
 
 impl Older {
+    /// Tells the account of the snapshot which chunks new ones stand in place of.
+    pub(super) fn note_replaced(&self, context: &CutContext, file: &WholeFile) {
+        let (Some(account), Some(old), Ok((_, cuts))) = (&context.account, &self.replaced, &file.read) else { return };
+        let is_new = |cut: &Cut| matches!(cut, Cut::Chunks { chunks, .. } if chunks.iter().any(|chunk| !chunk.known));
+        if cuts.iter().any(is_new) {
+            // What cannot be looked up costs size, no more.
+            let old: Vec<_> = context.known.locate(&inline_chunks(old)).unwrap_or_default().into_iter().flatten().collect();
+            account.replace(&old);
+        }
+    }
+
     pub(super) fn tensors(&self, repo: &Repo, delta: bool) -> Option<OldTensors> {
         if !delta {
             return None;
@@ -333,8 +344,11 @@ impl TreeFeeder<'_, '_, '_> {
         let (context, repo, delta) = (Arc::clone(&self.feed.context), self.feed.repo, self.feed.delta);
         let (sender, receiver) = bounded(1);
         self.feed.scope.spawn_fifo(move |_| {
-            let read =
-                |(found, older): (Found, Older)| whole_file(&context, found, older.replaced.is_some(), &|| older.tensors(repo, delta));
+            let read = |(found, older): (Found, Older)| {
+                let file = whole_file(&context, found, older.replaced.is_some(), &|| older.tensors(repo, delta));
+                older.note_replaced(&context, &file);
+                file
+            };
             // Nobody waits for the result any more when the push has failed.
             let _ = sender.send((files.into_iter().map(read).collect(), permit));
         });

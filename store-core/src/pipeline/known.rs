@@ -20,6 +20,8 @@ const LOOK_UP: usize = 1024;
 #[derive(Debug)]
 pub(super) struct KnownChunks {
     index: Arc<dyn ChunkIndex>,
+    /// Packs from this number on were not known at first.
+    packs: PackNumber,
     /// Packs that the index names and that no longer exist.
     gone: HashSet<PackNumber>,
     /// Packs that a plan condemns: they are there, and may not be for long.
@@ -119,8 +121,10 @@ impl KnownChunks {
             awaited.extend(index.blob(*pack, *ordinal)?.into_iter().flat_map(|place| place.frame.bases));
         }
         let mut damaged = false;
-        for number in 0.. {
-            let Some((id, len)) = index.pack(number)? else { break };
+        let mut packs = 0;
+        while let Some((id, len)) = index.pack(packs)? {
+            let number = packs;
+            packs += 1;
             // One of another length was cut short or overwritten: nothing in it is to be relied on.
             if exist.get(&id) != Some(&len) {
                 gone.insert(number);
@@ -139,6 +143,7 @@ impl KnownChunks {
         }
         Ok(Self {
             index,
+            packs,
             incomplete: repo.index.is_incomplete() || !gone.is_empty(),
             gone,
             condemned: held_back,
@@ -163,6 +168,11 @@ impl KnownChunks {
     /// Whether chains are coded anew.
     pub(super) fn is_recoding(&self) -> bool {
         self.recoding
+    }
+
+    /// Packs from this number on were not known when the session began.
+    pub(super) fn packs(&self) -> PackNumber {
+        self.packs
     }
 
     /// Whether packs or index segments are missing.
@@ -194,12 +204,18 @@ impl KnownChunks {
 
     /// For each chunk, whether it is held.
     pub(super) fn has(&self, ids: &[ChunkId]) -> Result<Vec<bool>, Error> {
+        self.held(ids, &mut Vec::new())
+    }
+
+    /// The same; adds the places of those that are.
+    pub(super) fn held(&self, ids: &[ChunkId], places: &mut Vec<Location>) -> Result<Vec<bool>, Error> {
         let wanted = |id: &ChunkId| self.wanted.as_ref().is_some_and(|wanted| wanted.meet(id));
         if self.wanted.as_ref().is_some_and(|wanted| wanted.is_all) {
             return Ok(ids.iter().map(|id| !wanted(id)).collect());
         }
         let found = self.choose(ids, &|location| self.is_readable(location) && !self.unsound.contains(&location.pack))?;
-        Ok(ids.iter().zip(found).map(|(id, found)| !wanted(id) && found.is_some()).collect())
+        let found = ids.iter().zip(found).map(|(id, found)| if wanted(id) { None } else { found });
+        Ok(found.inspect(|place| places.extend(place)).map(|place| place.is_some()).collect())
     }
 
     /// Whether a chunk that is not held was once, and others may be coded against it.

@@ -4,6 +4,8 @@
 //! order, builds the Merkle lists and groups new chunks into blobs, which the pool codes and the pack writer writes. Two budgets hold memory:
 //! bytes read and not yet assembled, and bytes on their way through the coders. Neither waits for the other, so none can block both.
 
+mod account;
+mod afford;
 mod ahead;
 mod ancestry;
 mod assemble;
@@ -43,6 +45,7 @@ pub(crate) use stored::data_ranges;
 pub(crate) use trial::{file_number, lines, trial};
 pub(crate) use tried::Tried;
 
+use account::Account;
 use ahead::Ahead;
 use assemble::Assembler;
 use base::BaseFinder;
@@ -127,18 +130,21 @@ pub fn run(
     expected: Totals,
     monitor: &dyn Monitor,
 ) -> Result<(Assembled, Written), Error> {
+    let known = KnownChunks::new(repo, how.grounds, how.has_pruned, how.parent.as_ref())?.but_for(how.wanted);
+    // A copy without bases is the one that the index names from now on, whatever others there are.
+    let delta = how.delta && !known.is_incomplete();
+    let account = delta.then(|| Arc::new(Account::new(known.packs())));
     let context = Arc::new(CutContext {
         keys: repo.keys.clone(),
         chunker: repo.chunker(),
         segment_len: repo.config.segment_len as usize,
-        known: Arc::new(KnownChunks::new(repo, how.grounds, how.has_pruned, how.parent.as_ref())?.but_for(how.wanted)),
+        known: Arc::new(known),
+        account: account.clone(),
         read_ahead: Budget::new(repo.memory.read_ahead),
         scratch: repo.scratch.clone(),
     });
     let writer = PackWriter::new(repo, how.trial)?;
-    // A copy without bases is the one that the index names from now on, whatever others there are.
-    let delta = how.delta && !context.known.is_incomplete();
-    let bases = delta.then(|| BaseFinder::new(repo));
+    let bases = account.map(|account| BaseFinder::new(repo, account));
     let coding = Arc::new(CodingShared {
         fresh: (delta && !how.trial).then(|| Fresh::new(&repo.config)),
         bases,

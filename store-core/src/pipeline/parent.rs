@@ -48,6 +48,13 @@ impl OldTensors {
     }
 }
 
+/// The chunks of a file that has few.
+pub(super) fn inline_chunks(old: &Entry) -> Vec<ChunkId> {
+    let extents: &[Extent] = if let Kind::File { content: Content::Inline(extents), .. } = &old.kind { extents } else { &[] };
+    let chunk = |extent: &Extent| if let Extent::Chunk { id, .. } = extent { Some(*id) } else { None };
+    extents.iter().filter_map(chunk).collect()
+}
+
 fn extents(repo: &Repo, content: &Content) -> Option<Vec<(u64, Extent)>> {
     let mut found = Vec::new();
     let mut at = 0u64;

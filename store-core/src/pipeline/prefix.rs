@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::base::{BaseFinder, Found, Jump, longest};
 use super::beside::{Beside, Side};
+use super::chains::BlobKey;
 use super::choose::{VOTES, ranked};
 use super::fresh::Brought;
 use super::known::KnownChunks;
@@ -13,7 +14,7 @@ use crate::base::units::{KIB, MIB};
 use crate::blob::Bases;
 use crate::error::Error;
 use crate::format::pack::Sketch;
-use crate::index::{Location, PackNumber, feature_keys};
+use crate::index::{Location, feature_keys};
 use crate::monitor::BaseWays;
 use crate::repo::Decoded;
 
@@ -38,7 +39,7 @@ pub(super) struct Resembled {
     /// Whether it is the chunk behind the one that the chunk before resembles.
     follows: bool,
     /// What it resembles besides.
-    others: Vec<Location>,
+    others: Vec<(Location, usize)>,
 }
 
 /// Whether a chunk is rather to be coded against one that shares so many votes with it than against what it resembles of what is held.
@@ -48,11 +49,11 @@ pub(super) fn is_nearer(held: Option<&Resembled>, brought: &Brought, votes: usiz
 
 /// A base of a chunk of a group.
 #[derive(Debug, Clone, Copy)]
-struct Pick {
+pub(super) struct Pick {
     /// Which of the group's chunks.
-    chunk: usize,
+    pub(super) chunk: usize,
     /// Whether it is what that one most resembles.
-    is_first: bool,
+    pub(super) is_first: bool,
 }
 
 /// The bases of a blob, as they are read.
@@ -92,7 +93,7 @@ impl BaseFinder<'_> {
             let follows = next == Some(location);
             next = beside.at(&location, Side::Behind);
             let least = if votes <= HALF { 1 } else { VOTES };
-            let others = ranked.filter(|(_, votes)| *votes >= least).take(OTHERS).map(|(location, _)| location).collect();
+            let others = ranked.filter(|(_, votes)| *votes >= least).take(OTHERS).collect();
             Some(Resembled { location, votes, follows, others })
         });
         Ok(resembled.collect())
@@ -110,14 +111,17 @@ impl BaseFinder<'_> {
     ) -> Option<Bases> {
         let (mut picks, mut locations): (_, Vec<Location>) = (Vec::new(), Vec::new());
         // A single vote is worth a name, but no blob that would be read for that alone; nor are others.
-        let mut votes: HashMap<(PackNumber, u32), usize> = HashMap::new();
-        resembled.iter().flatten().for_each(|one| *votes.entry(blob_of(&one.location)).or_default() += one.votes);
+        let mut votes: HashMap<BlobKey, usize> = HashMap::new();
+        for one in resembled.iter().flatten() {
+            *votes.entry(blob_of(&one.location)).or_default() += one.votes;
+            one.others.iter().for_each(|(location, more)| *votes.entry(blob_of(location)).or_default() += more);
+        }
         let is_read = |location: &Location| votes.get(&blob_of(location)).is_some_and(|votes| *votes >= VOTES);
         let mut room = MOST_BASES - resembled.iter().flatten().map(|one| one.location.len as usize).sum::<usize>().min(MOST_BASES);
         let first = |(chunk, one): (usize, &'_ Option<Resembled>)| Some((chunk, one.clone().filter(|one| is_read(&one.location))?));
         for (chunk, Resembled { location, follows, others, .. }) in resembled.iter().enumerate().filter_map(first) {
             *(if follows { &mut ways.locality } else { &mut ways.votes }) += 1;
-            for other in others.into_iter().filter(is_read) {
+            for other in others.into_iter().map(|(location, _)| location).filter(is_read) {
                 // Half of the room is for what lies beside them.
                 let Some(left) = room.checked_sub(2 * other.len as usize) else { break };
                 room = left;
@@ -130,6 +134,7 @@ impl BaseFinder<'_> {
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, self.longest);
         if locations.iter().all(|location| location.depth < longest) {
+            let (picks, locations) = self.afforded(known, group, picks, locations);
             return self.joined(known, group, &picks, &locations);
         }
         ways.full = (locations.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
@@ -138,6 +143,7 @@ impl BaseFinder<'_> {
         let ancestors = |depth| Some(self.ancestors(known, &locations, depth));
         let best = self.best_jump(group, jump, ancestors, |ancestors| {
             let (picks, locations) = self.resembled_of(known, group, sketches, ancestors);
+            let (picks, locations) = self.afforded(known, group, picks, locations);
             self.joined(known, group, &picks, &locations)
         });
         best.map(|(_, bases)| bases)
@@ -197,6 +203,7 @@ impl BaseFinder<'_> {
         elsewhere.into_iter().for_each(|neighbour| _ = reading.read(neighbour));
         let firsts: HashSet<&Location> =
             locations.iter().zip(picks).filter(|(_, pick)| pick.is_first).map(|(location, _)| location).collect();
+        let read: Vec<Location> = reading.found.iter().filter(|(_, found)| found.is_some()).map(|(location, _)| *location).collect();
         let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
         for (location, [before, behind]) in locations.iter().zip(around) {
             for location in [before, Some(*location), behind].into_iter().flatten() {
@@ -213,11 +220,12 @@ impl BaseFinder<'_> {
                 }
             }
         }
+        bases.charge = Some(self.charge(known, group, &read, bases.chain));
         (!bases.ids.is_empty()).then_some(bases)
     }
 }
 
-fn blob_of(location: &Location) -> (PackNumber, u32) {
+pub(super) fn blob_of(location: &Location) -> BlobKey {
     (location.pack, location.ordinal)
 }
 

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use super::account::Account;
 use super::base::BaseFinder;
 use super::budget::Budget;
 use super::coding::CodingShared;
@@ -22,6 +23,7 @@ use crate::chunking::{Region, regions};
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Content, Entry, Extent, Kind};
 use crate::format::node::Node;
+use crate::index::PackNumber;
 use crate::merkle::NodeSource as _;
 use crate::monitor::Monitor;
 use crate::repo::{Drawn, PackWriter, Repo, StoredFile, StoredSnapshot, WrittenCounts};
@@ -71,6 +73,8 @@ pub(super) struct Replay<'r> {
     target: &'r Repo,
     kept: &'r [StoredSnapshot],
     context: Arc<CutContext>,
+    /// Packs of the target that are there before the next snapshot.
+    packs: PackNumber,
     seen: HashSet<NodeId>,
     monitor: &'r dyn Monitor,
 }
@@ -91,8 +95,10 @@ impl<'r> Replay<'r> {
             known: Arc::new(known),
             read_ahead: Budget::new(target.memory.read_ahead),
             scratch: None,
+            account: None,
         });
-        Self { source, target, kept, context, seen: HashSet::new(), monitor }
+        let packs = context.known.packs();
+        Self { source, target, kept, context, packs, seen: HashSet::new(), monitor }
     }
 
     /// Codes what the next snapshot brings. To be called for one after the other.
@@ -100,8 +106,12 @@ impl<'r> Replay<'r> {
         let Self { source, target, kept, monitor, .. } = *self;
         let stored = &kept[number];
         let previous = kept[..number].iter().rev().find(|other| other.snapshot.line() == stored.snapshot.line());
+        while target.index()?.pack(self.packs)?.is_some() {
+            self.packs += 1;
+        }
+        let account = Arc::new(Account::of_a_part(self.packs));
         let coding = Arc::new(CodingShared {
-            bases: Some(BaseFinder::new(target)),
+            bases: Some(BaseFinder::new(target, Arc::clone(&account))),
             fresh: Some(Fresh::new(&target.config)),
             writer: PackWriter::new(target, false)?,
             context: Arc::clone(&self.context),
@@ -113,7 +123,7 @@ impl<'r> Replay<'r> {
         let (known, seen) = (&self.context.known, &mut self.seen);
         let counts = target.pool.in_place_scope_fifo(|scope| {
             let store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(target.memory.coding), &target.config);
-            let mut walk = Walk { repo: source, known, choose, store, seen, number, stored, previous, monitor };
+            let mut walk = Walk { repo: source, known, account: &account, choose, store, seen, number, stored, previous, monitor };
             walk.run()?;
             walk.store.finish()?;
             Ok::<_, Error>(walk.store.counts)
@@ -128,6 +138,7 @@ impl<'r> Replay<'r> {
 struct Walk<'w, 's, 'scope> {
     repo: &'w Repo,
     known: &'w KnownChunks,
+    account: &'w Account,
     choose: &'w mut dyn Choose,
     store: BlobStore<'s, 'scope>,
     seen: &'w mut HashSet<NodeId>,
@@ -247,7 +258,9 @@ impl Walk<'_, '_, '_> {
             at = at.saturating_add(extent.len());
         }
         let ids: Vec<_> = chunks.iter().map(|(_, id, _)| *id).collect();
-        let held = self.known.has(&ids)?;
+        let mut places = Vec::new();
+        let held = self.known.held(&ids, &mut places)?;
+        self.account.meet(&places);
         if held.iter().all(|held| *held) {
             return Ok(());
         }

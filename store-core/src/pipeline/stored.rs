@@ -322,7 +322,9 @@ impl<'scope> StoredFeeder<'_, '_, 'scope> {
                 let replaces = replaced.is_some();
                 let older = Older { base: None, replaced };
                 let read = whole_file(&context, from, &entry, &path, &|| older.tensors(repo, delta));
-                WholeFile { name: entry.name, path, replaces, read: read.map(|cuts| (entry.meta, cuts)) }
+                let file = WholeFile { name: entry.name, path, replaces, read: read.map(|cuts| (entry.meta, cuts)) };
+                older.note_replaced(&context, &file);
+                file
             };
             // Nobody waits for the result any more when the copy has failed.
             let _ = sender.send((files.into_iter().map(read).collect(), permit));

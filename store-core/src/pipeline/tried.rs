@@ -84,7 +84,7 @@ impl Tried {
         let place = BlobPlace { pack: *pack, offset: *offset, frame: entry.frame.clone() };
         let mut bytes = self.target.read_sealed(&place).ok()?;
         self.target.opener(pack).ok()?.open_blob(*ordinal, &entry.frame, &mut bytes).ok()?;
-        let coded = CodedBlob { frame: entry.frame.clone(), bytes, weighed: Vec::new() };
+        let coded = CodedBlob::of(entry.frame.clone(), bytes);
         Some(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() })
     }
 }

@@ -16,7 +16,7 @@ use crate::blob::{self, DecodeError};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::HEADER_LEN;
 use crate::format::pack::PackOpener;
-use crate::index::{BlobPlace, ChunkIndex, Location};
+use crate::index::{BlobPlace, ChunkIndex, Location, PackNumber};
 
 type BlobKey = (PackId, u32);
 /// The plain bytes of a blob.
@@ -294,7 +294,12 @@ impl Repo {
 
     /// How the blob at `location` is coded.
     pub(crate) fn frame_at(&self, location: &Location) -> Option<Frame> {
-        Some(self.index().ok()?.blob(location.pack, location.ordinal).ok()??.frame)
+        self.frame((location.pack, location.ordinal))
+    }
+
+    /// How the blob with this place in the pack with this number is coded.
+    pub(crate) fn frame(&self, (pack, ordinal): (PackNumber, u32)) -> Option<Frame> {
+        Some(self.index().ok()?.blob(pack, ordinal).ok()??.frame)
     }
 
     /// The chunk at `location`, with the id that its bytes have.

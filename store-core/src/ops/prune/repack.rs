@@ -182,7 +182,7 @@ fn rewritten(
             Error::with(ErrorKind::Damage, format!("blob {ordinal} of pack {} does not open: nothing is deleted", place.pack), error)
         };
         opener.open_blob(ordinal, &entry.frame, &mut bytes).map_err(damaged)?;
-        let coded = CodedBlob { frame: entry.frame.clone(), bytes, weighed: Vec::new() };
+        let coded = CodedBlob::of(entry.frame.clone(), bytes);
         return Ok(Some(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() }));
     }
     let plain = repo.decode_blob(place, ordinal, bytes)?;

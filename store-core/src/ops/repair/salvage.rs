@@ -179,7 +179,7 @@ impl Salvage {
                 let message = format!("blob {ordinal} of pack {} opened once and does not any more: nothing was deleted", self.id);
                 Error::new(ErrorKind::Damage, message)
             })?;
-            let coded = CodedBlob { frame: entry.frame.clone(), bytes, weighed: Vec::new() };
+            let coded = CodedBlob::of(entry.frame.clone(), bytes);
             writer.add(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() })?;
         }
         Ok(())
