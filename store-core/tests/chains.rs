@@ -92,6 +92,8 @@ fn reads_alone(folder: &Path, data: &Path) -> u64 {
 
 #[test]
 fn what_has_something_of_everything_does_not_read_everything() {
+    const TABLES: u64 = 32;
+    const PIECE: usize = 100_000;
     let folder = quick_folder();
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
@@ -99,23 +101,23 @@ fn what_has_something_of_everything_does_not_read_everything() {
     let repo = Place::below(&folder.path().join("series")).init();
     // Tables that have nothing in common, and one of pieces of all of them: each of its chunks resembles chunks of several.
     let mut tables = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..TABLES {
         let table = rows(&mut noise, 30_000).concat();
         std::fs::write(data.join("table"), &table).unwrap();
         let _ = push_path(&repo, &data).unwrap();
         tables.push(table.into_bytes());
     }
     let mut mixed = Vec::new();
-    while mixed.len() < 8_000_000 {
-        let table = &tables[noise.below(16) as usize];
-        let from = noise.below(table.len() as u64 - 100_000) as usize;
-        mixed.extend_from_slice(&table[from..from + 100_000]);
+    while mixed.len() < 16_000_000 {
+        let table = &tables[noise.below(TABLES) as usize];
+        let from = noise.below((table.len() - PIECE) as u64) as usize;
+        mixed.extend_from_slice(&table[from..from + PIECE]);
     }
     std::fs::write(data.join("table"), &mixed).unwrap();
     let id = push_path(&repo, &data).unwrap().snapshot.unwrap();
     let (reads, alone) = (read_bytes(&repo, id), reads_alone(&folder.path().join("alone"), &data));
-    // Without the account of the snapshot it reads all that there is, more than three times as much.
-    assert!(reads <= 2 * alone + (256 << 10) + alone / 10, "{reads} bytes in place of {alone}");
+    // And what a group or two in work take by themselves; without the account of the snapshot it reads all that there is.
+    assert!(reads <= 2 * alone + (256 << 10) + alone / 4, "{reads} bytes in place of {alone}");
 }
 
 #[test]

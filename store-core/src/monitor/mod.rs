@@ -66,6 +66,8 @@ pub struct BaseWays {
     /// Beside these: how many found one whose chain of differences can carry no more (`spec/CHAINS.md`), so that the blob is coded against older
     /// ones, or by itself.
     pub full: u64,
+    /// And how many found one that was left out, since a restore would read too much for it.
+    pub unpaid: u64,
 }
 
 /// How one blob came to be coded as it is.
@@ -105,6 +107,9 @@ impl fmt::Display for Decision {
         }
         if bases.full > 0 {
             write!(f, "; chains of {} are full: coded against older ones, or by itself", bases.full)?;
+        }
+        if bases.unpaid > 0 {
+            write!(f, "; those of {} left out: a restore would read too much", bases.unpaid)?;
         }
         for (i, weighed) in self.weighed.iter().enumerate() {
             let about = if weighed.estimated { "~" } else { "" };

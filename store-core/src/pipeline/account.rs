@@ -13,7 +13,7 @@ use crate::blob::{Chain, Charge, MOST_READS};
 use crate::index::{Location, PackNumber};
 
 /// Blobs that are remembered. Where there are more, some count twice.
-const REMEMBERED: usize = 1 << 17;
+const REMEMBERED: usize = 1 << 16;
 /// Bytes that may be read beyond the bound: small files are like small parts of large blobs.
 const SLACK: u64 = 256 * KIB as u64;
 

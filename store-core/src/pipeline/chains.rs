@@ -10,7 +10,7 @@ use crate::index::{Location, PackNumber};
 use crate::repo::Repo;
 
 /// Blobs that are remembered.
-const REMEMBERED: usize = 1 << 16;
+const REMEMBERED: usize = 1 << 14;
 
 /// A blob, by the number of its pack and its place there.
 pub(super) type BlobKey = (PackNumber, u32);

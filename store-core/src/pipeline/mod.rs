@@ -29,6 +29,7 @@ mod restore;
 mod sketches;
 mod store;
 mod stored;
+mod streams;
 mod trial;
 mod tried;
 
@@ -52,10 +53,11 @@ use base::BaseFinder;
 use budget::Budget;
 use coding::CodingShared;
 use cut::CutContext;
-use feed::{Feed, feed_streams, feed_tree};
+use feed::{Feed, feed_tree};
 use fresh::Fresh;
 use known::KnownChunks;
 use store::BlobStore;
+use streams::feed_streams;
 
 use crate::base::ids::NodeId;
 use crate::error::{Error, ErrorKind};

@@ -134,7 +134,10 @@ impl BaseFinder<'_> {
         ways.none += group.ids.len() as u64 - ways.locality - ways.votes;
         let longest = longest(group, self.longest);
         if locations.iter().all(|location| location.depth < longest) {
+            let firsts = |picks: &[Pick]| picks.iter().filter(|pick| pick.is_first).count() as u64;
+            let found = firsts(&picks);
             let (picks, locations) = self.afforded(known, group, picks, locations);
+            ways.unpaid = found - firsts(&picks);
             return self.joined(known, group, &picks, &locations);
         }
         ways.full = (locations.iter().filter(|location| location.depth >= longest).count() as u64).min(group.ids.len() as u64);
