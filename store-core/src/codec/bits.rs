@@ -124,6 +124,19 @@ impl<'a> BitReader<'a> {
         Some(values)
     }
 
+    /// The bytes from the one on that holds the next bit, and how many bits of that were taken; `None` where fewer than `N` are left.
+    #[inline(always)]
+    pub(super) fn window<const N: usize>(&self) -> Option<(&'a [u8; N], u32)> {
+        let first = (self.at >> 3) as usize;
+        Some((self.bytes.get(first..)?.first_chunk()?, (self.at & 7) as u32))
+    }
+
+    /// Passes over bits that were read from a window.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, bits: u32) {
+        self.at += u64::from(bits);
+    }
+
     /// The next `len` bits, at most 64.
     #[inline(always)]
     pub(super) fn take_wide(&mut self, len: u32) -> u64 {

@@ -5,6 +5,8 @@
 //! lowest state, with no word left; anything else is refused.
 
 use super::super::CodecError;
+use super::super::bits::BitReader;
+use super::super::element::Lane;
 use super::{Freqs, SCALE, SCALE_BITS};
 
 /// Interleaved states.
@@ -233,6 +235,11 @@ pub(in super::super) trait Blocks<'a> {
     fn weigh(weights: &[u32; 256], symbols: &[u8; LANES], classes: &[u8; LANES]) -> u64;
     /// `row[class]` for each class, which are below 32.
     fn look_up(row: &[u8; 32], classes: &[u8; LANES]) -> [u8; LANES];
+    /// Fields that follow one another, each narrower than an element, of 32 bits at the most. `None` where the stream may end among them.
+    #[inline(always)]
+    fn fields<L: Lane>(bits: &mut BitReader<'_>, lens: &[u8; LANES]) -> Option<[L; LANES]> {
+        bits.take_all(lens)
+    }
 }
 
 impl<'a> Blocks<'a> for RansDecoder<'a> {
@@ -348,6 +355,37 @@ mod tests {
                     let wide = <Avx2Blocks<'_> as Blocks<'_>>::look_up(&row, &classes);
                     assert_eq!(wide, <RansDecoder<'_> as Blocks<'_>>::look_up(&row, &classes));
                 }
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn kernels_take_the_same_fields() {
+        use super::super::rans_avx2::Avx2Blocks;
+        /// Takes fields of up to `most` bits to the end of some bytes.
+        fn agree<L: Lane + std::fmt::Debug>(most: u64, noise: &mut Noise) {
+            let bytes: Vec<u8> = (0..900).map(|_| noise.next() as u8).collect();
+            let (mut wide, mut narrow) = (BitReader::new(&bytes), BitReader::new(&bytes));
+            loop {
+                let lens: [u8; LANES] = std::array::from_fn(|_| (noise.next() % (most + 1)) as u8);
+                let Some(fields) = <RansDecoder<'_> as Blocks<'_>>::fields::<L>(&mut narrow, &lens) else { break };
+                assert_eq!(<Avx2Blocks<'_> as Blocks<'_>>::fields::<L>(&mut wide, &lens), Some(fields), "{lens:?}");
+                assert_eq!(wide.window::<1>(), narrow.window());
+            }
+        }
+        if crate::codec::kernel::has_avx2() {
+            let mut noise = Noise(9);
+            for most in 1..32 {
+                agree::<u8>(most.min(7), &mut noise);
+                agree::<u16>(most.min(15), &mut noise);
+                agree::<u32>(most, &mut noise);
+            }
+            for len in [15, 29, 30, 31] {
+                let bytes = [0xa5; 100];
+                let all = |of: &mut dyn FnMut(&mut BitReader<'_>) -> Option<[u32; LANES]>| of(&mut BitReader::new(&bytes));
+                let wide = all(&mut |bits| <Avx2Blocks<'_> as Blocks<'_>>::fields(bits, &[len; LANES]));
+                assert_eq!(wide, all(&mut |bits| bits.take_all(&[len; LANES])), "{len}");
             }
         }
     }

@@ -6,6 +6,8 @@
 
 use std::arch::x86_64::*;
 
+use super::super::bits::BitReader;
+use super::super::element::Lane;
 use super::rans::{Blocks, EncodeSteps, Encoder, LANES, RansDecoder};
 use super::{SCALE, SCALE_BITS};
 
@@ -154,6 +156,132 @@ unsafe fn step(states: &mut __m256i, slots: *const i32, contexts: __m256i, windo
     }
 }
 
+/// Fields of less than 16 bits that follow one another from bit `skip` on, and how many bits they are. Eight of them are in at most sixteen bytes.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn short_fields(window: &[u8; 32], skip: u32, lens: &[u8; LANES]) -> ([u16; LANES], u32) {
+    // SAFETY: AVX2 as the caller promises. Lengths are masked, so that the first eight fields end before bit 127: sixteen bytes from where the others
+    // begin are in the window, too. The other loads and stores are of whole arrays.
+    unsafe {
+        let lens = _mm_and_si128(_mm_loadu_si128(lens.as_ptr().cast()), _mm_set1_epi8(15));
+        let sums = _mm_add_epi8(lens, _mm_slli_si128::<1>(lens));
+        let sums = _mm_add_epi8(sums, _mm_slli_si128::<2>(sums));
+        let sums = _mm_add_epi8(sums, _mm_slli_si128::<4>(sums));
+        let sums = _mm_add_epi8(sums, _mm_slli_si128::<8>(sums));
+        let starts = _mm_add_epi8(_mm_sub_epi8(sums, lens), _mm_set1_epi8((skip & 7) as i8));
+        let second = _mm_extract_epi8::<8>(starts) as usize >> 3;
+        // Those of the second half count from their own window on.
+        let bytes = _mm_and_si128(_mm_srli_epi16::<3>(starts), _mm_set1_epi8(31));
+        let bytes = _mm_sub_epi8(bytes, _mm_set_epi64x(0x0101_0101_0101_0101 * second as i64, 0));
+        let shifts = _mm_and_si128(starts, _mm_set1_epi8(7));
+        let low = eight_fields(window.as_ptr(), bytes, shifts, lens);
+        let behind = window.as_ptr().add(second & 15);
+        let high = eight_fields(behind, _mm_srli_si128::<8>(bytes), _mm_srli_si128::<8>(shifts), _mm_srli_si128::<8>(lens));
+        // Packing works within halves of a register.
+        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high));
+        let mut fields = [0; LANES];
+        _mm256_storeu_si256(fields.as_mut_ptr().cast(), packed);
+        (fields, _mm_extract_epi8::<15>(sums) as u32)
+    }
+}
+
+/// Eight fields of less than 16 bits, given in which byte of sixteen and at which bit of that each begins.
+///
+/// # Safety
+/// The CPU has AVX2, and there are sixteen bytes.
+#[inline(always)]
+unsafe fn eight_fields(window: *const u8, bytes: __m128i, shifts: __m128i, lens: __m128i) -> __m256i {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let window = _mm256_broadcastsi128_si256(_mm_loadu_si128(window.cast()));
+        // Each byte and the three behind it: a field ends in the third at the latest, and what lies beyond may be anything.
+        let each = _mm256_setr_epi8(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7);
+        let places = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), each);
+        let words = _mm256_shuffle_epi8(window, _mm256_add_epi8(places, _mm256_set1_epi32(0x0302_0100)));
+        let fields = _mm256_srlv_epi32(words, _mm256_cvtepu8_epi32(shifts));
+        let above = _mm256_sllv_epi32(_mm256_set1_epi32(-1), _mm256_cvtepu8_epi32(lens));
+        _mm256_andnot_si256(above, fields)
+    }
+}
+
+/// Four fields of less than 30 bits, given in which byte of sixteen and at which bit of that each begins, as words of 16 bits.
+///
+/// # Safety
+/// The CPU has AVX2, and there are sixteen bytes.
+#[inline(always)]
+unsafe fn four_fields(window: *const u8, bytes: i64, shifts: i64, lens: i64) -> __m256i {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let window = _mm256_broadcastsi128_si256(_mm_loadu_si128(window.cast()));
+        let each = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 4, 4, 6, 6, 6, 6, 6, 6, 6, 6);
+        let places = _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes), each);
+        let words = _mm256_shuffle_epi8(window, _mm256_add_epi8(places, _mm256_set1_epi64x(0x0706_0504_0302_0100)));
+        let fields = _mm256_srlv_epi64(words, _mm256_cvtepu16_epi64(_mm_cvtsi64_si128(shifts)));
+        let above = _mm256_sllv_epi64(_mm256_set1_epi64x(-1), _mm256_cvtepu16_epi64(_mm_cvtsi64_si128(lens)));
+        _mm256_andnot_si256(above, fields)
+    }
+}
+
+/// The same of fields of less than 30 bits, of which four are in at most sixteen bytes; `None` where one is longer.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn long_fields(window: &[u8; 64], skip: u32, lens: &[u8; LANES]) -> Option<([u32; LANES], u32)> {
+    // SAFETY: AVX2 as the caller promises. No four begin behind byte 48, and there are sixteen more bytes; they do not, for seven bits and twelve fields
+    // of 29 end in byte 44. The other loads and stores are of whole arrays.
+    unsafe {
+        let lens = _mm_loadu_si128(lens.as_ptr().cast());
+        if _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(lens, _mm_set1_epi8(30)), lens)) != 0 {
+            return None;
+        }
+        let lens = _mm256_cvtepu8_epi16(lens);
+        let sums = _mm256_add_epi16(lens, _mm256_slli_si256::<2>(lens));
+        let sums = _mm256_add_epi16(sums, _mm256_slli_si256::<4>(sums));
+        let sums = _mm256_add_epi16(sums, _mm256_slli_si256::<8>(sums));
+        // Up to here each half of the register has sums of its own.
+        let of_low = _mm256_extract_epi16::<7>(sums) as i16;
+        let before = _mm256_set_m128i(_mm_set1_epi16(of_low), _mm_setzero_si128());
+        let sums = _mm256_add_epi16(sums, before);
+        let starts = _mm256_add_epi16(_mm256_sub_epi16(sums, lens), _mm256_set1_epi16((skip & 7) as i16));
+        // Four count from the byte in which the first of them begins.
+        let first = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 8, 9, 8, 9, 8, 9, 8, 9, 0, 1, 0, 1, 0, 1, 0, 1, 8, 9, 8, 9, 8, 9, 8, 9);
+        let firsts = _mm256_andnot_si256(_mm256_set1_epi16(7), _mm256_shuffle_epi8(starts, first));
+        let bits = _mm256_sub_epi16(starts, firsts);
+        let (bytes, shifts) = (_mm256_srli_epi16::<3>(bits), _mm256_and_si256(bits, _mm256_set1_epi16(7)));
+        let mut fields = [0; LANES];
+        let (at, bytes, shifts, lens) = (as_words(starts), as_longs(bytes), as_longs(shifts), as_longs(lens));
+        for half in 0..2 {
+            let (i, j) = (2 * half, 2 * half + 1);
+            let from = |i: usize| window.as_ptr().add(usize::from(at[4 * i] >> 3).min(48));
+            let a = four_fields(from(i), bytes[i], shifts[i], lens[i]);
+            let b = four_fields(from(j), bytes[j], shifts[j], lens[j]);
+            let narrow = _mm256_shuffle_ps::<0b10_00_10_00>(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+            let narrow = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(narrow));
+            _mm256_storeu_si256(fields.as_mut_ptr().add(8 * half).cast(), narrow);
+        }
+        Some((fields, as_words(sums)[15].into()))
+    }
+}
+
+#[inline(always)]
+unsafe fn as_words(register: __m256i) -> [u16; 16] {
+    let mut words = [0; 16];
+    // SAFETY: the store is of a whole array; the CPU has AVX, or there was no such register.
+    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), register) };
+    words
+}
+
+#[inline(always)]
+unsafe fn as_longs(register: __m256i) -> [i64; 4] {
+    let mut longs = [0; 4];
+    // SAFETY: as above.
+    unsafe { _mm256_storeu_si256(longs.as_mut_ptr().cast(), register) };
+    longs
+}
+
 impl<'a> Blocks<'a> for Avx2Blocks<'a> {
     #[inline(always)]
     fn from(decoder: &RansDecoder<'a>) -> Self {
@@ -236,6 +364,26 @@ impl<'a> Blocks<'a> for Avx2Blocks<'a> {
             let mut found = [0; LANES];
             _mm_storeu_si128(found.as_mut_ptr().cast(), _mm_blendv_epi8(low, high, is_high));
             found
+        }
+    }
+
+    #[inline(always)]
+    fn fields<L: Lane>(bits: &mut BitReader<'_>, lens: &[u8; LANES]) -> Option<[L; LANES]> {
+        if L::BITS <= 16 {
+            let (window, skip) = bits.window()?;
+            // SAFETY: AVX2 as of the type.
+            let (fields, taken) = unsafe { short_fields(window, skip, lens) };
+            bits.skip(taken);
+            return Some(fields.map(|field| L::of(u64::from(field))));
+        }
+        let (window, skip) = bits.window()?;
+        // SAFETY: AVX2 as of the type.
+        match unsafe { long_fields(window, skip, lens) } {
+            Some((fields, taken)) => {
+                bits.skip(taken);
+                Some(fields.map(|field| L::of(u64::from(field))))
+            }
+            None => bits.take_all(lens),
         }
     }
 }

@@ -150,7 +150,7 @@ fn go_over<'a, L: Lane, B: Blocks<'a>, const FLOAT: bool, const TREND: bool>(
             let (magnitude, raw_len) = head.tokens.magnitude::<L>(symbol);
             (*difference, *len) = (magnitude, raw_len as u8);
         }
-        take_raw(&mut raw, &lens, &mut raws, count);
+        take_raw::<L, B>(&mut raw, &lens, &mut raws, count);
         let places = old.chunks_exact(L::BYTES).zip(older.chunks_exact(L::BYTES)).zip(new.chunks_exact_mut(L::BYTES));
         for (((&symbol, &start), &raw), ((old, older), new)) in symbols.iter().zip(&differences).zip(&raws).zip(places) {
             let old = L::load(old);
@@ -169,13 +169,13 @@ fn go_over<'a, L: Lane, B: Blocks<'a>, const FLOAT: bool, const TREND: bool>(
 
 /// Reads the raw bits of a strip, of which `count` elements are there.
 #[inline(always)]
-fn take_raw<L: Lane>(raw: &mut BitReader<'_>, lens: &[u8; STRIP], out: &mut [L; STRIP], count: usize) {
+fn take_raw<'a, L: Lane, B: Blocks<'a>>(raw: &mut BitReader<'_>, lens: &[u8; STRIP], out: &mut [L; STRIP], count: usize) {
     let blocks = out.as_chunks_mut::<LANES>().0.iter_mut().zip(lens.as_chunks::<LANES>().0);
     for (out, lens) in blocks.take(count.div_ceil(LANES)) {
         *out = if u128::from_le_bytes(*lens) == 0 {
             [L::of(0); LANES]
         } else if L::BITS < 64
-            && let Some(fields) = raw.take_all(lens)
+            && let Some(fields) = B::fields(raw, lens)
         {
             fields
         } else {
