@@ -100,9 +100,9 @@ impl Bases {
         self.chain = self.chain.and(bases.chain);
         self.depth = self.depth.max(bases.depth);
         self.ids.extend(bases.ids);
-        self.bytes.extend(bases.bytes);
+        append(&mut self.bytes, bases.bytes);
         self.older.extend(bases.older);
-        self.older_bytes.extend(bases.older_bytes);
+        append(&mut self.older_bytes, bases.older_bytes);
     }
 
     /// The bytes of those that a blob refers to.
@@ -112,5 +112,14 @@ impl Bases {
             len if len > self.ids.len() => Cow::Owned([&self.bytes[..], &self.older_bytes].concat()),
             _ => Cow::Borrowed(&self.bytes),
         }
+    }
+}
+
+/// Appends bytes; the first ones, which mostly are all, are not copied.
+fn append(bytes: &mut Vec<u8>, more: Vec<u8>) {
+    if bytes.is_empty() {
+        *bytes = more;
+    } else {
+        bytes.extend_from_slice(&more);
     }
 }

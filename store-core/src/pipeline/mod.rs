@@ -142,7 +142,7 @@ pub fn run(
         segment_len: repo.config.segment_len as usize,
         known: Arc::new(known),
         account: account.clone(),
-        read_ahead: Budget::new(repo.memory.read_ahead),
+        read_ahead: Budget::new(repo.memory.pieces),
         scratch: repo.scratch.clone(),
     });
     let writer = PackWriter::new(repo, how.trial)?;

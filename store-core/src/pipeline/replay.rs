@@ -93,7 +93,7 @@ impl<'r> Replay<'r> {
             chunker: target.chunker(),
             segment_len: target.config.segment_len as usize,
             known: Arc::new(known),
-            read_ahead: Budget::new(target.memory.read_ahead),
+            read_ahead: Budget::new(target.memory.pieces),
             scratch: None,
             account: None,
         });

@@ -69,6 +69,8 @@ use reader::BlobReader;
 const TIGHT: usize = 256 * MIB;
 /// Memory that a thread takes in the worst case: a blob, its bases, and what codes it.
 const MOST_OF_A_THREAD: usize = 32 * MIB;
+/// Bytes of files that are read for each thread of a push: the piece that it cuts, and the next one.
+const PIECES_OF_A_THREAD: usize = 8 * MIB;
 
 /// How memory is shared out. Each part is a share of one budget that does not grow with the repository or with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct MemoryPlan {
     pub runs: usize,
     /// Bytes read and not looked at yet.
     pub read_ahead: usize,
+    /// Those of files that are pushed: of what is read ahead, as much as keeps all threads busy. More would only be memory that is touched once.
+    pub pieces: usize,
     /// Plain bytes on their way through the coders.
     pub coding: usize,
 }
@@ -98,6 +102,7 @@ impl MemoryPlan {
             blobs: total / 8 + (spare / 4).min(total / 8),
             runs: total / 8,
             read_ahead: total / 8,
+            pieces: (total / 8).min(threads * PIECES_OF_A_THREAD),
             coding: total / 16,
         }
     }
@@ -227,7 +232,8 @@ mod tests {
         assert_eq!([blobs(1, 1), blobs(64, 2), blobs(128, 4), blobs(512, 16)], [8, 8, 16, 64]);
         assert_eq!(blobs(512, 2), 112);
         for total in [64 * MIB, 512 * MIB, 16_384 * MIB] {
-            let MemoryPlan { index, pack, blobs, runs, read_ahead, coding } = MemoryPlan::new(total, 2);
+            let MemoryPlan { index, pack, blobs, runs, read_ahead, pieces, coding } = MemoryPlan::new(total, 2);
+            assert!(pieces <= read_ahead && pieces <= 2 * PIECES_OF_A_THREAD);
             assert!(index + 3 * pack + blobs + runs + read_ahead + coding + 2 * MOST_OF_A_THREAD <= total + 64 * MIB);
         }
     }

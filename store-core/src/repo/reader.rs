@@ -24,6 +24,22 @@ pub(crate) type Decoded = Arc<Vec<u8>>;
 /// Gives the blob at a location.
 pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError> + 'b;
 
+/// The bytes of a blob's bases, one after the other.
+enum BaseBytes {
+    /// A single chunk of a decoded blob, as of most numbers.
+    One(Decoded, Location),
+    Joined(Vec<u8>),
+}
+
+impl BaseBytes {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::One(blob, location) => chunk_of(blob, location).unwrap_or_default(),
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
 /// Decoded blobs and opened packs, within a budget.
 #[derive(Debug)]
 pub(crate) struct BlobReader {
@@ -220,13 +236,13 @@ impl Repo {
         let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
         self.open_sealed(place, ordinal, &mut sealed)?;
         let bases = self.read_bases(place, base)?;
-        blob::decode(&place.frame, sealed, &bases).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
+        blob::decode(&place.frame, sealed, bases.bytes()).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
     }
 
     /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
-    fn read_bases(&self, place: &BlobPlace, base: &mut BaseBlob<'_>) -> Result<Vec<u8>, ReadError> {
+    fn read_bases(&self, place: &BlobPlace, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
         if place.frame.bases.is_empty() {
-            return Ok(Vec::new());
+            return Ok(BaseBytes::Joined(Vec::new()));
         }
         let (mut wanted, mut len) = (Vec::new(), 0);
         for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases)?) {
@@ -239,7 +255,8 @@ impl Repo {
         }
         // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
         wanted.sort_unstable();
-        let mut bytes = vec![0; len];
+        let is_one = wanted.len() == 1;
+        let mut bytes = Vec::with_capacity(if is_one { 0 } else { len });
         for (location, id, start) in wanted {
             let mut read = |location: &Location| {
                 if location.depth >= place.frame.depth {
@@ -254,10 +271,12 @@ impl Repo {
                 Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error)?,
             };
             let slice = chunk_of(&blob, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            let room = bytes.get_mut(start..start + slice.len()).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            room.copy_from_slice(slice);
+            if is_one {
+                return Ok(BaseBytes::One(blob, location));
+            }
+            put(&mut bytes, start, slice);
         }
-        Ok(bytes)
+        Ok(BaseBytes::Joined(bytes))
     }
 
     pub(super) fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
@@ -308,6 +327,18 @@ impl Repo {
         let bytes = chunk_of(&blob, location).ok_or_else(|| ReadError::Unknown("a base".into()))?;
         Ok((self.keys.chunk_id(bytes), bytes.to_vec()))
     }
+}
+
+/// Puts `part` where it belongs. Parts mostly come in order: then nothing is cleared first.
+fn put(bytes: &mut Vec<u8>, start: usize, part: &[u8]) {
+    if bytes.len() == start {
+        return bytes.extend_from_slice(part);
+    }
+    let end = start + part.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[start..end].copy_from_slice(part);
 }
 
 /// The bytes of a chunk within its blob.
