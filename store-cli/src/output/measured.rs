@@ -47,6 +47,8 @@ struct Version {
     bases_votes: u64,
     bases_locality: u64,
     bases_none: u64,
+    bases_full: u64,
+    bases_unpaid: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -171,6 +173,8 @@ impl From<&store_core::ops::bench::Version> for Version {
             bases_votes: version.ways.votes,
             bases_locality: version.ways.locality,
             bases_none: version.ways.none,
+            bases_full: version.ways.full,
+            bases_unpaid: version.ways.unpaid,
         }
     }
 }

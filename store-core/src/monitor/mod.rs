@@ -1,6 +1,7 @@
 //! L3: how an operation tells of its progress while it runs, and learns that it should stop.
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use crate::blob::Weighed;
@@ -68,6 +69,18 @@ pub struct BaseWays {
     pub full: u64,
     /// And how many found one that was left out, since a restore would read too much for it.
     pub unpaid: u64,
+}
+
+impl AddAssign for BaseWays {
+    fn add_assign(&mut self, other: Self) {
+        let Self { parent, votes, locality, none, full, unpaid } = other;
+        self.parent += parent;
+        self.votes += votes;
+        self.locality += locality;
+        self.none += none;
+        self.full += full;
+        self.unpaid += unpaid;
+    }
 }
 
 /// How one blob came to be coded as it is.

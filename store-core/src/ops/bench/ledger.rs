@@ -125,11 +125,7 @@ impl Monitor for Ledger<'_> {
             return;
         }
         let page = &mut *lock(&self.page);
-        let ways = &decision.bases;
-        page.ways.parent += ways.parent;
-        page.ways.votes += ways.votes;
-        page.ways.locality += ways.locality;
-        page.ways.none += ways.none;
+        page.ways += decision.bases;
         let kind = page.kinds.entry(decision.what).or_default();
         let Some(codec) = decision.codec else {
             kind.left_out += decision.plain;
