@@ -115,9 +115,9 @@ impl Bases {
     }
 }
 
-/// Appends bytes; the first ones, which mostly are all, are not copied.
+/// Appends bytes; where no room was made for several parts, the first one is not copied.
 fn append(bytes: &mut Vec<u8>, more: Vec<u8>) {
-    if bytes.is_empty() {
+    if bytes.capacity() == 0 {
         *bytes = more;
     } else {
         bytes.extend_from_slice(&more);

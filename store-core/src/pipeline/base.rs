@@ -243,6 +243,9 @@ impl<'r> BaseFinder<'r> {
 
     fn segments(&self, known: &KnownChunks, group: &Group, locations: &[Location]) -> Option<Bases> {
         let mut joined = Bases { aligned: true, most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
+        if locations.len() > 1 {
+            joined.bytes.reserve(group.plain.len());
+        }
         for location in locations {
             let base = self.read(known, group, *location)?;
             let (older, older_bytes) = self.before(known, group, &base).map(|(id, bytes)| (vec![id], bytes)).unwrap_or_default();
