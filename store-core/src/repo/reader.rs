@@ -266,11 +266,14 @@ impl Repo {
                 }
                 Ok((base(location)?, *location))
             };
+            let expected = location.len;
             let (blob, location) = match read(&location) {
                 Ok(found) => found,
                 Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error)?,
             };
-            let slice = chunk_of(&blob, &location).ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            // Another copy's place is another segment's word: it has the length that was asked for, or is none.
+            let slice = chunk_of(&blob, &location).filter(|_| location.len == expected);
+            let slice = slice.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             if is_one {
                 return Ok(BaseBytes::One(blob, location));
             }
@@ -344,4 +347,19 @@ fn put(bytes: &mut Vec<u8>, start: usize, part: &[u8]) {
 /// The bytes of a chunk within its blob.
 pub(crate) fn chunk_of<'b>(blob: &'b [u8], location: &Location) -> Option<&'b [u8]> {
     blob.get(location.start as usize..(location.start as usize).checked_add(location.len as usize)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stand_where_they_belong_in_whichever_order_they_come() {
+        let parts: [(usize, &[u8]); 3] = [(0, b"ab"), (2, b"cde"), (5, b"f")];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut bytes = Vec::new();
+            order.into_iter().for_each(|i| put(&mut bytes, parts[i].0, parts[i].1));
+            assert_eq!(bytes, b"abcdef", "{order:?}");
+        }
+    }
 }
