@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::base::{BaseFinder, Continued};
 use super::cut::CutContext;
-use super::fresh::{Awaited, Brought, Coding, Coming, Fresh};
+use super::fresh::{Awaited, Brought, Coding, Coming, Fresh, Passed};
 use super::prefix::is_nearer;
 use super::store::Group;
 use crate::base::ids::ChunkId;
@@ -52,8 +52,9 @@ impl CodingShared<'_> {
     /// Codes plain chunks as one blob.
     fn code_plain(&self, finder: &BaseFinder<'_>, group: Group, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
+        let passed = self.passed();
         let mut resembled = finder.resembled(known, &group, &sketches)?;
-        let (_coding, awaited) = self.meet(&group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
+        let (_coding, awaited) = self.meet(passed, &group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
         if self.is_named(awaited)? {
             resembled = finder.resembled(known, &group, &sketches)?;
         }
@@ -66,9 +67,10 @@ impl CodingShared<'_> {
     fn code_numbers(&self, finder: &BaseFinder<'_>, group: Group, dtype: Dtype, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
         let mut ways = BaseWays::default();
+        let passed = self.passed();
         let mut continued = finder.continued(known, &group, &sketches, &mut ways)?;
         let is_nearer = |i: usize, brought: &Brought, votes: usize| continued[i].is_further(dtype, group.lens[i], brought, votes);
-        let (_coding, awaited) = self.meet(&group, &sketches, is_nearer);
+        let (_coding, awaited) = self.meet(passed, &group, &sketches, is_nearer);
         if self.is_named(awaited)? {
             ways = BaseWays::default();
             continued = finder.continued(known, &group, &sketches, &mut ways)?;
@@ -98,20 +100,26 @@ impl CodingShared<'_> {
         Ok(())
     }
 
+    /// See [`Fresh::passed`].
+    fn passed(&self) -> Passed {
+        self.fresh.as_ref().map_or_else(Passed::default, Fresh::passed)
+    }
+
     /// Tells those that come later of a group, and whether it waits for others: see [`Fresh::meet`].
     fn meet(
         &self,
+        passed: Passed,
         group: &Group,
         sketches: &[Sketch],
         is_nearer: impl Fn(usize, &Brought, usize) -> bool,
     ) -> (Option<Coding<'_>>, Option<Awaited>) {
         let Some(fresh) = &self.fresh else { return (None, None) };
         let coming = Coming { number: group.number, dtype: group.dtype, ids: &group.ids, lens: &group.lens, sketches };
-        let (coding, awaited) = fresh.meet(&self.writer, coming, is_nearer);
+        let (coding, awaited) = fresh.meet(&self.writer, passed, coming, is_nearer);
         (Some(coding), awaited)
     }
 
-    /// Whether something was awaited, and is named from now on.
+    /// Whether something was awaited, and is named from now on, so that bases are to be looked for again.
     fn is_named(&self, awaited: Option<Awaited>) -> Result<bool, Error> {
         let (Some(fresh), Some(awaited)) = (&self.fresh, awaited) else { return Ok(false) };
         fresh.name(&self.writer, &awaited).map(|()| true)

@@ -45,6 +45,10 @@ pub(super) struct Awaited {
     groups: BTreeSet<u64>,
 }
 
+/// How far chunks had gone over from what is fresh to the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Passed(u64);
+
 /// What is fresh of one push.
 #[derive(Debug)]
 pub(super) struct Fresh {
@@ -73,6 +77,8 @@ struct State {
     total: u64,
     /// How many chunks were left when it was looked last.
     swept: usize,
+    /// How many times it was looked.
+    sweeps: u64,
 }
 
 /// Says that a group was coded when it is dropped, however that ended.
@@ -97,17 +103,25 @@ impl Fresh {
         Self { least, enough, state: Mutex::default(), coded: Condvar::new(), settling: Mutex::default() }
     }
 
+    /// How far chunks have gone over to the index by now. To be asked before that is.
+    pub(super) fn passed(&self) -> Passed {
+        Passed(lock(&self.state).sweeps)
+    }
+
     /// Adds a group that is coded from here on, and says what is to be waited for, if most of it resembles chunks that came before more than what the
-    /// index has: `beats` says that of the number of a chunk in the group, one that was brought, and the votes for that.
+    /// index has: `beats` says that of the number of a chunk in the group, one that was brought, and the votes for that. Nothing is waited for, but the
+    /// index is to be asked again, where chunks have gone over to it since `passed`, so that they were seen neither there nor here.
     pub(super) fn meet(
         &self,
         writer: &PackWriter,
+        passed: Passed,
         coming: Coming<'_>,
         beats: impl Fn(usize, &Brought, usize) -> bool,
     ) -> (Coding<'_>, Option<Awaited>) {
         let mut state = lock(&self.state);
         let is_worth_it = state.bytes >= (state.total / PART).clamp(self.least, self.enough);
         let awaited = if is_worth_it { state.awaited(coming, beats) } else { None };
+        let awaited = awaited.or_else(|| (Passed(state.sweeps) != passed).then(Awaited::default));
         state.coding.insert(coming.number);
         state.bring(coming);
         if state.chunks.len() >= 2 * state.swept + SWEEP {
@@ -199,6 +213,7 @@ impl State {
         self.features.retain(|_, number| self.chunks.contains_key(number));
         self.bytes = self.chunks.values().map(|brought| u64::from(brought.len)).sum();
         self.swept = self.chunks.len();
+        self.sweeps += 1;
     }
 }
 
@@ -261,9 +276,9 @@ mod tests {
         let (other, old, new) = (Chunk::new(&repo, "other", 0), Chunk::new(&repo, "thing", 0), Chunk::new(&repo, "thing", 1));
         [&other, &old, &new].iter().for_each(|chunk| assert!(writer.claim(chunk.id)));
         fresh.bring(other.coming(0));
-        let (coding, awaited) = fresh.meet(&writer, old.coming(1), by_votes);
+        let (coding, awaited) = fresh.meet(&writer, fresh.passed(), old.coming(1), by_votes);
         assert_eq!(awaited, None, "nothing is like it");
-        let (_coding, awaited) = fresh.meet(&writer, new.coming(2), by_votes);
+        let (_coding, awaited) = fresh.meet(&writer, fresh.passed(), new.coming(2), by_votes);
         assert_eq!(awaited, Some(Awaited { ids: vec![old.id], groups: BTreeSet::from([1]) }));
         let is_named = || repo.index().unwrap().find(&[old.id]).unwrap()[0].is_some();
         std::thread::scope(|threads| {
@@ -284,7 +299,7 @@ mod tests {
         let (writer, fresh) = (PackWriter::new(&repo, false).unwrap(), Fresh::new(&repo.config));
         let chunks = [0, 1, 2].map(|version| Chunk::new(&repo, "thing", version));
         chunks.iter().for_each(|chunk| assert!(writer.claim(chunk.id)));
-        let meets = |chunk: &Chunk, number: u64| fresh.meet(&writer, chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
+        let meets = |chunk: &Chunk, number: u64| fresh.meet(&writer, fresh.passed(), chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
         assert_eq!([meets(&chunks[0], 4), meets(&chunks[1], 5)], [None, None], "too little is there");
         assert_eq!(meets(&chunks[2], 3), None, "all that is there comes later");
         assert_eq!(meets(&chunks[0], 6), Some(vec![chunks[2].id]), "of equals the last one");
@@ -296,6 +311,7 @@ mod tests {
         let repo = repo(folder.path());
         let (writer, fresh) = (PackWriter::new(&repo, false).unwrap(), Fresh::new(&repo.config));
         let chunks = [0, 1, 2].map(|version| Chunk::new(&repo, "thing", version));
+        let before = fresh.passed();
         for (number, chunk) in (0..).zip(&chunks) {
             assert!(writer.claim(chunk.id));
             fresh.bring(chunk.coming(number));
@@ -307,5 +323,10 @@ mod tests {
         let state = lock(&fresh.state);
         assert!(state.chunks.is_empty() && state.features.is_empty() && state.bytes == 0);
         assert_eq!(state.total, 3 * u64::from(LEN));
+        drop(state);
+        let other = Chunk::new(&repo, "other", 0);
+        let awaits = |passed| fresh.meet(&writer, passed, other.coming(9), by_votes).1;
+        assert_eq!(awaits(before), Some(Awaited::default()), "the index was asked when it had none of them");
+        assert_eq!(awaits(fresh.passed()), None);
     }
 }
