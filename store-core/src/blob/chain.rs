@@ -78,6 +78,11 @@ impl Chain {
         }
     }
 
+    /// Whether a restore reads no more than it may.
+    pub fn is_within_bound(self) -> bool {
+        self.reads <= MOST_READS * self.whole
+    }
+
     /// Whether one more difference like the last one is likely to leave the chain within what a restore may read.
     pub fn goes_on(self) -> bool {
         self.reads + self.last <= MOST_READS * self.whole

@@ -90,9 +90,7 @@ pub(super) struct Jump {
 
 impl<'r> BaseFinder<'r> {
     pub(super) fn new(repo: &'r Repo, account: Arc<Account>) -> Self {
-        let cached = repo.memory.blobs / (repo.config.blob_len as usize).max(1);
-        let longest = (cached / 2).clamp(*LONGEST.start(), *LONGEST.end()) as u8;
-        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default(), account, longest }
+        Self { repo, sketcher: Sketcher::new(&repo.keys), chains: Chains::default(), account, longest: longest_of(repo, false) }
     }
 
     /// The sketches of a group's chunks; empty if none of them has one.
@@ -345,6 +343,12 @@ fn lens_of_bases(dtype: Option<Dtype>, len: u32) -> Vec<u32> {
     let kin = dtype.filter(|dtype| dtype.has_kin()).into_iter();
     let others = kin.flat_map(|dtype| [Dtype::F32, Dtype::BF16].into_iter().filter_map(move |from| blob::base_len(from, dtype, len)));
     others.chain([len]).collect()
+}
+
+/// The longest chain of numbers, or of plain bytes.
+pub(super) fn longest_of(repo: &Repo, numbers: bool) -> u8 {
+    let cached = repo.memory.blobs / (repo.config.blob_len as usize).max(1);
+    if numbers { LONGEST_OF_NUMBERS } else { (cached / 2).clamp(*LONGEST.start(), *LONGEST.end()) as u8 }
 }
 
 /// The longest chain that a group may become part of.

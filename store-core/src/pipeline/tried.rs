@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::base::longest_of;
 use super::chains::Chains;
 use super::known::KnownChunks;
 use super::replay::Name;
 use super::store::Limit;
 use crate::backend::Folder;
 use crate::base::ids::{ChunkId, PackId, SegmentId};
-use crate::blob::{Chain, CodedBlob, bases_below};
+use crate::blob::{Chain, CodedBlob, bases_below, dtype_of};
 use crate::error::Error;
 use crate::format::pack::BlobEntry;
 use crate::index::{BlobPlace, Location};
@@ -99,8 +100,8 @@ impl<'t> Taking<'t> {
         self.tried.chunk(id)
     }
 
-    /// The blob of a chunk that `repo` is to hold, if it will do there as it is: it holds nothing else than what `repo` lacks, its bases are
-    /// there, less deep, and with chains that take no more than in the trial; and it needs no more than `limit` says of its chunks.
+    /// The blob of a chunk that `repo` is to hold, if it will do there but for its depth: it holds nothing else than what `repo` lacks, its bases are
+    /// there, with chains that can carry it or take no more than in the trial; and it needs no more than `limit` says of its chunks.
     ///
     /// # Errors
     /// When the index cannot be read.
@@ -116,46 +117,55 @@ impl<'t> Taking<'t> {
         if self.taken.contains(&blob) {
             return Ok(Coded::Before);
         }
-        let found = if self.will_do(blob, repo, known, name, limit)? { self.tried.open(blob) } else { None };
+        let depth = self.depth_there(blob, repo, known, name, limit)?;
+        let found = depth.and_then(|depth| {
+            let mut found = self.tried.open(blob)?;
+            found.coded.frame.depth = depth;
+            Some(found)
+        });
         let is_found = found.is_some();
         // What was refused once stays so: its chunks are on their way one by one.
         let _ = if is_found { self.taken.insert(blob) } else { self.refused.insert(blob) };
         Ok(found.map_or(Coded::Not, Coded::Now))
     }
 
-    fn will_do(
+    /// How deep a blob would be in `repo`, if it will do there.
+    fn depth_there(
         &self,
         blob: usize,
         repo: &Repo,
         known: &KnownChunks,
         name: &Name<'_>,
         limit: impl FnOnce(&[ChunkId]) -> Result<Option<Limit>, Error>,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<u8>, Error> {
         let BlobEntry { frame, ids, .. } = &self.tried.blobs[blob].3;
         if known.has(ids)?.contains(&true) {
-            return Ok(false);
+            return Ok(None);
         }
         for id in ids {
             if known.is_lost(*id)? {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        let is_there = |location: &Option<Location>| location.is_some_and(|location| location.depth < frame.depth);
-        let are_there = || Ok::<_, Error>(known.locate(&frame.bases)?.iter().all(is_there));
         // They may have come with the same snapshot.
-        let will_be = are_there()? || name(&frame.bases)? && are_there()?;
-        if !will_be {
-            return Ok(false);
-        }
+        let all = || Ok::<_, Error>(known.locate(&frame.bases)?.into_iter().collect::<Option<Vec<Location>>>());
+        let found = match all()? {
+            None if name(&frame.bases)? => all()?,
+            found => found,
+        };
+        let Some(found) = found else { return Ok(None) };
+        let depth = found.iter().map(|location| location.depth + 1).max().unwrap_or(0);
         let mut bases = Chain::default();
         for location in known.locate(bases_below(frame))?.iter().flatten() {
-            let Some(chain) = self.chains.of(repo, known, location) else { return Ok(false) };
+            let Some(chain) = self.chains.of(repo, known, location) else { return Ok(None) };
             bases = bases.and(chain);
         }
-        let stored = u64::from(frame.sealed_len);
-        let reads = if frame.bases.is_empty() { stored } else { bases.at_most(frame.plain_len() as u64).reads + stored };
-        let Some(alone) = self.tried.reads(blob) else { return Ok(false) };
-        let is_within = limit(ids)?.is_none_or(|limit| frame.depth <= limit.depth && reads <= limit.reads);
-        Ok(is_within && reads <= alone + alone / MORE)
+        let (plain, stored) = (frame.plain_len() as u64, u64::from(frame.sealed_len));
+        let there = if frame.bases.is_empty() { Chain::start(plain, stored) } else { Chain::longer(bases, plain, stored) };
+        let Some(tried) = self.tried.reads(blob) else { return Ok(None) };
+        let longest = longest_of(repo, dtype_of(frame).is_some());
+        let is_within = depth <= longest && there.is_within_bound() || depth <= frame.depth && there.reads <= tried + tried / MORE;
+        let is_limited = limit(ids)?.is_some_and(|limit| depth > limit.depth || there.reads > limit.reads);
+        Ok((is_within && !is_limited).then_some(depth))
     }
 }
