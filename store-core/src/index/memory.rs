@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, feature_keys, features, in_order, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, Reads, feature_keys, features, in_order, locations};
 use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
 use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
@@ -22,6 +22,7 @@ struct Tables {
     features: HashMap<[u8; 5], Location>,
     records: BTreeMap<String, Vec<u8>>,
     whole: BTreeSet<NodeId>,
+    reads: HashMap<NodeId, Reads>,
 }
 
 /// An index that is gone with the process.
@@ -32,6 +33,10 @@ impl ChunkIndex for MemoryIndex {
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Ok(ids.iter().map(|id| tables.chunks.get(id).copied()).collect())
+    }
+
+    fn find_all(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, IndexError> {
+        ids.iter().map(|id| self.copies(id)).collect()
     }
 
     fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
@@ -59,7 +64,7 @@ impl ChunkIndex for MemoryIndex {
             tables.numbers.insert(pack.id, number);
             for (id, location) in locations(number, pack) {
                 let Some(held) = tables.chunks.insert(id, location) else { continue };
-                let (best, other) = if location.depth < held.depth { (location, held) } else { (held, location) };
+                let (best, other) = if location.depth <= held.depth { (location, held) } else { (held, location) };
                 tables.chunks.insert(id, best);
                 tables.copies.entry(id).or_default().push(other);
             }
@@ -140,6 +145,17 @@ impl ChunkIndex for MemoryIndex {
         let whole = &mut self.0.write().unwrap_or_else(PoisonError::into_inner).whole;
         instead_of.into_iter().for_each(|other| _ = whole.remove(other));
         whole.insert(*root);
+        Ok(())
+    }
+
+    fn reads_of(&self, root: &NodeId) -> Result<Option<Reads>, IndexError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).reads.get(root).copied())
+    }
+
+    fn note_reads(&self, root: &NodeId, reads: Reads, instead_of: Option<&NodeId>) -> Result<(), IndexError> {
+        let tables = &mut *self.0.write().unwrap_or_else(PoisonError::into_inner);
+        instead_of.into_iter().for_each(|other| _ = tables.reads.remove(other));
+        let _ = tables.reads.insert(*root, reads);
         Ok(())
     }
 

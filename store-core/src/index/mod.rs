@@ -5,6 +5,7 @@ mod memory;
 mod rocks;
 mod sorter;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 pub use memory::MemoryIndex;
@@ -29,9 +30,21 @@ pub struct Location {
     pub start: u32,
     /// How many bytes it has.
     pub len: u32,
-    /// The depth of its blob. Of several copies of a chunk the index names one of the least depth: whatever is coded against the chunk
-    /// lies deeper than the copy that its coder saw, and so than this one.
+    /// The depth of its blob. Of several copies of a chunk the index names one of the least depth, the last that it was told of: whatever is
+    /// coded against the chunk lies deeper than the copy that its coder saw, and so than this one.
     pub depth: u8,
+}
+
+/// What a restore of a snapshot reads, in stored bytes, beside what it would read if there were nothing but that snapshot. Estimates: at least
+/// what it reads, and about what that would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// What is read.
+    pub all: u64,
+    /// What would be.
+    pub alone: u64,
+    /// Plain bytes of the snapshot.
+    pub plain: u64,
 }
 
 /// All that is needed to read a blob.
@@ -63,6 +76,9 @@ pub enum IndexError {
 pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// Where these chunks (or nodes) are; in the same order.
     fn find(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError>;
+
+    /// For each of these chunks all places where it is, the one that [`find`](Self::find) gives first. As fast as that for those that are in one.
+    fn find_all(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, IndexError>;
 
     /// Every place where this chunk (or node) is, the least depth first: [`find`](Self::find) gives one of them.
     fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError>;
@@ -121,6 +137,12 @@ pub trait ChunkIndex: Send + Sync + std::fmt::Debug {
     /// Notes that a snapshot is whole, in place of another one.
     fn note_whole(&self, root: &NodeId, instead_of: Option<&NodeId>) -> Result<(), IndexError>;
 
+    /// What was [noted](Self::note_reads) of this root.
+    fn reads_of(&self, root: &NodeId) -> Result<Option<Reads>, IndexError>;
+
+    /// Notes what a restore of the snapshot with this root reads, in place of what was noted of another one.
+    fn note_reads(&self, root: &NodeId, reads: Reads, instead_of: Option<&NodeId>) -> Result<(), IndexError>;
+
     /// Makes what was taken in survive the process.
     fn flush(&self) -> Result<(), IndexError>;
 }
@@ -136,7 +158,7 @@ pub trait Load {
 
 /// Puts the places of one chunk in the order in which they are tried, each once.
 fn in_order(mut copies: Vec<Location>) -> Vec<Location> {
-    copies.sort_unstable_by_key(|copy| (copy.depth, copy.pack, copy.ordinal, copy.start));
+    copies.sort_unstable_by_key(|copy| (copy.depth, Reverse((copy.pack, copy.ordinal, copy.start))));
     copies.dedup();
     copies
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::chains::BlobKey;
 use crate::base::units::KIB;
 use crate::blob::{Chain, Charge, MOST_READS};
-use crate::index::{Location, PackNumber};
+use crate::index::{Location, PackNumber, Reads};
 
 /// Blobs that are remembered. Where there are more, some count twice.
 const REMEMBERED: usize = 1 << 16;
@@ -44,6 +44,8 @@ struct State {
     /// Plain bytes of the snapshot, as far as is known, and how many of them went by without a look.
     expected: u64,
     passed: u64,
+    /// Whether a folder did, with all that is in it.
+    passed_folder: bool,
     /// Plain bytes that count.
     plain: u64,
     /// Stored bytes that a restore reads for them.
@@ -86,6 +88,25 @@ struct Met {
     is_read: bool,
 }
 
+/// What a snapshot's account comes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// What a restore of what was met and written reads.
+    pub(super) reads: Reads,
+    /// Plain bytes that went by without a look; `None` where nobody knows how many.
+    pub(super) passed: Option<u64>,
+}
+
+/// Whether a restore reads no more of a snapshot than it may, for what it would read if that were alone.
+pub(super) fn is_within_bound(reads: Reads) -> bool {
+    reads.all <= most_of(reads.alone)
+}
+
+/// Stored bytes that a restore may read of what takes so many alone.
+pub(super) fn most_of(alone: u64) -> u64 {
+    MOST_READS * alone + SLACK
+}
+
 /// Of what is written, and is coded against nothing or something.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entered {
@@ -120,6 +141,11 @@ impl Account {
     /// So many plain bytes are taken over without a look.
     pub(super) fn pass(&self, bytes: u64) {
         self.lock().passed += bytes;
+    }
+
+    /// A folder is taken over with all that is in it.
+    pub(super) fn pass_folder(&self) {
+        self.lock().passed_folder = true;
     }
 
     /// The snapshot has chunks that were held already.
@@ -167,6 +193,16 @@ impl Account {
         let credit = state.credit(chain);
         let _ = state.drafts.insert(group, Draft { credit: more.saturating_sub(MOST_READS * chain.whole), blobs: seen });
         Charge { more, credit }
+    }
+
+    /// What it comes to, once all was met and written.
+    pub(super) fn sums(&self, held: &dyn Held) -> Sums {
+        let mut state = self.lock();
+        state.count_met(held);
+        // What was lent is read for what went by without a look, if anything did.
+        let lent = if state.passed == 0 { state.lent } else { 0 };
+        let reads = Reads { all: state.reads + lent, alone: state.alone, plain: state.plain };
+        Sums { reads, passed: (!state.passed_folder).then_some(state.passed) }
     }
 
     /// A blob of a group is written that is coded against chunks of `blobs`.

@@ -218,7 +218,10 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                 self.monitor.file(&path.to_string_lossy(), if same { "unmodified" } else { "changed" }, *size);
             }
             // With all that is in it, which a copy does not count.
-            Kind::Directory { .. } => self.totals.directories += 1,
+            Kind::Directory { .. } => {
+                self.totals.directories += 1;
+                self.context.account.iter().for_each(|account| account.pass_folder());
+            }
             _ => self.totals.others += 1,
         }
         self.push(&entry)
@@ -321,7 +324,7 @@ impl<'a, 's, 'scope> Assembler<'a, 's, 'scope> {
                     } else {
                         let bytes = &bytes[chunk.start..chunk.start + chunk.len];
                         self.context.scratch.iter().for_each(|scratch| scratch.met(chunk.id, list.size));
-                        self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None, drawn })?;
+                        self.store.chunk(NewChunk { id: chunk.id, bytes, dtype, hint: chunk.hint, limit: None, whole: false, drawn })?;
                     }
                     self.add_extent(list, Extent::Chunk { id: chunk.id, len: chunk.len as u32 })?;
                 }

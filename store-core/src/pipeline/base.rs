@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::account::{Account, Entered, Held};
+use super::account::{Account, Entered, Held, Sums};
 use super::chains::{BlobKey, Chains};
 use super::choose::{VOTES, best_base};
 use super::fresh::Brought;
@@ -270,6 +270,11 @@ impl<'r> BaseFinder<'r> {
         let alone = alone.unwrap_or_else(|| self.chain_of(known, &locations).map_or(stored, |bases| bases.at_most(plain).whole));
         self.account.enter(&Linked { finder: self, known }, group, &blobs_of(&locations), Entered { plain, stored, alone });
         Ok(())
+    }
+
+    /// What the account of the snapshot comes to.
+    pub(super) fn sums(&self, known: &KnownChunks) -> Sums {
+        self.account.sums(&Linked { finder: self, known })
     }
 
     /// Whether a chunk can be a base as far as its chain tells. Looked at before votes are counted only while chains are coded anew: then much of

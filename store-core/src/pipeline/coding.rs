@@ -38,11 +38,12 @@ pub(super) struct CodingShared<'r> {
 impl CodingShared<'_> {
     /// Codes a group as blobs.
     pub(super) fn code(&self, kind: BlobKind, group: Group) -> Result<(), Error> {
-        let Some(finder) = self.bases.as_ref().filter(|_| kind == BlobKind::Data && !group.whole) else {
+        let finder = self.bases.as_ref().filter(|_| kind == BlobKind::Data);
+        let sketches = finder.map(|finder| finder.sketches(&group)).unwrap_or_default();
+        let Some(finder) = finder.filter(|_| !group.whole) else {
             let ways = BaseWays { none: group.ids.len() as u64, ..BaseWays::default() };
-            return self.code_one(kind, group, Vec::new(), None, ways);
+            return self.code_one(kind, group, sketches, None, ways);
         };
-        let sketches = finder.sketches(&group);
         match group.dtype {
             Some(dtype) => self.code_numbers(finder, group, dtype, sketches),
             None => self.code_plain(finder, group, sketches),

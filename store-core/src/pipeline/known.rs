@@ -110,6 +110,15 @@ impl KnownChunks {
         Ok(Self { recoding: true, unneeded, kept, ..Self::listed(repo, condemned, &repo.listed_packs()?)? })
     }
 
+    /// What a push may rely on once it has written all of its snapshot, in a session that began with these `grounds`.
+    pub(super) fn at_end(repo: &Repo, grounds: &Grounds) -> Result<Self, Error> {
+        let mut known = Self::listed(repo, &grounds.condemned, &repo.listed_packs()?)?;
+        if known.is_damaged() || !known.condemned.is_empty() {
+            known.find_broken()?;
+        }
+        Ok(known)
+    }
+
     fn listed(repo: &Repo, condemned: &BTreeSet<PackId>, exist: &PackLens) -> Result<Self, Error> {
         let index = repo.index()?;
         let damage = repo.damage();
@@ -276,6 +285,18 @@ impl KnownChunks {
     /// Where these chunks are, as far as they can be read.
     pub(super) fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
         self.choose(ids, &|location| self.is_readable(location))
+    }
+
+    /// For each of these chunks all places from where it can be read.
+    pub(super) fn places(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, Error> {
+        let mut found = self.index.find_all(ids)?;
+        found.iter_mut().for_each(|places| places.retain(|location| self.is_readable(location)));
+        Ok(found)
+    }
+
+    /// The index.
+    pub(super) fn index(&self) -> &dyn ChunkIndex {
+        &*self.index
     }
 
     /// For each chunk, the first of its places that will do.

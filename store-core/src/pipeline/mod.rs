@@ -19,7 +19,9 @@ mod cut;
 mod feed;
 mod flow;
 mod fresh;
+mod gather;
 mod known;
+mod needed;
 mod parent;
 mod prefix;
 mod recode;
@@ -187,7 +189,15 @@ pub fn run(
     })?;
     coding.check()?;
     let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
-    Ok((assembled, coding.writer.finish()?))
+    let sums = coding.bases.map(|finder| finder.sums(&context.known));
+    let mut written = coding.writer.finish()?;
+    if let Some(sums) = sums.filter(|_| !how.trial && how.wanted.is_none() && repo.scratch.is_none()) {
+        let gathered = gather::gather(repo, &how, assembled.root, sums, monitor)?;
+        written.counts.packs += gathered.counts.packs;
+        written.counts.bytes += gathered.counts.bytes;
+        written.packs.extend(gathered.packs);
+    }
+    Ok((assembled, written))
 }
 
 /// Lets the feeder go when it is dropped.

@@ -295,7 +295,7 @@ impl Walk<'_, '_, '_> {
                 file.tensors = Some(self.tensors(file.path, file.entry));
             }
             let (dtype, hint) = file.tensors.as_ref().map_or((None, None), |tensors| tensors.at(offset, len));
-            self.store.chunk(NewChunk { id, bytes: &bytes, dtype, hint, limit, drawn: Drawn::default() })?;
+            self.store.chunk(NewChunk { id, bytes: &bytes, dtype, hint, limit, whole: false, drawn: Drawn::default() })?;
         }
         Ok(())
     }

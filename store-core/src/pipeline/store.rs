@@ -32,7 +32,7 @@ pub(super) struct Group {
     pub(super) dtype: Option<Dtype>,
     /// The file that the first of them comes from, where anybody wants to know.
     pub(super) path: Option<Arc<str>>,
-    /// Coded without bases: these replace what was lost, and must do as bases for all that was coded against that.
+    /// Coded without bases: these replace what was lost, and must do as bases for all that was coded against that, or are to be read by themselves.
     pub(super) whole: bool,
     /// What their coding may need, where others rely on them already.
     pub(super) limit: Option<Limit>,
@@ -64,6 +64,8 @@ pub(super) struct NewChunk<'c> {
     /// The older segment that it continues, as far as its name tells.
     pub(super) hint: Option<ChunkId>,
     pub(super) limit: Option<Limit>,
+    /// Whether it is coded without bases.
+    pub(super) whole: bool,
     /// How a measurement has drawn a segment of a tensor.
     pub(super) drawn: Drawn,
 }
@@ -150,7 +152,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
 
     /// Stores a chunk that the repository does not hold, unless this push has brought it already.
     pub(super) fn chunk(&mut self, new: NewChunk<'_>) -> Result<(), Error> {
-        let NewChunk { id, bytes, dtype, hint, limit, drawn } = new;
+        let NewChunk { id, bytes, dtype, hint, limit, whole, drawn } = new;
         // Between the look-up and the claim a segment of this very push may have brought it into the index.
         if !self.shared.writer.claim(id) {
             return Ok(());
@@ -161,7 +163,7 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         }
         self.counts.chunks += 1;
         self.counts.bytes += bytes.len() as u64;
-        let whole = self.shared.context.known.is_lost(id)?;
+        let whole = whole || self.shared.context.known.is_lost(id)?;
         let group = self.groups.entry((dtype, whole, limit.is_some())).or_default();
         // Numbers gain nothing by company; each blob of them has one segment, or several small ones.
         let target = if dtype.is_some() { self.segment_len } else { self.blob_len };

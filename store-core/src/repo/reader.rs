@@ -23,6 +23,8 @@ type BlobKey = (PackId, u32);
 pub(crate) type Decoded = Arc<Vec<u8>>;
 /// Gives the blob at a location.
 pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError> + 'b;
+/// Whether a base is rather read from this one of its places.
+pub(crate) type Prefer<'p> = dyn Fn(&Location) -> bool + 'p;
 
 /// The bytes of a blob's bases, one after the other.
 enum BaseBytes {
@@ -222,31 +224,34 @@ impl Repo {
 
     /// Opens and decodes one blob's sealed bytes.
     pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
-        self.decode_blob_with(place, ordinal, sealed, &mut |location| self.blob_bytes(location).map(|(bytes, _)| bytes))
+        let mut base = |location: &Location| self.blob_bytes(location).map(|(bytes, _)| bytes);
+        self.decode_blob_with(place, ordinal, sealed, &|_| true, &mut base)
     }
 
-    /// The same, with blobs that it is coded against from `base`.
+    /// The same, with blobs that it is coded against from `base`: those that are preferred, where there are several.
     pub(crate) fn decode_blob_with(
         &self,
         place: &BlobPlace,
         ordinal: u32,
         mut sealed: Vec<u8>,
+        prefer: &Prefer<'_>,
         base: &mut BaseBlob<'_>,
     ) -> Result<Vec<u8>, ReadError> {
         let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
         self.open_sealed(place, ordinal, &mut sealed)?;
-        let bases = self.read_bases(place, base)?;
+        let bases = self.read_bases(place, prefer, base)?;
         blob::decode(&place.frame, sealed, bases.bytes()).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
     }
 
     /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
-    fn read_bases(&self, place: &BlobPlace, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
+    fn read_bases(&self, place: &BlobPlace, prefer: &Prefer<'_>, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
         if place.frame.bases.is_empty() {
             return Ok(BaseBytes::Joined(Vec::new()));
         }
         let (mut wanted, mut len) = (Vec::new(), 0);
-        for (id, location) in place.frame.bases.iter().zip(self.index_now()?.find(&place.frame.bases)?) {
-            let location = location.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+        for (id, places) in place.frame.bases.iter().zip(self.index_now()?.find_all(&place.frame.bases)?) {
+            let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(location);
+            let location = places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             wanted.push((location, id, len));
             len += location.len as usize;
             if len > limits::BASES_LEN {

@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use rocksdb::{IngestExternalFileOptions, Options, SstFileWriter, WriteBatch};
 
 use super::options::{TABLE, unlogged};
-use super::values::{blob_key, blob_value, copy_key, location_value, pack_value};
+use super::values::{Named, blob_key, blob_value, copy_key, location_value, named_value, pack_value};
 use super::{BLOBS, CHUNKS, COPIES, LOADING, META, NEXT_PACK_KEY, NUMBERS, PACKS, RocksIndex, SKETCHES, failure, io_failure};
 use crate::base::ids::{ChunkId, PackId};
 use crate::format::segment::{PackEntry, Segment};
@@ -208,16 +208,17 @@ impl Places<'_, '_> {
             None => vec![None; chunks.len()],
         };
         for (places, held) in chunks.into_iter().zip(held) {
-            let (id, best) = places[0];
-            let is_best = held.is_none_or(|held| best.depth < held.depth);
-            if is_best {
-                self.places.put(id.as_bytes(), &location_value(&best))?;
-            }
-            if places.len() == 1 && held.is_none() {
+            let (id, first) = places[0];
+            // The last of the least depth; what is held came before.
+            let least = places.iter().map(|(_, place)| *place).take_while(|place| place.depth == first.depth);
+            let best = held.filter(|held| held.depth < first.depth).unwrap_or(least.last().unwrap_or(first));
+            let has_copies = places.len() > 1 || held.is_some();
+            self.places.put(id.as_bytes(), &named_value(Named { location: best, has_copies }))?;
+            if !has_copies {
                 continue;
             }
-            let others = places.iter().map(|(_, place)| *place).skip(usize::from(is_best));
-            let mut others: Vec<_> = others.chain(held.filter(|_| is_best)).map(|place| (copy_key(&id, &place), place)).collect();
+            let all = places.iter().map(|(_, place)| *place).chain(held);
+            let mut others: Vec<_> = all.filter(|place| *place != best).map(|place| (copy_key(&id, &place), place)).collect();
             others.sort_unstable_by_key(|(key, _)| *key);
             // A blob has a chunk once, as far as its copies are told apart.
             others.dedup_by_key(|(key, _)| *key);

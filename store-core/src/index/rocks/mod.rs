@@ -6,6 +6,7 @@ mod load;
 mod options;
 mod values;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -19,9 +20,10 @@ use rocksdb::{
 use self::load::RocksLoad;
 use self::options::unlogged;
 use self::values::{
-    blob_key, blob_value, copy_key, location_value, number, odd, pack_value, read_blob, read_blob_key, read_location, read_pack, whole_key,
+    Named, blob_key, blob_value, copy_key, location_value, named_value, number, odd, pack_value, read_blob, read_blob_key, read_location,
+    read_named, read_pack, read_reads, reads_key, reads_value, whole_key,
 };
-use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, feature_keys, features, in_order, locations};
+use super::{BlobPlace, ChunkIndex, IndexError, Load, Location, PackNumber, Reads, feature_keys, features, in_order, locations};
 use crate::base::ids::{ChunkId, NodeId, PackId, SegmentId};
 use crate::format::pack::Sketch;
 use crate::format::segment::Segment;
@@ -39,7 +41,7 @@ const META: &str = "meta";
 const FAMILIES: [&str; 10] = [CHUNKS, COPIES, BLOBS, PACKS, NUMBERS, SEGMENTS, SKETCHES, DANGLING, RECORDS, META];
 
 const LAYOUT_KEY: &[u8] = b"layout";
-const LAYOUT: &[u8] = b"snap chunk index 5";
+const LAYOUT: &[u8] = b"snap chunk index 6";
 const NEXT_PACK_KEY: &[u8] = b"next pack";
 /// What stands in `segments` for one that another one supersedes.
 const SUPERSEDED: &[u8] = &[1];
@@ -178,6 +180,10 @@ impl ChunkIndex for RocksIndex {
         self.watch(self.find_now(ids))
     }
 
+    fn find_all(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, IndexError> {
+        self.watch(self.find_all_now(ids))
+    }
+
     fn copies(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
         self.watch(self.copies_now(id))
     }
@@ -263,6 +269,20 @@ impl ChunkIndex for RocksIndex {
         self.watch(self.db.write_opt(batch, &unlogged()).map_err(failure))
     }
 
+    fn reads_of(&self, root: &NodeId) -> Result<Option<Reads>, IndexError> {
+        self.watch(self.db.get_pinned_cf(self.family(META), reads_key(root)).map_err(failure)).and_then(|value| {
+            let value = value.map(|value| read_reads(&value)).transpose();
+            self.watch(value)
+        })
+    }
+
+    fn note_reads(&self, root: &NodeId, reads: Reads, instead_of: Option<&NodeId>) -> Result<(), IndexError> {
+        let mut batch = WriteBatch::default();
+        instead_of.into_iter().for_each(|other| batch.delete_cf(self.family(META), reads_key(other)));
+        batch.put_cf(self.family(META), reads_key(root), reads_value(reads));
+        self.watch(self.db.write_opt(batch, &unlogged()).map_err(failure))
+    }
+
     fn flush(&self) -> Result<(), IndexError> {
         self.watch(self.flush_now())
     }
@@ -270,19 +290,35 @@ impl ChunkIndex for RocksIndex {
 
 impl RocksIndex {
     fn find_now(&self, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, IndexError> {
+        Ok(self.named(ids)?.into_iter().map(|named| named.map(|named| named.location)).collect())
+    }
+
+    fn named(&self, ids: &[ChunkId]) -> Result<Vec<Option<Named>>, IndexError> {
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_unstable_by_key(|i| ids[*i]);
         let keys = order.iter().map(|i| ids[*i].as_bytes().as_slice());
         let values = self.db.batched_multi_get_cf(self.family(CHUNKS), keys, true);
         let mut found = vec![None; ids.len()];
         for (i, value) in order.into_iter().zip(values) {
-            found[i] = value.map_err(failure)?.map(|value| read_location(&value)).transpose()?;
+            found[i] = value.map_err(failure)?.map(|value| read_named(&value)).transpose()?;
         }
         Ok(found)
     }
 
+    fn find_all_now(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, IndexError> {
+        let all = |(named, id): (Option<Named>, &ChunkId)| match named {
+            None => Ok(Vec::new()),
+            Some(Named { location, has_copies: false }) => Ok(vec![location]),
+            Some(Named { location, .. }) => self.with_copies(vec![location], id),
+        };
+        self.named(ids)?.into_iter().zip(ids).map(all).collect()
+    }
+
     fn copies_now(&self, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
-        let mut found: Vec<Location> = self.find_now(std::slice::from_ref(id))?.into_iter().flatten().collect();
+        Ok(self.find_all_now(std::slice::from_ref(id))?.pop().unwrap_or_default())
+    }
+
+    fn with_copies(&self, mut found: Vec<Location>, id: &ChunkId) -> Result<Vec<Location>, IndexError> {
         for item in self.db.iterator_cf(self.family(COPIES), IteratorMode::From(id.as_bytes(), Direction::Forward)) {
             let (key, value) = item.map_err(failure)?;
             if !key.starts_with(id.as_bytes()) {
@@ -330,8 +366,8 @@ impl RocksIndex {
             batch.put_cf(self.family(NUMBERS), pack.id.as_bytes(), next.to_be_bytes());
             next += 1;
         }
-        // In order of their names, which is the order that they are kept in; of several copies the one of least depth.
-        chunks.sort_unstable_by_key(|(id, location)| (*id, location.depth));
+        // In order of their names, which is the order that they are kept in; of several copies the last one of least depth.
+        chunks.sort_unstable_by_key(|(id, location)| (*id, location.depth, Reverse(*location)));
         let mut copies = Vec::new();
         chunks.dedup_by(|later, first| {
             let again = later.0 == first.0;
@@ -340,12 +376,15 @@ impl RocksIndex {
         });
         let ids: Vec<_> = chunks.iter().map(|(id, _)| *id).collect();
         let held = self.find_now(&ids)?;
+        let again: BTreeSet<ChunkId> = copies.iter().map(|(id, _)| *id).collect();
         for ((id, location), held) in chunks.into_iter().zip(held) {
-            let best = held.is_none_or(|held| location.depth < held.depth);
-            if best {
-                batch.put_cf(self.family(CHUNKS), id.as_bytes(), location_value(&location));
-            }
-            copies.extend(held.map(|held| (id, if best { held } else { location })));
+            let (best, other) = match held {
+                Some(held) if held.depth < location.depth => (held, Some(location)),
+                held => (location, held),
+            };
+            let named = Named { location: best, has_copies: other.is_some() || again.contains(&id) };
+            batch.put_cf(self.family(CHUNKS), id.as_bytes(), named_value(named));
+            copies.extend(other.map(|other| (id, other)));
         }
         for (id, location) in &copies {
             batch.put_cf(self.family(COPIES), copy_key(id, location), location_value(location));

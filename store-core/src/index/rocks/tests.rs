@@ -7,7 +7,7 @@ use crate::base::units::MIB;
 use crate::format::blob::{BlobKind, Frame, Step};
 use crate::format::pack::{BlobEntry, PackContents};
 use crate::format::segment::{PackEntry, Segment};
-use crate::index::{ChunkIndex, IndexError, MemoryIndex};
+use crate::index::{ChunkIndex, IndexError, MemoryIndex, Reads};
 
 fn id(n: u32) -> ChunkId {
     ChunkId::from_bytes(*blake3::hash(&n.to_le_bytes()).as_bytes())
@@ -66,9 +66,12 @@ fn compare(one: &dyn ChunkIndex, other: &dyn ChunkIndex) {
     let found = one.find(&ids).unwrap();
     assert_eq!(found, other.find(&ids).unwrap());
     assert_eq!(found.iter().flatten().count(), 8000 + 9);
-    for id in (0..20).chain(1000..1100).map(id) {
-        assert_eq!(one.copies(&id).unwrap(), other.copies(&id).unwrap());
+    let all = one.find_all(&ids).unwrap();
+    assert_eq!(all, other.find_all(&ids).unwrap());
+    for ((id, found), all) in ids.iter().zip(found).zip(all).take(1100) {
+        assert_eq!((found, &all), (all.first().copied(), &one.copies(id).unwrap()));
     }
+    assert_eq!(one.find_all(&[id(2), id(7)]).unwrap().iter().map(Vec::len).collect::<Vec<_>>(), [2, 0]);
     let sketches: Vec<_> = (0..3100).map(|n| std::array::from_fn(|i| n + i as u32)).collect();
     let sorted = |index: &dyn ChunkIndex| -> Vec<_> {
         let mut found = index.similar(&sketches).unwrap();
@@ -82,6 +85,35 @@ fn compare(one: &dyn ChunkIndex, other: &dyn ChunkIndex) {
         for ordinal in 0..4 {
             assert_eq!(one.blob(number, ordinal).unwrap(), other.blob(number, ordinal).unwrap());
         }
+    }
+}
+
+#[test]
+fn of_equals_the_last_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let (rocks, memory) = (open(&place.path().join("0")), MemoryIndex::default());
+    let told = [segment(vec![pack(1, &[(1, &[1]), (0, &[2])], false)]), segment(vec![pack(2, &[(0, &[1, 2])], false)])];
+    let later = segment(vec![pack(3, &[(1, &[1]), (1, &[2])], false), pack(4, &[(0, &[3]), (0, &[2])], false)]);
+    for index in [&rocks as &dyn ChunkIndex, &memory] {
+        told.iter().for_each(|segment| index.apply(None, segment).unwrap());
+        let packs = |index: &dyn ChunkIndex, number| -> Vec<_> { index.find_all(&[id(number)]).unwrap()[0].iter().map(|at| at.pack).collect() };
+        assert_eq!([packs(index, 1), packs(index, 2)], [vec![1, 0], vec![1, 0]]);
+        load(index, std::slice::from_ref(&later));
+        assert_eq!([packs(index, 1), packs(index, 2), packs(index, 3)], [vec![1, 2, 0], vec![3, 1, 0, 2], vec![3]]);
+    }
+}
+
+#[test]
+fn what_a_snapshot_reads_is_noted_in_place_of_another_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (rocks, memory) = (open(&place.path().join("0")), MemoryIndex::default());
+    let [old, new] = [[1; 32], [2; 32]].map(NodeId::from_bytes);
+    let reads = Reads { all: 1 << 40, alone: 7, plain: 9 };
+    for index in [&rocks as &dyn ChunkIndex, &memory] {
+        index.note_reads(&old, reads, None).unwrap();
+        assert_eq!(index.reads_of(&old).unwrap(), Some(reads));
+        index.note_reads(&new, Reads { all: 1, ..reads }, Some(&old)).unwrap();
+        assert_eq!((index.reads_of(&old).unwrap(), index.reads_of(&new).unwrap()), (None, Some(Reads { all: 1, ..reads })));
     }
 }
 

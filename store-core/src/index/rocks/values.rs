@@ -4,7 +4,7 @@ use crate::base::ids::{ChunkId, NodeId, PackId};
 use crate::base::wire::Reader;
 use crate::format::blob::Frame;
 use crate::format::pack::BlobEntry;
-use crate::index::{BlobPlace, IndexError, Location, PackNumber};
+use crate::index::{BlobPlace, IndexError, Location, PackNumber, Reads};
 
 pub(super) fn odd(_: impl std::fmt::Debug) -> IndexError {
     IndexError::Corrupt("a value has an impossible form".into())
@@ -52,6 +52,49 @@ pub(super) fn read_location(value: &[u8]) -> Result<Location, IndexError> {
     let mut field = || reader.u32().map_err(odd);
     let (pack, ordinal, start, len) = (field()?, field()?, field()?, field()?);
     Ok(Location { pack, ordinal, start, len, depth: reader.u8().map_err(odd)? })
+}
+
+/// In `chunks`: set in the depth of a chunk that has other places, too.
+const HAS_COPIES: u8 = 0x80;
+
+/// What `chunks` says of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) location: Location,
+    /// Whether `copies` has other places of it.
+    pub(super) has_copies: bool,
+}
+
+pub(super) fn named_value(named: Named) -> [u8; 17] {
+    let mut value = location_value(&named.location);
+    value[16] |= if named.has_copies { HAS_COPIES } else { 0 };
+    value
+}
+
+pub(super) fn read_named(value: &[u8]) -> Result<Named, IndexError> {
+    let location = read_location(value)?;
+    Ok(Named { location: Location { depth: location.depth & !HAS_COPIES, ..location }, has_copies: location.depth & HAS_COPIES != 0 })
+}
+
+/// The key in `meta` of what a restore of a snapshot reads.
+pub(super) fn reads_key(root: &NodeId) -> [u8; 37] {
+    let mut key = whole_key(root);
+    key[..5].copy_from_slice(b"reads");
+    key
+}
+
+pub(super) fn reads_value(reads: Reads) -> [u8; 24] {
+    let mut value = [0; 24];
+    for (field, out) in [reads.all, reads.alone, reads.plain].iter().zip(value.chunks_exact_mut(8)) {
+        out.copy_from_slice(&field.to_le_bytes());
+    }
+    value
+}
+
+pub(super) fn read_reads(value: &[u8]) -> Result<Reads, IndexError> {
+    let mut reader = Reader::new(value);
+    let mut field = || reader.u64().map_err(odd);
+    Ok(Reads { all: field()?, alone: field()?, plain: field()? })
 }
 
 pub(super) fn pack_value(pack: &PackId, len: u64) -> [u8; 40] {

@@ -1,6 +1,6 @@
 //! Files and runs that are planned and restored together, so many that blobs are shared and so few that the plan stays small.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::run::BlobRunner;
@@ -9,6 +9,8 @@ use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Extent;
 use crate::index::{ChunkIndex, IndexError, Location};
+use crate::pipeline::needed::{IndexedBlobs, blob_at};
+use crate::plan::copies::Several;
 use crate::plan::restore::{BlobKey, Plan, Want};
 use crate::repo::{Placed, ReadError};
 
@@ -26,6 +28,8 @@ pub(crate) struct RestoreBatch {
     wants: Vec<Want>,
     /// Which chunk each want is for.
     ids: Vec<ChunkId>,
+    /// Places of chunks that have several, with the numbers of the wants.
+    several: Vec<(usize, Vec<Location>)>,
     open_files: usize,
     /// Runs of the file that was begun last, so far, and whether it is open.
     runs: usize,
@@ -58,10 +62,14 @@ impl RestoreBatch {
                 context.advance(len);
             }
         }
-        for ((offset, id, len), location) in chunks.into_iter().zip(found) {
-            match location.filter(|location| location.len == len) {
+        for ((offset, id, len), mut places) in chunks.into_iter().zip(found) {
+            places.retain(|place| place.len == len);
+            match places.first().copied() {
                 Some(at) => {
                     let file = number;
+                    if places.len() > 1 {
+                        self.several.push((self.wants.len(), places));
+                    }
                     self.wants.push(Want { pack: at.pack, ordinal: at.ordinal, start: at.start, len, file, offset });
                     self.ids.push(id);
                     self.runs += 1;
@@ -81,7 +89,7 @@ impl RestoreBatch {
     }
 
     /// Where chunks are by the index of this batch. What it does not know is looked up again by what prunes did meanwhile.
-    fn find(&mut self, context: &RestoreContext<'_>, ids: &[ChunkId]) -> Result<Vec<Option<Location>>, Error> {
+    fn find(&mut self, context: &RestoreContext<'_>, ids: &[ChunkId]) -> Result<Vec<Vec<Location>>, Error> {
         loop {
             let state = context.repo.index_state();
             // The numbers of packs in the wants are those of one index. Where a prune had it built anew, what is wanted by the old one comes first.
@@ -89,8 +97,8 @@ impl RestoreBatch {
             if self.index.as_ref().is_some_and(|index| !Arc::ptr_eq(index, &now)) {
                 self.run(context)?;
             }
-            let found = self.index.get_or_insert(now).find(ids)?;
-            if found.iter().all(Option::is_some) || !context.repo.refresh_after_prune(state)? {
+            let found = self.index.get_or_insert(now).find_all(ids)?;
+            if !found.iter().any(Vec::is_empty) || !context.repo.refresh_after_prune(state)? {
                 return Ok(found);
             }
         }
@@ -119,20 +127,36 @@ impl RestoreBatch {
         // A file whose runs are not all known goes on in the next batch.
         self.files.extend(batch.files.last().cloned());
         (self.runs, self.is_open) = (batch.runs, batch.is_open);
-        // Planning takes the wants from their ids, so those go along by place in the blob.
-        let places = batch.wants.iter().map(|want| (want.pack, want.ordinal, want.start));
-        let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
         let mut wants = batch.wants;
         let Some(index) = batch.index else { return Ok(()) };
-        let plan = Plan::new(&mut wants, &mut |key| bases_of(&*index, key))?;
+        let mut needed = choose_copies(&*index, &mut wants, &batch.several)?;
+        // Planning takes the wants from their ids, so those go along by place in the blob.
+        let places = wants.iter().map(|want| (want.pack, want.ordinal, want.start));
+        let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
+        let plan = Plan::new(&mut wants, &mut |key| {
+            let bases = IndexedBlobs(&*index).bases_of(key, &needed)?;
+            needed.extend(&bases);
+            Ok::<_, IndexError>(bases)
+        })?;
         BlobRunner::new(context, &*index, &batch.files, &ids, &plan).run()
     }
 }
 
-/// The blobs that a blob is coded against, as far as they lie less deep: others are refused when it is decoded.
-fn bases_of(index: &dyn ChunkIndex, key: BlobKey) -> Result<Vec<BlobKey>, IndexError> {
-    let Some(place) = index.blob(key.0, key.1)? else { return Ok(Vec::new()) };
-    let found = index.find(&place.frame.bases)?;
-    let below = found.into_iter().flatten().filter(|location| location.depth < place.frame.depth);
-    Ok(below.map(|location| (location.pack, location.ordinal)).collect())
+/// Has wants of chunks that several blobs hold read what the others need anyway, as far as that can be. Returns the blobs that are read, if it was
+/// looked.
+fn choose_copies(index: &dyn ChunkIndex, wants: &mut [Want], several: &[(usize, Vec<Location>)]) -> Result<HashSet<BlobKey>, IndexError> {
+    if several.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let are_several: HashSet<usize> = several.iter().map(|(number, _)| *number).collect();
+    let others = wants.iter().enumerate().filter(|(number, _)| !are_several.contains(number));
+    let others: HashSet<BlobKey> = others.map(|(_, want)| (want.pack, want.ordinal)).collect();
+    let of = |(number, places): &(usize, Vec<Location>)| Several { len: wants[*number].len, blobs: places.iter().map(blob_at).collect() };
+    let chunks: Vec<_> = several.iter().map(of).collect();
+    let (chosen, needed) = IndexedBlobs(index).read(&others, &chunks)?;
+    for ((number, places), chosen) in several.iter().zip(chosen) {
+        let Location { pack, ordinal, start, .. } = places[chosen];
+        wants[*number] = Want { pack, ordinal, start, ..wants[*number] };
+    }
+    Ok(needed)
 }

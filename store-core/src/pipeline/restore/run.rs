@@ -150,10 +150,11 @@ impl<'b> BlobRunner<'b> {
                 Ok(bytes)
             }
         };
-        let decoded = match repo.decode_blob_with(&place, blob.key.1, sealed, &mut base) {
+        let is_planned = |location: &Location| planned(location).is_some_and(|number| blob.bases.contains(&number));
+        let decoded = match repo.decode_blob_with(&place, blob.key.1, sealed, &is_planned, &mut base) {
             // It may have been spoilt on the way.
             Err(error) if error.is_content() && looks(&*repo.backend) > 1 => {
-                repo.decode_blob_with(&place, blob.key.1, repo.read_sealed(&place)?, &mut base)
+                repo.decode_blob_with(&place, blob.key.1, repo.read_sealed(&place)?, &is_planned, &mut base)
             }
             decoded => decoded,
         };
