@@ -28,18 +28,27 @@ pub(crate) type Prefer<'p> = dyn Fn(&Location) -> bool + 'p;
 
 /// The bytes of a blob's bases, one after the other.
 enum BaseBytes {
-    /// A single chunk of a decoded blob, as of most numbers.
-    One(Decoded, Location),
+    /// Those of a decoded blob that stand one after the other there: a single one, as of most numbers, or what a version of a dump continues.
+    Run(Decoded, Location),
     Joined(Vec<u8>),
 }
 
 impl BaseBytes {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::One(blob, location) => chunk_of(blob, location).unwrap_or_default(),
+            Self::Run(blob, location) => chunk_of(blob, location).unwrap_or_default(),
             Self::Joined(bytes) => bytes,
         }
     }
+}
+
+/// Where these chunks are together, if they stand one after the other in one blob.
+fn run_of<'l>(mut locations: impl Iterator<Item = &'l Location>) -> Option<Location> {
+    let first = *locations.next()?;
+    locations.try_fold(first, |run, next| {
+        let follows = (next.pack, next.ordinal) == (run.pack, run.ordinal) && run.start.checked_add(run.len) == Some(next.start);
+        Some(Location { len: run.len.checked_add(next.len)?, ..run }).filter(|_| follows)
+    })
 }
 
 /// Decoded blobs and opened packs, within a budget.
@@ -251,17 +260,24 @@ impl Repo {
         let (mut wanted, mut len) = (Vec::new(), 0);
         for (id, places) in place.frame.bases.iter().zip(self.index_now()?.find_all(&place.frame.bases)?) {
             let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(location);
-            let location = places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
+            let location =
+                places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             wanted.push((location, id, len));
             len += location.len as usize;
             if len > limits::BASES_LEN {
                 return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
             }
         }
+        // Most dumps continue a whole blob, and what need not be copied is not touched once more.
+        if let Some(run) = run_of(wanted.iter().map(|(location, ..)| location)).filter(|run| run.depth < place.frame.depth)
+            && let Ok(blob) = base(&run)
+            && chunk_of(&blob, &run).is_some()
+        {
+            return Ok(BaseBytes::Run(blob, run));
+        }
         // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
         wanted.sort_unstable();
-        let is_one = wanted.len() == 1;
-        let mut bytes = Vec::with_capacity(if is_one { 0 } else { len });
+        let mut bytes = Vec::with_capacity(len);
         for (location, id, start) in wanted {
             let mut read = |location: &Location| {
                 if location.depth >= place.frame.depth {
@@ -279,9 +295,6 @@ impl Repo {
             // Another copy's place is another segment's word: it has the length that was asked for, or is none.
             let slice = chunk_of(&blob, &location).filter(|_| location.len == expected);
             let slice = slice.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            if is_one {
-                return Ok(BaseBytes::One(blob, location));
-            }
             put(&mut bytes, start, slice);
         }
         Ok(BaseBytes::Joined(bytes))
