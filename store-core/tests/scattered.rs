@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, stored_bytes, tree_at};
+use rig::{Noise, Place, Tree, assert_restores, assert_whole, find, push_path, quick_folder, restored, secrets, stored_bytes, tree_at};
 use store_core::base::ids::SnapshotId;
 use store_core::monitor::Silent;
 use store_core::ops::prune::{Options, prune};
-use store_core::repo::Repo;
+use store_core::repo::{OpenOptions, Repo};
 
 /// Bytes that may be read beyond twice: of a snapshot, and of nodes.
 const SLACK: u64 = 320 << 10;
@@ -36,6 +36,11 @@ struct Series {
     has_gathered: bool,
 }
 
+/// With less memory blobs are read and decoded again for others that rest on them.
+fn options(place: &Place) -> OpenOptions {
+    OpenOptions { memory: 512 << 20, ..place.options() }
+}
+
 fn reads(repo: &Repo, id: SnapshotId) -> u64 {
     restored(repo, &find(repo, id).unwrap()).1.unwrap().read_bytes
 }
@@ -44,7 +49,7 @@ impl Series {
     fn new() -> Self {
         let folder = quick_folder();
         let place = Place::below(&folder.path().join("series"));
-        let repo = place.init();
+        let repo = Repo::init(&options(&place), &secrets(), "test").unwrap().0;
         std::fs::create_dir(folder.path().join("data")).unwrap();
         Self { folder, place, repo, versions: Vec::new(), has_gathered: false }
     }
@@ -75,15 +80,16 @@ impl Series {
     fn assert_all(self) {
         assert!(self.has_gathered, "nothing was scattered");
         (0..self.versions.len()).for_each(|version| self.assert_reads(version));
-        for repo in [&self.repo, &self.place.open().unwrap()] {
+        for repo in [&self.repo, &Repo::open(&options(&self.place), &secrets()).unwrap()] {
             assert_whole(repo);
             self.versions.iter().for_each(|version| assert_restores(repo, version.id, &version.tree));
         }
         // An index that was built anew was told of places in another order.
         std::fs::remove_dir_all(self.folder.path().join("series/cache")).unwrap();
-        let repo = self.place.open().unwrap();
+        let repo = Repo::open(&options(&self.place), &secrets()).unwrap();
         self.versions.iter().for_each(|version| assert_restores(&repo, version.id, &version.tree));
-        let forgotten: BTreeSet<_> = self.versions.iter().enumerate().filter(|(number, _)| number % 3 != 0).map(|(_, made)| made.id).collect();
+        let forgotten: BTreeSet<_> =
+            self.versions.iter().enumerate().filter(|(number, _)| number % 3 != 0).map(|(_, made)| made.id).collect();
         let options = Options { execute: true, fence_after: Duration::ZERO, forgotten, ..Options::default() };
         let _ = prune(&repo, &options, &Silent).unwrap();
         assert_whole(&repo);

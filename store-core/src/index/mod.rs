@@ -35,8 +35,8 @@ pub struct Location {
     pub depth: u8,
 }
 
-/// What a restore of a snapshot reads, in stored bytes, beside what it would read if there were nothing but that snapshot. Estimates: at least
-/// what it reads, and about what that would be.
+/// What a restore of a snapshot reads, in stored bytes, beside what it would read if there were nothing but that snapshot: as far as is known, rather
+/// too much than too little of the one, and about the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reads {
     /// What is read.
@@ -45,6 +45,8 @@ pub struct Reads {
     pub alone: u64,
     /// Plain bytes of the snapshot.
     pub plain: u64,
+    /// Stored bytes that the next version may take so that less is read.
+    pub credit: u64,
 }
 
 /// All that is needed to read a blob.

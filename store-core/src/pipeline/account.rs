@@ -46,6 +46,8 @@ struct State {
     passed: u64,
     /// Whether a folder did, with all that is in it.
     passed_folder: bool,
+    /// Whether blobs were more than are remembered.
+    has_forgotten: bool,
     /// Plain bytes that count.
     plain: u64,
     /// Stored bytes that a restore reads for them.
@@ -201,8 +203,8 @@ impl Account {
         state.count_met(held);
         // What was lent is read for what went by without a look, if anything did.
         let lent = if state.passed == 0 { state.lent } else { 0 };
-        let reads = Reads { all: state.reads + lent, alone: state.alone, plain: state.plain };
-        Sums { reads, passed: (!state.passed_folder).then_some(state.passed) }
+        let reads = Reads { all: state.reads + lent, alone: state.alone, plain: state.plain, credit: 0 };
+        Sums { reads, passed: (!state.passed_folder && !state.has_forgotten).then_some(state.passed) }
     }
 
     /// A blob of a group is written that is coded against chunks of `blobs`.
@@ -225,6 +227,7 @@ impl State {
         if self.blobs.len() >= REMEMBERED {
             self.blobs.clear();
             self.open.clear();
+            self.has_forgotten = true;
         }
         self.blobs.entry(key).or_default()
     }

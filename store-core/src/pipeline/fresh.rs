@@ -299,7 +299,8 @@ mod tests {
         let (writer, fresh) = (PackWriter::new(&repo, false).unwrap(), Fresh::new(&repo.config));
         let chunks = [0, 1, 2].map(|version| Chunk::new(&repo, "thing", version));
         chunks.iter().for_each(|chunk| assert!(writer.claim(chunk.id)));
-        let meets = |chunk: &Chunk, number: u64| fresh.meet(&writer, fresh.passed(), chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
+        let meets =
+            |chunk: &Chunk, number: u64| fresh.meet(&writer, fresh.passed(), chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
         assert_eq!([meets(&chunks[0], 4), meets(&chunks[1], 5)], [None, None], "too little is there");
         assert_eq!(meets(&chunks[2], 3), None, "all that is there comes later");
         assert_eq!(meets(&chunks[0], 6), Some(vec![chunks[2].id]), "of equals the last one");

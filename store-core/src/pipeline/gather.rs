@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use super::How;
 use super::account::{Account, Sums, is_within_bound, most_of};
 use super::base::BaseFinder;
 use super::budget::Budget;
@@ -11,103 +12,180 @@ use super::chains::{BlobKey, Chains};
 use super::coding::CodingShared;
 use super::cut::CutContext;
 use super::known::{KnownChunks, Wanted};
-use super::needed::{IndexedBlobs, blob_at};
+use super::needed::{IndexedBlobs, Read, blob_at};
 use super::store::{BlobStore, NewChunk};
-use super::How;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::MIB;
 use crate::blob::dtype_of;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::{Content, Extent, Kind};
 use crate::format::node::Node;
-use crate::index::{ChunkIndex, Location, Reads};
+use crate::index::{Location, PackNumber, Reads};
 use crate::merkle::NodeSource as _;
 use crate::monitor::Monitor;
 use crate::plan::copies::Several;
-use crate::plan::gather::{Gathering, NeededBlob, gather as plan};
-use crate::repo::{Drawn, Grounds, PackWriter, Repo, Written};
+use crate::plan::gather::{NeededBlob, gather as plan};
+use crate::repo::{Drawn, Grounds, PackWriter, Repo, Written, chunk_of as chunk_at};
 
 /// A restore is to read less than it may by one part in so many afterwards, so that not each next version has to gather.
 const LESS: u64 = 16;
-/// Memory that a chunk takes while it is looked what is read, thereabouts.
+/// What is stored once more takes at most so many times what a restore is spared by it.
+const WORTH: u64 = 2;
+/// Memory that a chunk takes while it is looked what is read; one with several places, and one that is stored once more, takes more by so much.
 const OF_A_CHUNK: usize = 16;
+const OF_SEVERAL: usize = 400;
+/// A number that no pack has.
+const SUPPOSED: PackNumber = PackNumber::MAX;
 
-/// Stores again what has to be, of the snapshot with this root, all of which is in packs that the index names. `sums` is what the push made of it.
+/// Stores again what has to be, of the snapshot with this root, all of which is in packs that the index names. `sums` is what the push made of it, and
+/// `brought` how many bytes it has stored.
 ///
 /// # Errors
 /// When the repository cannot be read or written, or the user stops it. What is damaged is left where it is.
-pub(super) fn gather(repo: &Repo, how: &How<'_>, root: NodeId, sums: Sums, monitor: &dyn Monitor) -> Result<Written, Error> {
+pub(super) fn gather(repo: &Repo, how: &How<'_>, root: NodeId, sums: Sums, brought: u64, monitor: &dyn Monitor) -> Result<Written, Error> {
+    if how.parent == Some(root) {
+        return Ok(Written::default());
+    }
     let index = repo.index()?;
-    let note = |reads| Ok::<_, Error>(index.note_reads(&root, reads, how.parent.as_ref().filter(|parent| **parent != root))?);
-    if let Some(likely) = likely(&*index, how.parent.as_ref(), sums)?.filter(|likely| is_within_bound(*likely)) {
+    let parent = how.parent.map(|parent| index.reads_of(&parent)).transpose()?.flatten();
+    // As much as pushes store may be stored once more: a series of which each version has other parts of what was there for long would be stored again
+    // and again.
+    let credit = parent.map_or(0, |parent| parent.credit).saturating_add(brought);
+    let note = |reads| Ok::<_, Error>(index.note_reads(&root, Reads { credit, ..reads }, how.parent.as_ref())?);
+    let likely = likely(parent, sums);
+    // Where next to nothing may be stored it need not be looked for.
+    if let Some(likely) = likely.filter(|likely| is_within_bound(*likely) || credit < likely.alone / (4 * LESS)) {
         return note(likely).map(|()| Written::default());
     }
     let known = KnownChunks::at_end(repo, how.grounds)?;
-    let mut survey = Survey { repo, grounds: how.grounds, known: &known, monitor, used: HashMap::new(), several: HashMap::new(), chunks: 0, plain: 0 };
+    let mut survey = Survey::new(repo, &known, monitor);
     if !survey.look(root)? {
         monitor.detail(&format_args!("the snapshot has too many chunks to see what a restore of it reads within this memory"));
         return Ok(Written::default());
     }
-    let (chosen, needed) = survey.choose()?;
-    let (blobs, keys) = survey.needed(&needed)?;
-    let sum = |of: fn(&NeededBlob) -> u64| blobs.iter().map(of).sum();
-    let reads = Reads { all: sum(|blob| blob.stored), alone: sum(|blob| blob.alone), plain: survey.plain };
+    let blobs = IndexedBlobs::new(known.index());
+    let read = survey.read(&blobs, &[], &HashMap::new())?;
+    let (needed, keys) = survey.needed(&blobs, &read)?;
+    let alone = needed.iter().map(|blob| blob.alone).sum();
+    let reads = Reads { all: read.stored, alone, plain: survey.plain, credit };
+    let most = most_of(alone);
     if is_within_bound(reads) {
         return note(reads).map(|()| Written::default());
     }
-    let most = most_of(reads.alone);
-    let Gathering { blobs: gathered, reads: all, takes } = plan(&blobs, most - most / LESS);
-    let gathered: HashSet<BlobKey> = gathered.into_iter().map(|blob| keys[blob]).collect();
+    let gathered = plan(&needed, most - most / LESS, credit).blobs;
+    let price = gathered.iter().map(|blob| (keys[*blob], needed[*blob].alone as f64 / survey.used_of(keys[*blob]).max(1) as f64)).collect();
+    let moves = survey.moves(root, &read, &price)?;
+    // What a restore will choose decides, not what was planned.
+    let supposed = Supposed::new(repo.config.blob_len, &moves, &price);
+    supposed.blobs.iter().for_each(|(key, stored)| blobs.suppose(*key, *stored));
+    let then = survey.read(&blobs, &moves, &supposed.of)?;
+    let takes: u64 = supposed.blobs.iter().map(|(_, stored)| stored).sum();
+    let is_worth_it = takes > 0 && takes <= credit.min(WORTH * reads.all.saturating_sub(then.stored));
     monitor.detail(&format_args!(
-        "a restore would read {} bytes, and {} of a repository that held nothing else: what this snapshot has of {} blobs is stored once more, in \
-         about {takes} bytes, and it reads about {all}",
+        "a restore would read {} bytes, and {alone} of a repository that held nothing else: {} chunks of {} blobs, {takes} bytes, are{} stored once more, \
+         with which it would read {}",
         reads.all,
-        reads.alone,
-        gathered.len()
+        moves.len(),
+        price.len(),
+        if is_worth_it { "" } else { " not" },
+        then.stored
     ));
-    let written = if gathered.is_empty() { Written::default() } else { survey.store(root, &gathered, &chosen)? };
-    note(Reads { all, ..reads })?;
+    if !is_worth_it {
+        return note(reads).map(|()| Written::default());
+    }
+    let written = store(repo, how.grounds, &moves, monitor)?;
+    let credit = credit.saturating_sub(written.counts.bytes);
+    index.note_reads(&root, Reads { all: then.stored, credit, ..reads }, how.parent.as_ref())?;
     Ok(written)
 }
 
 /// What a restore of the snapshot reads at most: what it does for the parent, and for all that was not taken over from that. `None` where nobody knows.
-fn likely(index: &dyn ChunkIndex, parent: Option<&NodeId>, sums: Sums) -> Result<Option<Reads>, Error> {
-    let Sums { reads: Reads { all, alone, plain }, passed } = sums;
-    match (passed, parent) {
-        (Some(0), _) => Ok(Some(sums.reads)),
-        (Some(passed), Some(parent)) => Ok(index.reads_of(parent)?.map(|parent| {
+fn likely(parent: Option<Reads>, sums: Sums) -> Option<Reads> {
+    let Sums { reads, passed } = sums;
+    match (passed?, parent) {
+        (0, _) => Some(reads),
+        (passed, Some(parent)) => {
             let share = u128::from(parent.alone) * u128::from(passed) / u128::from(parent.plain.max(1));
-            Reads { all: all + parent.all, alone: alone + (share as u64).min(parent.alone), plain: plain + passed }
-        })),
-        _ => Ok(None),
+            let alone = reads.alone.saturating_add((share as u64).min(parent.alone));
+            Some(Reads { all: reads.all.saturating_add(parent.all), alone, plain: reads.plain.saturating_add(passed), ..reads })
+        }
+        (_, None) => None,
+    }
+}
+
+/// Is told of the chunks of a list, and says whether to go on.
+type Found<'f, S> = dyn FnMut(&mut S, &[ChunkId]) -> Result<bool, Error> + 'f;
+
+/// A chunk that is to be stored once more.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    id: ChunkId,
+    /// Where it is read now.
+    place: Location,
+}
+
+/// The blobs that what is stored once more would come to.
+struct Supposed {
+    blobs: Vec<(BlobKey, u64)>,
+    of: HashMap<ChunkId, Location>,
+}
+
+impl Supposed {
+    /// Those of chunks that are stored once more, of blobs whose plain bytes have these prices.
+    fn new(blob_len: u32, moves: &[Move], price: &HashMap<BlobKey, f64>) -> Self {
+        let (mut blobs, mut of) = (Vec::<(BlobKey, u64)>::new(), HashMap::with_capacity(moves.len()));
+        let mut start = blob_len;
+        for Move { id, place } in moves {
+            if start >= blob_len {
+                blobs.push(((SUPPOSED, blobs.len() as u32), 0));
+                start = 0;
+            }
+            let Some(((pack, ordinal), stored)) = blobs.last_mut() else { continue };
+            *stored += (f64::from(place.len) * price.get(&blob_at(place)).copied().unwrap_or(1.0)) as u64;
+            let _ = of.insert(*id, Location { pack: *pack, ordinal: *ordinal, start, len: place.len, depth: 0 });
+            start = start.saturating_add(place.len);
+        }
+        Self { blobs, of }
     }
 }
 
 /// What a restore of one snapshot reads.
 struct Survey<'s> {
     repo: &'s Repo,
-    grounds: &'s Grounds,
     known: &'s KnownChunks,
     monitor: &'s dyn Monitor,
-    /// Of each blob, where chunks start that the snapshot has, some of them more than once.
+    /// Of each blob that is the only one to hold them, where chunks start that the snapshot has, some of them more than once.
     used: HashMap<BlobKey, Vec<u32>>,
     /// Chunks that several blobs hold.
     several: HashMap<ChunkId, Vec<Location>>,
-    chunks: usize,
+    /// Of each blob, how many plain bytes are read of it for the snapshot.
+    plain_of: HashMap<BlobKey, u64>,
+    /// Bytes of memory that there are for all this.
+    room: usize,
     /// Plain bytes that it has of all blobs.
     plain: u64,
 }
 
-impl Survey<'_> {
+impl<'s> Survey<'s> {
+    fn new(repo: &'s Repo, known: &'s KnownChunks, monitor: &'s dyn Monitor) -> Self {
+        let (used, several, plain_of) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { repo, known, monitor, used, several, plain_of, room: repo.memory.blobs.max(MIB), plain: 0 }
+    }
+
+    /// Takes room in memory, if there is so much.
+    fn take_room(&mut self, bytes: usize) -> bool {
+        let left = self.room.checked_sub(bytes);
+        self.room = left.unwrap_or(0);
+        left.is_some()
+    }
+
     /// Looks where all is that the root leads to. Says whether there was room.
     fn look(&mut self, root: NodeId) -> Result<bool, Error> {
-        let room = (self.repo.memory.blobs / OF_A_CHUNK).max(MIB / OF_A_CHUNK);
         self.for_each(root, &mut |survey, ids| {
-            survey.chunks += ids.len();
-            if survey.chunks > room {
-                return Ok(false);
-            }
             for (id, places) in ids.iter().zip(survey.known.places(ids)?) {
+                if !survey.take_room(if places.len() > 1 { OF_A_CHUNK + OF_SEVERAL } else { OF_A_CHUNK }) {
+                    return Ok(false);
+                }
                 match &places[..] {
                     // It was stored or taken over, and what cannot be read will be told by whoever reads it.
                     [] => {}
@@ -120,7 +198,7 @@ impl Survey<'_> {
     }
 
     /// Calls `found` with the chunks of each list, in the order of the files, until it says no. Says whether it did not.
-    fn for_each(&mut self, root: NodeId, found: &mut dyn FnMut(&mut Self, &[ChunkId]) -> Result<bool, Error>) -> Result<bool, Error> {
+    fn for_each(&mut self, root: NodeId, found: &mut Found<'_, Self>) -> Result<bool, Error> {
         let (mut open, mut seen) = (vec![root], HashSet::new());
         while let Some(id) = open.pop() {
             if self.monitor.interrupted() {
@@ -153,102 +231,149 @@ impl Survey<'_> {
         Ok(true)
     }
 
-    /// Where chunks are read from that several blobs hold, and all blobs that are read, as a restore chooses.
-    fn choose(&mut self) -> Result<(HashMap<ChunkId, Location>, HashSet<BlobKey>), Error> {
-        let several: Vec<_> = std::mem::take(&mut self.several).into_iter().collect();
-        let chunks: Vec<_> =
-            several.iter().map(|(_, places)| Several { len: places[0].len, blobs: places.iter().map(blob_at).collect() }).collect();
-        let (chosen, needed) = IndexedBlobs(self.known.index()).read(&self.used.keys().copied().collect(), &chunks)?;
-        let chosen: HashMap<_, _> = several.into_iter().zip(chosen).map(|((id, places), chosen)| (id, places[chosen])).collect();
-        for location in chosen.values() {
-            self.used.entry(blob_at(location)).or_default().push(location.start);
+    /// What a restore reads, were what is moved at these new places, too.
+    fn read(&self, blobs: &IndexedBlobs<'_>, moves: &[Move], new: &HashMap<ChunkId, Location>) -> Result<FromWhere, Error> {
+        let (mut ids, mut chunks) = (Vec::new(), Vec::new());
+        let mut add = |id: &ChunkId, places: &[Location]| {
+            ids.push(*id);
+            chunks.push(Several { len: places[0].len, blobs: new.get(id).into_iter().chain(places).map(blob_at).collect() });
+        };
+        self.several.iter().for_each(|(id, places)| add(id, places));
+        // All that the snapshot has of a blob moves, or nothing.
+        let mut moved: HashSet<BlobKey> = HashSet::new();
+        for Move { id, place } in moves {
+            let _ = moved.insert(blob_at(place));
+            if !self.several.contains_key(id) {
+                add(id, &[*place]);
+            }
         }
-        Ok((chosen, needed))
+        let alone = self.used.keys().filter(|key| !moved.contains(key)).copied().collect();
+        let Read { chosen, needed, stored } = blobs.read(&alone, &chunks)?;
+        let chosen = ids.into_iter().zip(chunks).zip(chosen).map(|((id, chunk), chosen)| (id, chunk.blobs[chosen])).collect();
+        Ok(FromWhere { chosen, needed, stored })
     }
 
     /// What is known of the blobs that are read, and their names.
-    fn needed(&mut self, needed: &HashSet<BlobKey>) -> Result<(Vec<NeededBlob>, Vec<BlobKey>), Error> {
-        let of = IndexedBlobs(self.known.index());
-        let mut keys: Vec<BlobKey> = needed.iter().copied().collect();
+    fn needed(&mut self, blobs: &IndexedBlobs<'_>, read: &FromWhere) -> Result<(Vec<NeededBlob>, Vec<BlobKey>), Error> {
+        let mut used = std::mem::take(&mut self.used);
+        let only: HashSet<BlobKey> = used.keys().copied().collect();
+        for (id, key) in &read.chosen {
+            let place = self.several.get(id).and_then(|places| places.iter().find(|place| blob_at(place) == *key));
+            used.entry(*key).or_default().extend(place.map(|place| place.start));
+        }
+        let mut keys: Vec<BlobKey> = read.needed.iter().copied().collect();
         keys.sort_unstable();
         let chains = Chains::default();
-        let mut blobs = Vec::with_capacity(keys.len());
+        let mut found = Vec::with_capacity(keys.len());
         for key in &keys {
-            let Some(frame) = self.repo.frame(*key) else {
-                blobs.push(NeededBlob { stored: 0, alone: 0, below: Vec::new() });
-                continue;
-            };
-            let starts = self.used.get_mut(key);
-            let used = starts.map_or(0, |starts| {
+            let (stored, mut alone) = (blobs.stored(*key)?, 0);
+            if let (Some(starts), Some(frame)) = (used.get_mut(key), self.repo.frame(*key)) {
                 starts.sort_unstable();
                 let mut start = 0u32;
-                let used = |len: &&u32| {
+                let is_used = |len: &&u32| {
                     let is_used = starts.binary_search(&start).is_ok();
                     start = start.saturating_add(**len);
                     is_used
                 };
-                frame.chunk_lens.iter().filter(used).map(|len| u64::from(*len)).sum::<u64>()
-            });
-            self.plain += used;
-            let stored = u64::from(frame.sealed_len);
-            let by_itself = chains.of_blob(self.repo, self.known, *key).map(|chain| chain.share(used).whole);
-            let below: HashSet<BlobKey> = of.bases_of(*key, needed)?.into_iter().collect();
+                let plain = frame.chunk_lens.iter().filter(is_used).map(|len| u64::from(*len)).sum::<u64>();
+                self.plain += plain;
+                let _ = self.plain_of.insert(*key, plain);
+                alone = chains.of_blob(self.repo, self.known, *key).map_or(stored, |chain| chain.share(plain).whole).max(1);
+            }
+            let below: HashSet<BlobKey> = blobs.bases_of(*key, &read.needed)?.into_iter().collect();
             let below = below.iter().filter_map(|base| keys.binary_search(base).ok()).collect();
-            blobs.push(NeededBlob { stored, alone: if used > 0 { by_itself.unwrap_or(stored).max(1) } else { 0 }, below });
+            found.push(NeededBlob { stored, alone, below });
         }
-        Ok((blobs, keys))
+        used.retain(|key, _| only.contains(key));
+        self.used = used;
+        Ok((found, keys))
     }
 
-    /// Stores again what the snapshot has of these blobs, in the order of the files.
-    fn store(&mut self, root: NodeId, gathered: &HashSet<BlobKey>, chosen: &HashMap<ChunkId, Location>) -> Result<Written, Error> {
-        let mut moves: Vec<(ChunkId, Location)> = Vec::new();
-        let mut met = HashSet::new();
-        self.for_each(root, &mut |survey, ids| {
+    /// Plain bytes that are read of a blob for the snapshot.
+    fn used_of(&self, key: BlobKey) -> u64 {
+        self.plain_of.get(&key).copied().unwrap_or(0)
+    }
+
+    /// What the snapshot has of these blobs, blob by blob in the order in which its files first need them; nothing where there is no room for that.
+    fn moves(&mut self, root: NodeId, read: &FromWhere, gathered: &HashMap<BlobKey, f64>) -> Result<Vec<Move>, Error> {
+        let (mut found, mut order, mut met) = (Vec::new(), HashMap::new(), HashSet::new());
+        let has_room = self.for_each(root, &mut |survey, ids| {
             for (id, places) in ids.iter().zip(survey.known.places(ids)?) {
-                let place = chosen.get(id).copied().or_else(|| places.first().copied());
-                moves.extend(place.filter(|place| gathered.contains(&blob_at(place)) && met.insert(*id)).map(|place| (*id, place)));
+                let key = read.chosen.get(id).copied().or_else(|| places.first().map(blob_at));
+                let place = places.into_iter().find(|place| Some(blob_at(place)) == key && gathered.contains_key(&blob_at(place)));
+                if let Some(place) = place.filter(|_| met.insert(*id)) {
+                    if !survey.take_room(OF_SEVERAL) {
+                        return Ok(false);
+                    }
+                    let next = order.len();
+                    let _ = order.entry(blob_at(&place)).or_insert(next);
+                    found.push(Move { id: *id, place });
+                }
             }
             Ok(true)
         })?;
-        let Self { repo, monitor, .. } = *self;
-        let known = KnownChunks::at_end(repo, self.grounds)?.but_for(Some(&Arc::new(Wanted::new(met, false))));
-        let account = Arc::new(Account::of_a_part(known.packs()));
-        let coding = Arc::new(CodingShared {
-            bases: Some(BaseFinder::new(repo, account)),
-            fresh: None,
-            writer: PackWriter::new(repo, false)?,
-            context: Arc::new(CutContext {
-                keys: repo.keys.clone(),
-                chunker: repo.chunker(),
-                segment_len: repo.config.segment_len as usize,
-                known: Arc::new(known),
-                read_ahead: Budget::new(repo.memory.pieces),
-                scratch: None,
-                account: None,
-            }),
-            compression: repo.compression,
-            failure: Mutex::new(None),
-            monitor,
-            scratch: None,
-        });
-        repo.pool.in_place_scope_fifo(|scope| {
-            let mut store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
-            store.reading("(stored once more)");
-            for (id, place) in &moves {
-                if monitor.interrupted() {
-                    return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
-                }
-                // What cannot be read stays where it is: a push must not fail for what it need not have.
-                let Some((_, bytes)) = repo.chunk_at(place).ok().filter(|(found, _)| found == id) else { continue };
-                let dtype = repo.frame_at(place).and_then(|frame| dtype_of(&frame));
-                store.chunk(NewChunk { id: *id, bytes: &bytes, dtype, hint: None, limit: None, whole: true, drawn: Drawn::default() })?;
-            }
-            store.finish()
-        })?;
-        coding.check()?;
-        let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
-        coding.writer.finish()
+        if !has_room {
+            found.clear();
+        }
+        // Each is decoded once for all that is wanted of it.
+        found.sort_by_key(|one| order.get(&blob_at(&one.place)).copied());
+        Ok(found)
     }
+}
+
+/// What a restore reads, and from where.
+struct FromWhere {
+    /// Of chunks that several blobs hold, in which each is read.
+    chosen: HashMap<ChunkId, BlobKey>,
+    /// All blobs that are read.
+    needed: HashSet<BlobKey>,
+    /// Their stored bytes.
+    stored: u64,
+}
+
+/// Stores chunks once more.
+fn store(repo: &Repo, grounds: &Grounds, moves: &[Move], monitor: &dyn Monitor) -> Result<Written, Error> {
+    let wanted = Arc::new(Wanted::new(moves.iter().map(|one| one.id).collect(), false));
+    let known = KnownChunks::at_end(repo, grounds)?.but_for(Some(&wanted));
+    let account = Arc::new(Account::of_a_part(known.packs()));
+    let coding = Arc::new(CodingShared {
+        bases: Some(BaseFinder::new(repo, account)),
+        fresh: None,
+        writer: PackWriter::new(repo, false)?,
+        context: Arc::new(CutContext {
+            keys: repo.keys.clone(),
+            chunker: repo.chunker(),
+            segment_len: repo.config.segment_len as usize,
+            known: Arc::new(known),
+            read_ahead: Budget::new(repo.memory.pieces),
+            scratch: None,
+            account: None,
+        }),
+        compression: repo.compression,
+        failure: Mutex::new(None),
+        monitor,
+        scratch: None,
+    });
+    repo.pool.in_place_scope_fifo(|scope| {
+        let mut store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
+        store.reading("(stored once more)");
+        for of_blob in moves.chunk_by(|a, b| blob_at(&a.place) == blob_at(&b.place)) {
+            if monitor.interrupted() {
+                return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
+            }
+            // What cannot be read stays where it is: a push must not fail for what it need not have.
+            let Ok((plain, _)) = repo.blob_bytes(&of_blob[0].place) else { continue };
+            let dtype = repo.frame_at(&of_blob[0].place).and_then(|frame| dtype_of(&frame));
+            for Move { id, place } in of_blob {
+                let Some(bytes) = chunk_at(&plain, place).filter(|bytes| repo.keys.chunk_id(bytes) == *id) else { continue };
+                store.chunk(NewChunk { id: *id, bytes, dtype, hint: None, limit: None, whole: true, drawn: Drawn::default() })?;
+            }
+        }
+        store.finish()
+    })?;
+    coding.check()?;
+    let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
+    coding.writer.finish()
 }
 
 fn chunk_of(extent: &Extent) -> Option<ChunkId> {

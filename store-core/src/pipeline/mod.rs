@@ -192,7 +192,7 @@ pub fn run(
     let sums = coding.bases.map(|finder| finder.sums(&context.known));
     let mut written = coding.writer.finish()?;
     if let Some(sums) = sums.filter(|_| !how.trial && how.wanted.is_none() && repo.scratch.is_none()) {
-        let gathered = gather::gather(repo, &how, assembled.root, sums, monitor)?;
+        let gathered = gather::gather(repo, &how, assembled.root, sums, written.counts.bytes, monitor)?;
         written.counts.packs += gathered.counts.packs;
         written.counts.bytes += gathered.counts.bytes;
         written.packs.extend(gathered.packs);

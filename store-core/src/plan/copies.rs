@@ -1,6 +1,6 @@
 //! Of chunks that several blobs hold, from which one each is read: from one that is read anyway, else from those that bring most for what they take.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::restore::BlobKey;
 
@@ -21,8 +21,8 @@ pub trait Blobs {
     /// Why something cannot be told.
     type Error;
 
-    /// Stored bytes that reading a blob takes, as far as that can be told at once.
-    fn cost(&mut self, blob: BlobKey) -> Result<u64, Self::Error>;
+    /// Stored bytes that reading a blob takes, with all that it rests on, beside what is `needed` already.
+    fn cost(&mut self, blob: BlobKey, needed: &HashSet<BlobKey>) -> Result<u64, Self::Error>;
 
     /// Adds a blob that is read to those that are, with all that it rests on.
     fn need(&mut self, blob: BlobKey, needed: &mut HashSet<BlobKey>) -> Result<(), Self::Error>;
@@ -33,30 +33,29 @@ pub trait Blobs {
 /// # Errors
 /// Those of `of`.
 pub fn choose<B: Blobs>(several: &[Several], needed: &mut HashSet<BlobKey>, of: &mut B) -> Result<Vec<usize>, B::Error> {
-    let mut chosen: Vec<Option<usize>> =
-        several.iter().map(|chunk| chunk.blobs.iter().position(|blob| needed.contains(blob))).collect();
+    let read = |chunk: &Several, needed: &HashSet<BlobKey>| chunk.blobs.iter().position(|blob| needed.contains(blob));
     let mut offers: HashMap<BlobKey, Vec<usize>> = HashMap::new();
-    for (number, _) in chosen.iter().enumerate().filter(|(_, chosen)| chosen.is_none()) {
-        several[number].blobs.iter().for_each(|blob| offers.entry(*blob).or_default().push(number));
+    for (number, chunk) in several.iter().enumerate().filter(|(_, chunk)| read(chunk, needed).is_none()) {
+        chunk.blobs.iter().for_each(|blob| offers.entry(*blob).or_default().push(number));
     }
-    let mut ranked = Vec::with_capacity(offers.len());
-    for (blob, numbers) in offers {
-        let wanted: u64 = numbers.iter().map(|number| u64::from(several[*number].len)).sum();
-        ranked.push((wanted.saturating_mul(SCALE) / (of.cost(blob)? + 1), blob, numbers));
-    }
-    // Of equals the later one: it was written for a later version.
-    ranked.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
-    for (_, blob, numbers) in ranked {
-        let mut is_used = false;
-        for number in numbers.into_iter().filter(|number| chosen[*number].is_none()).collect::<Vec<_>>() {
-            chosen[number] = several[number].blobs.iter().position(|other| *other == blob);
-            is_used = true;
+    // What an offer is worth becomes less by what others bring, and is looked at again before it is taken. Of equals the later one is: it was written
+    // for a later version.
+    let mut ranked: BinaryHeap<(u64, BlobKey)> = offers.keys().map(|blob| (u64::MAX, *blob)).collect();
+    while let Some((before, blob)) = ranked.pop() {
+        let Some(numbers) = offers.get_mut(&blob) else { continue };
+        numbers.retain(|number| read(&several[*number], needed).is_none());
+        if numbers.is_empty() {
+            continue;
         }
-        if is_used {
+        let wanted: u64 = numbers.iter().map(|number| u64::from(several[*number].len)).sum();
+        let worth = wanted.saturating_mul(SCALE) / (of.cost(blob, needed)? + 1);
+        if worth < before && ranked.peek().is_some_and(|(next, key)| (worth, blob) < (*next, *key)) {
+            ranked.push((worth, blob));
+        } else {
             of.need(blob, needed)?;
         }
     }
-    Ok(chosen.into_iter().map(Option::unwrap_or_default).collect())
+    Ok(several.iter().map(|chunk| read(chunk, needed).unwrap_or_default()).collect())
 }
 
 #[cfg(test)]
@@ -69,8 +68,9 @@ mod tests {
     impl Blobs for Table {
         type Error = ();
 
-        fn cost(&mut self, blob: BlobKey) -> Result<u64, ()> {
-            Ok(self.0[&blob].0)
+        fn cost(&mut self, blob: BlobKey, needed: &HashSet<BlobKey>) -> Result<u64, ()> {
+            let all = self.0[&blob].1.iter().chain([&blob]);
+            Ok(all.filter(|key| !needed.contains(key)).map(|key| self.0[key].0).sum())
         }
 
         fn need(&mut self, blob: BlobKey, needed: &mut HashSet<BlobKey>) -> Result<(), ()> {
@@ -99,10 +99,21 @@ mod tests {
     fn else_what_brings_most_for_what_it_takes() {
         let (old, other, new, upon): (BlobKey, BlobKey, BlobKey, BlobKey) = ((1, 0), (1, 1), (2, 0), (3, 0));
         assert_eq!(chosen(&[], &[(10, &[old, new]), (10, &[other, new])]), (vec![new, new], 1));
-        assert_eq!(chosen(&[], &[(90, &[old, new]), (90, &[old]), (90, &[old, other])]), (vec![old, old, old], 1), "three are more than one");
-        assert_eq!(chosen(&[], &[(90, &[old, new]), (90, &[old, new]), (10, &[old])]), (vec![new, new, old], 2));
-        assert_eq!(chosen(&[], &[(10, &[upon, old])]), (vec![upon], 2), "with what that rests on");
-        assert_eq!(chosen(&[], &[(10, &[new, upon]), (10, &[upon])]), (vec![upon, upon], 2), "of equals the later one");
+        assert_eq!(
+            chosen(&[], &[(90, &[old, new]), (90, &[old]), (90, &[old, other])]),
+            (vec![old, old, old], 1),
+            "three are more than one"
+        );
+        assert_eq!(chosen(&[], &[(10, &[upon, old])]), (vec![old], 1), "with what that rests on");
+        assert_eq!(chosen(&[other], &[(10, &[upon, old])]), (vec![upon], 2), "which is read here anyway");
         assert_eq!(chosen(&[], &[]), (vec![], 0));
+    }
+
+    #[test]
+    fn what_others_have_brought_counts_no_more() {
+        let (old, new, other): (BlobKey, BlobKey, BlobKey) = ((1, 0), (2, 0), (1, 1));
+        // The new one has most; what it leaves to the two others is in both of them, and one of these will do.
+        let all = [(100, &[new, old][..]), (100, &[new, other]), (100, &[new, old]), (50, &[old, other])];
+        assert_eq!(chosen(&[], &all).1, 2);
     }
 }

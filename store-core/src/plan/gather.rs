@@ -73,10 +73,14 @@ impl<'b> Reading<'b> {
     fn offer(&self, blob: usize) -> Option<Offer> {
         let (mut spared, mut met, mut next) = (vec![blob], HashSet::from([blob]), 0);
         while let Some(at) = spared.get(next).copied() {
-            spared.extend(self.above[at].iter().filter(|above| self.is_read[**above] && met.insert(**above)));
             next += 1;
-            if spared.len() > MOST_TOGETHER {
-                return None;
+            for above in self.above[at].iter().filter(|above| self.is_read[**above]) {
+                if met.insert(*above) {
+                    spared.push(*above);
+                }
+                if spared.len() > MOST_TOGETHER {
+                    return None;
+                }
             }
         }
         let takes = spared.iter().map(|at| self.blobs[*at].alone).sum();
@@ -105,9 +109,9 @@ impl<'b> Reading<'b> {
     }
 }
 
-/// What to store once more so that a restore, which needs these `blobs`, reads at most `most` stored bytes, or as little as can be: what takes least for
-/// what it spares.
-pub fn gather(blobs: &[NeededBlob], most: u64) -> Gathering {
+/// What to store once more, in at most `room` stored bytes, so that a restore, which needs these `blobs`, reads at most `most`, or as little as can be:
+/// what takes least for what it spares.
+pub fn gather(blobs: &[NeededBlob], most: u64, room: u64) -> Gathering {
     let mut reading = Reading::new(blobs);
     let mut gathering = Gathering { reads: blobs.iter().map(|blob| blob.stored).sum(), ..Gathering::default() };
     let mut has_begun = true;
@@ -120,7 +124,7 @@ pub fn gather(blobs: &[NeededBlob], most: u64) -> Gathering {
         while gathering.reads > most {
             let Some(Reverse((price, blob))) = open.pop() else { break };
             let Some(offer) = reading.offer(blob).filter(|_| reading.is_read[blob]) else { continue };
-            let Some(now) = offer.price() else { continue };
+            let Some(now) = offer.price().filter(|_| gathering.takes + offer.takes <= room) else { continue };
             if now > price {
                 open.push(Reverse((now, blob)));
                 continue;
@@ -146,33 +150,34 @@ mod tests {
     #[test]
     fn what_is_used_least_goes_first_and_no_more_than_must() {
         let blobs = [blob(100, 90, &[]), blob(100, 10, &[]), blob(100, 30, &[]), blob(100, 5, &[])];
-        assert_eq!(gather(&blobs, 400), Gathering { blobs: vec![], reads: 400, takes: 0 });
-        assert_eq!(gather(&blobs, 399), Gathering { blobs: vec![3], reads: 305, takes: 5 });
-        assert_eq!(gather(&blobs, 230), Gathering { blobs: vec![3, 1], reads: 215, takes: 15 });
-        assert_eq!(gather(&blobs, 0).reads, 90 + 10 + 30 + 5, "as little as can be");
+        assert_eq!(gather(&blobs, 400, u64::MAX), Gathering { blobs: vec![], reads: 400, takes: 0 });
+        assert_eq!(gather(&blobs, 399, u64::MAX), Gathering { blobs: vec![3], reads: 305, takes: 5 });
+        assert_eq!(gather(&blobs, 230, u64::MAX), Gathering { blobs: vec![3, 1], reads: 215, takes: 15 });
+        assert_eq!(gather(&blobs, 0, u64::MAX).reads, 90 + 10 + 30 + 5, "as little as can be");
+        assert_eq!(gather(&blobs, 0, 40), Gathering { blobs: vec![3, 1], reads: 215, takes: 15 }, "in this room");
     }
 
     #[test]
     fn what_several_rest_on_goes_with_the_last_of_them() {
         // Two differences upon one old blob, of which nothing is asked for.
         let blobs = [blob(100, 0, &[]), blob(5, 30, &[0]), blob(5, 20, &[0]), blob(100, 100, &[])];
-        assert_eq!(gather(&blobs, 0), Gathering { blobs: vec![1, 2], reads: 150, takes: 50 });
-        assert_eq!(gather(&blobs[..2], 0), Gathering { blobs: vec![1], reads: 30, takes: 30 });
+        assert_eq!(gather(&blobs, 0, u64::MAX), Gathering { blobs: vec![1, 2], reads: 150, takes: 50 });
+        assert_eq!(gather(&blobs[..2], 0, u64::MAX), Gathering { blobs: vec![1], reads: 30, takes: 30 });
         // They take more by themselves than all that is read for them.
         let blobs = [blob(100, 0, &[]), blob(5, 60, &[0]), blob(5, 60, &[0])];
-        assert_eq!(gather(&blobs, 0), Gathering { blobs: vec![], reads: 110, takes: 0 });
+        assert_eq!(gather(&blobs, 0, u64::MAX), Gathering { blobs: vec![], reads: 110, takes: 0 });
     }
 
     #[test]
     fn what_rests_on_something_that_is_hardly_used_goes_with_it() {
         let blobs = [blob(100, 10, &[]), blob(30, 20, &[0]), blob(300, 300, &[])];
-        assert_eq!(gather(&blobs, 425), Gathering { blobs: vec![0, 1], reads: 330, takes: 30 });
+        assert_eq!(gather(&blobs, 425, u64::MAX), Gathering { blobs: vec![0, 1], reads: 330, takes: 30 });
         // By itself the difference would be cheaper as it is.
         let blobs = [blob(100, 10, &[]), blob(5, 20, &[0]), blob(300, 300, &[])];
-        assert_eq!(gather(&blobs, 0), Gathering { blobs: vec![0, 1], reads: 330, takes: 30 });
+        assert_eq!(gather(&blobs, 0, u64::MAX), Gathering { blobs: vec![0, 1], reads: 330, takes: 30 });
         // One upon the other, and what they rest on.
         let blobs = [blob(100, 0, &[]), blob(30, 10, &[0]), blob(30, 5, &[1]), blob(30, 29, &[1])];
-        assert_eq!(gather(&blobs, 0), Gathering { blobs: vec![2, 1, 3], reads: 44, takes: 44 });
-        assert_eq!(gather(&blobs, 170), Gathering { blobs: vec![2], reads: 165, takes: 5 });
+        assert_eq!(gather(&blobs, 0, u64::MAX), Gathering { blobs: vec![2, 1, 3], reads: 44, takes: 44 });
+        assert_eq!(gather(&blobs, 170, u64::MAX), Gathering { blobs: vec![2], reads: 165, takes: 5 });
     }
 }

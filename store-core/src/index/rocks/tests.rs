@@ -96,7 +96,8 @@ fn of_equals_the_last_is_named() {
     let later = segment(vec![pack(3, &[(1, &[1]), (1, &[2])], false), pack(4, &[(0, &[3]), (0, &[2])], false)]);
     for index in [&rocks as &dyn ChunkIndex, &memory] {
         told.iter().for_each(|segment| index.apply(None, segment).unwrap());
-        let packs = |index: &dyn ChunkIndex, number| -> Vec<_> { index.find_all(&[id(number)]).unwrap()[0].iter().map(|at| at.pack).collect() };
+        let packs =
+            |index: &dyn ChunkIndex, number| -> Vec<_> { index.find_all(&[id(number)]).unwrap()[0].iter().map(|at| at.pack).collect() };
         assert_eq!([packs(index, 1), packs(index, 2)], [vec![1, 0], vec![1, 0]]);
         load(index, std::slice::from_ref(&later));
         assert_eq!([packs(index, 1), packs(index, 2), packs(index, 3)], [vec![1, 2, 0], vec![3, 1, 0, 2], vec![3]]);
@@ -108,7 +109,7 @@ fn what_a_snapshot_reads_is_noted_in_place_of_another_one() {
     let place = tempfile::tempdir().unwrap();
     let (rocks, memory) = (open(&place.path().join("0")), MemoryIndex::default());
     let [old, new] = [[1; 32], [2; 32]].map(NodeId::from_bytes);
-    let reads = Reads { all: 1 << 40, alone: 7, plain: 9 };
+    let reads = Reads { all: 1 << 40, alone: 7, plain: 9, credit: 11 };
     for index in [&rocks as &dyn ChunkIndex, &memory] {
         index.note_reads(&old, reads, None).unwrap();
         assert_eq!(index.reads_of(&old).unwrap(), Some(reads));

@@ -83,9 +83,9 @@ pub(super) fn reads_key(root: &NodeId) -> [u8; 37] {
     key
 }
 
-pub(super) fn reads_value(reads: Reads) -> [u8; 24] {
-    let mut value = [0; 24];
-    for (field, out) in [reads.all, reads.alone, reads.plain].iter().zip(value.chunks_exact_mut(8)) {
+pub(super) fn reads_value(reads: Reads) -> [u8; 32] {
+    let mut value = [0; 32];
+    for (field, out) in [reads.all, reads.alone, reads.plain, reads.credit].iter().zip(value.chunks_exact_mut(8)) {
         out.copy_from_slice(&field.to_le_bytes());
     }
     value
@@ -94,7 +94,7 @@ pub(super) fn reads_value(reads: Reads) -> [u8; 24] {
 pub(super) fn read_reads(value: &[u8]) -> Result<Reads, IndexError> {
     let mut reader = Reader::new(value);
     let mut field = || reader.u64().map_err(odd);
-    Ok(Reads { all: field()?, alone: field()?, plain: field()? })
+    Ok(Reads { all: field()?, alone: field()?, plain: field()?, credit: field()? })
 }
 
 pub(super) fn pack_value(pack: &PackId, len: u64) -> [u8; 40] {

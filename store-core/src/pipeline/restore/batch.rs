@@ -9,7 +9,7 @@ use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Extent;
 use crate::index::{ChunkIndex, IndexError, Location};
-use crate::pipeline::needed::{IndexedBlobs, blob_at};
+use crate::pipeline::needed::{IndexedBlobs, Read, blob_at};
 use crate::plan::copies::Several;
 use crate::plan::restore::{BlobKey, Plan, Want};
 use crate::repo::{Placed, ReadError};
@@ -129,12 +129,13 @@ impl RestoreBatch {
         (self.runs, self.is_open) = (batch.runs, batch.is_open);
         let mut wants = batch.wants;
         let Some(index) = batch.index else { return Ok(()) };
-        let mut needed = choose_copies(&*index, &mut wants, &batch.several)?;
+        let blobs = IndexedBlobs::new(&*index);
+        let mut needed = choose_copies(&blobs, &mut wants, &batch.several)?;
         // Planning takes the wants from their ids, so those go along by place in the blob.
         let places = wants.iter().map(|want| (want.pack, want.ordinal, want.start));
         let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
         let plan = Plan::new(&mut wants, &mut |key| {
-            let bases = IndexedBlobs(&*index).bases_of(key, &needed)?;
+            let bases = blobs.bases_of(key, &needed)?;
             needed.extend(&bases);
             Ok::<_, IndexError>(bases)
         })?;
@@ -144,7 +145,7 @@ impl RestoreBatch {
 
 /// Has wants of chunks that several blobs hold read what the others need anyway, as far as that can be. Returns the blobs that are read, if it was
 /// looked.
-fn choose_copies(index: &dyn ChunkIndex, wants: &mut [Want], several: &[(usize, Vec<Location>)]) -> Result<HashSet<BlobKey>, IndexError> {
+fn choose_copies(blobs: &IndexedBlobs<'_>, wants: &mut [Want], several: &[(usize, Vec<Location>)]) -> Result<HashSet<BlobKey>, IndexError> {
     if several.is_empty() {
         return Ok(HashSet::new());
     }
@@ -153,7 +154,7 @@ fn choose_copies(index: &dyn ChunkIndex, wants: &mut [Want], several: &[(usize, 
     let others: HashSet<BlobKey> = others.map(|(_, want)| (want.pack, want.ordinal)).collect();
     let of = |(number, places): &(usize, Vec<Location>)| Several { len: wants[*number].len, blobs: places.iter().map(blob_at).collect() };
     let chunks: Vec<_> = several.iter().map(of).collect();
-    let (chosen, needed) = IndexedBlobs(index).read(&others, &chunks)?;
+    let Read { chosen, needed, .. } = blobs.read(&others, &chunks)?;
     for ((number, places), chosen) in several.iter().zip(chosen) {
         let Location { pack, ordinal, start, .. } = places[chosen];
         wants[*number] = Want { pack, ordinal, start, ..wants[*number] };
