@@ -41,7 +41,7 @@ const SUPPOSED: PackNumber = PackNumber::MAX;
 /// `brought` how many bytes it has stored.
 ///
 /// # Errors
-/// When the repository cannot be read or written, or the user stops it. What is damaged is left where it is.
+/// When the index cannot be read, something cannot be written, or the user stops it. The snapshot needs none of this.
 pub(super) fn gather(repo: &Repo, how: &How<'_>, root: NodeId, sums: Sums, brought: u64, monitor: &dyn Monitor) -> Result<Written, Error> {
     if how.parent == Some(root) {
         return Ok(Written::default());
@@ -209,7 +209,9 @@ impl<'s> Survey<'s> {
             }
             let first = open.len();
             let mut ids = Vec::new();
-            match self.repo.node(&id)? {
+            // Lists that were taken over may be damaged: a push must not fail for what it need not have.
+            let Ok(node) = self.repo.node(&id) else { continue };
+            match node {
                 Node::EntriesInner { children, .. } => open.extend(children.into_iter().map(|child| child.id)),
                 Node::ExtentsInner { children, .. } => open.extend(children.into_iter().map(|child| child.id)),
                 Node::Extents(extents) => ids.extend(extents.iter().filter_map(chunk_of)),

@@ -192,10 +192,16 @@ pub fn run(
     let sums = coding.bases.map(|finder| finder.sums(&context.known));
     let mut written = coding.writer.finish()?;
     if let Some(sums) = sums.filter(|_| !how.trial && how.wanted.is_none() && repo.scratch.is_none()) {
-        let gathered = gather::gather(repo, &how, assembled.root, sums, written.counts.bytes, monitor)?;
-        written.counts.packs += gathered.counts.packs;
-        written.counts.bytes += gathered.counts.bytes;
-        written.packs.extend(gathered.packs);
+        match gather::gather(repo, &how, assembled.root, sums, written.counts.bytes, monitor) {
+            Ok(gathered) => {
+                written.counts.packs += gathered.counts.packs;
+                written.counts.bytes += gathered.counts.bytes;
+                written.packs.extend(gathered.packs);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(error),
+            // All that the snapshot needs is durable.
+            Err(error) => monitor.detail(&format_args!("nothing is stored once more so that a restore reads less: {error}")),
+        }
     }
     Ok((assembled, written))
 }
