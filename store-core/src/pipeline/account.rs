@@ -106,7 +106,7 @@ pub(super) fn is_within_bound(reads: Reads) -> bool {
 
 /// Stored bytes that a restore may read of what takes so many alone.
 pub(super) fn most_of(alone: u64) -> u64 {
-    MOST_READS * alone + SLACK
+    MOST_READS.saturating_mul(alone).saturating_add(SLACK)
 }
 
 /// Of what is written, and is coded against nothing or something.
@@ -380,6 +380,22 @@ mod tests {
         assert_eq!(more(&account, &held, &[(1, 0)]), 500, "that was replaced long before");
         account.enter(&held, 0, &[(2, 0)], Entered { plain: 100, stored: 1, alone: 50 });
         assert_eq!((credit(&account, &held), more(&account, &held, &[(2, 0), (1, 0)])), (2 * 50 - 1 - 53, 0));
+    }
+
+    #[test]
+    fn its_sums_are_those_of_all_that_was_looked_at() {
+        let held = Table::new(&[((1, 0), 500, &[]), ((2, 0), 30, &[(1, 0)])]);
+        let account = Account::new(OWN);
+        account.meet(&[at(2, 0, 200)]);
+        account.replace(&[at(2, 0, 100)]);
+        account.expect(1000);
+        account.enter(&held, 0, &[(2, 0)], Entered { plain: 100, stored: 1, alone: 50 });
+        // What was lent is read all the same: nothing went by that could pay for it.
+        assert_eq!(account.sums(&held), Sums { reads: Reads { all: 531, alone: 150, plain: 300, credit: 0 }, passed: Some(0) });
+        account.pass(400);
+        assert_eq!(account.sums(&held).passed, Some(400));
+        account.pass_folder();
+        assert_eq!(account.sums(&held).passed, None);
     }
 
     #[test]

@@ -384,3 +384,34 @@ fn chunk_of(extent: &Extent) -> Option<ChunkId> {
         Extent::Hole { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_over_costs_what_the_parent_does_and_pays_by_its_share() {
+        let parent = Reads { all: 3000, alone: 2000, plain: 10_000, credit: 7 };
+        let sums = |passed| Sums { reads: Reads { all: 500, alone: 300, plain: 1000, credit: 0 }, passed };
+        assert_eq!(likely(Some(parent), sums(Some(0))), Some(sums(None).reads), "all was looked at");
+        assert_eq!(likely(Some(parent), sums(Some(9000))), Some(Reads { all: 3500, alone: 2100, plain: 10_000, credit: 0 }));
+        assert_eq!(likely(Some(parent), sums(Some(90_000))).map(|reads| reads.alone), Some(2300), "no more than all of it");
+        assert_eq!((likely(None, sums(Some(1))), likely(Some(parent), sums(None))), (None, None), "nobody knows");
+        let damaged = Reads { all: u64::MAX, alone: u64::MAX, plain: 0, credit: u64::MAX };
+        assert!(likely(Some(damaged), sums(Some(1))).is_some_and(is_within_bound), "and no panic");
+    }
+
+    #[test]
+    fn what_is_stored_once_more_fills_blobs_at_the_price_of_where_it_was() {
+        let place = |pack, len| Location { pack, ordinal: 0, start: 0, len, depth: 1 };
+        let moves: Vec<Move> = [(1, 600), (1, 600), (2, 1000), (2, 10)]
+            .iter()
+            .zip(0u8..)
+            .map(|((pack, len), id)| Move { id: ChunkId::from_bytes([id; 32]), place: place(*pack, *len) })
+            .collect();
+        let supposed = Supposed::new(1000, &moves, &HashMap::from([((1, 0), 0.5), ((2, 0), 0.1)]));
+        assert_eq!(supposed.blobs, [((SUPPOSED, 0), 600), ((SUPPOSED, 1), 100), ((SUPPOSED, 2), 1)]);
+        assert_eq!(supposed.of[&moves[1].id], Location { pack: SUPPOSED, ordinal: 0, start: 600, len: 600, depth: 0 });
+        assert!(Supposed::new(1000, &[], &HashMap::new()).blobs.is_empty());
+    }
+}
