@@ -225,9 +225,10 @@ fn every_fifth_version_of_a_series_takes_what_it_would_alone() {
 /// What one snapshot brings several versions of is coded anew against one another, too.
 #[test]
 fn snapshots_of_several_versions_take_what_they_would_alone() {
-    // Which of them find one another hangs on keys and threads: one repository may take a tenth more than the other. So several are compared.
+    // Which of them find one another hangs on keys and threads: one repository may take a tenth more than the other. So many are compared:
+    // the sums of eight differ by 1.024 on average, but by 1.047 once in fifteen runs.
     let (mut after, mut alone) = (0, 0);
-    for _ in 0..8 {
+    for _ in 0..16 {
         let both = prune_both("each 4th of 9 windows", || window(5), 9, |version| version % 4 == 0);
         (after, alone) = (after + both.0, alone + both.1);
     }
