@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::known::KnownChunks;
 use crate::base::limits;
 use crate::blob::{Chain, LEFT_OUT_LEN, bases_below, kind_of_bases};
+use crate::format::blob::Frame;
 use crate::index::{Location, PackNumber};
 use crate::repo::Repo;
 
@@ -14,6 +15,21 @@ const REMEMBERED: usize = 1 << 14;
 
 /// A blob, by the number of its pack and its place there.
 pub(super) type BlobKey = (PackNumber, u32);
+
+/// The blob at a place.
+pub(super) fn blob_of(location: &Location) -> BlobKey {
+    (location.pack, location.ordinal)
+}
+
+/// The chain of a blob that takes so many stored bytes, upon `bases`: those of numbers in another type count in full.
+pub(super) fn chain_upon(frame: &Frame, bases: Chain, stored: u64) -> Chain {
+    let plain = frame.plain_len() as u64;
+    match (frame.bases.is_empty(), kind_of_bases(frame)) {
+        (true, _) => Chain::start(plain, stored),
+        (_, None) => Chain::longer(bases, plain, stored),
+        (_, Some(_)) => Chain::longer(bases.of_another_kind(plain), plain, stored),
+    }
+}
 
 /// A blob of a chain.
 #[derive(Debug)]
@@ -80,8 +96,7 @@ impl Chains {
                     below.push(key);
                 }
             }
-            let bases = if kind_of_bases(&frame).is_some() { bases.of_another_kind(plain) } else { bases };
-            Chain::longer(bases, plain, stored)
+            chain_upon(&frame, bases, stored)
         };
         let link = Arc::new(Link { chain, stored, below });
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,5 +105,30 @@ impl Chains {
         }
         blobs.insert(key, Arc::clone(&link));
         Some(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ChunkId;
+    use crate::codec::Element;
+    use crate::format::blob::{BlobKind, Step};
+
+    #[test]
+    fn numbers_in_another_type_count_in_full() {
+        let frame = |parameters: &[u8], bases: usize| Frame {
+            kind: BlobKind::Data,
+            depth: u8::from(bases > 0),
+            sealed_len: 10,
+            steps: vec![Step { code: 4, input_len: 1000, parameters: parameters.to_vec() }],
+            chunk_lens: vec![1000],
+            bases: vec![ChunkId::from_bytes([1; 32]); bases],
+        };
+        let [bf16, f32] = [Element::Bf16, Element::F32].map(Element::code);
+        let masters = Chain::start(2000, 1600);
+        assert_eq!(chain_upon(&frame(&[bf16, f32], 1), masters, 10), Chain { plain: 1000, reads: 1610, last: 10, whole: 800 });
+        assert_eq!(chain_upon(&frame(&[bf16], 1), masters, 10), Chain { plain: 1000, reads: 810, last: 10, whole: 800 });
+        assert_eq!(chain_upon(&frame(&[bf16], 0), Chain::default(), 10), Chain::start(1000, 10));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::base::longest_of;
-use super::chains::Chains;
+use super::chains::{Chains, chain_upon};
 use super::known::KnownChunks;
 use super::replay::Name;
 use super::store::Limit;
@@ -160,8 +160,7 @@ impl<'t> Taking<'t> {
             let Some(chain) = self.chains.of(repo, known, location) else { return Ok(None) };
             bases = bases.and(chain);
         }
-        let (plain, stored) = (frame.plain_len() as u64, u64::from(frame.sealed_len));
-        let there = if frame.bases.is_empty() { Chain::start(plain, stored) } else { Chain::longer(bases, plain, stored) };
+        let there = chain_upon(frame, bases, frame.sealed_len.into());
         let Some(tried) = self.tried.reads(blob) else { return Ok(None) };
         let longest = longest_of(repo, dtype_of(frame).is_some());
         let is_within = depth <= longest && there.is_within_bound() || depth <= frame.depth && there.reads <= tried + tried / MORE;
