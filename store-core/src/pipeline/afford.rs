@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::base::BaseFinder;
-use super::chains::BlobKey;
+use super::chains::{BlobKey, blob_of};
 use super::known::KnownChunks;
-use super::prefix::{Pick, blob_of};
+use super::prefix::Pick;
 use super::store::Group;
 use crate::blob::Chain;
 use crate::index::Location;

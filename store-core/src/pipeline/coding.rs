@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::base::{BaseFinder, Continued};
 use super::cut::CutContext;
-use super::fresh::{Awaited, Brought, Coding, Coming, Fresh, Passed};
+use super::fresh::{Awaited, Brought, Coding, Coming, Fresh, Sweeps};
 use super::prefix::is_nearer;
 use super::store::Group;
 use crate::base::ids::ChunkId;
@@ -53,9 +53,9 @@ impl CodingShared<'_> {
     /// Codes plain chunks as one blob.
     fn code_plain(&self, finder: &BaseFinder<'_>, group: Group, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
-        let passed = self.passed();
+        let sweeps = self.sweeps();
         let mut resembled = finder.resembled(known, &group, &sketches)?;
-        let (_coding, awaited) = self.meet(passed, &group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
+        let (_coding, awaited) = self.meet(sweeps, &group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
         if self.is_named(awaited)? {
             resembled = finder.resembled(known, &group, &sketches)?;
         }
@@ -68,10 +68,10 @@ impl CodingShared<'_> {
     fn code_numbers(&self, finder: &BaseFinder<'_>, group: Group, dtype: Dtype, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
         let mut ways = BaseWays::default();
-        let passed = self.passed();
+        let sweeps = self.sweeps();
         let mut continued = finder.continued(known, &group, &sketches, &mut ways)?;
         let is_nearer = |i: usize, brought: &Brought, votes: usize| continued[i].is_further(dtype, group.lens[i], brought, votes);
-        let (_coding, awaited) = self.meet(passed, &group, &sketches, is_nearer);
+        let (_coding, awaited) = self.meet(sweeps, &group, &sketches, is_nearer);
         if self.is_named(awaited)? {
             ways = BaseWays::default();
             continued = finder.continued(known, &group, &sketches, &mut ways)?;
@@ -101,22 +101,22 @@ impl CodingShared<'_> {
         Ok(())
     }
 
-    /// See [`Fresh::passed`].
-    fn passed(&self) -> Passed {
-        self.fresh.as_ref().map_or_else(Passed::default, Fresh::passed)
+    /// See [`Fresh::sweeps`].
+    fn sweeps(&self) -> Sweeps {
+        self.fresh.as_ref().map_or_else(Sweeps::default, Fresh::sweeps)
     }
 
     /// Tells those that come later of a group, and whether it waits for others: see [`Fresh::meet`].
     fn meet(
         &self,
-        passed: Passed,
+        sweeps: Sweeps,
         group: &Group,
         sketches: &[Sketch],
         is_nearer: impl Fn(usize, &Brought, usize) -> bool,
     ) -> (Option<Coding<'_>>, Option<Awaited>) {
         let Some(fresh) = &self.fresh else { return (None, None) };
         let coming = Coming { number: group.number, dtype: group.dtype, ids: &group.ids, lens: &group.lens, sketches };
-        let (coding, awaited) = fresh.meet(&self.writer, passed, coming, is_nearer);
+        let (coding, awaited) = fresh.meet(&self.writer, sweeps, coming, is_nearer);
         (Some(coding), awaited)
     }
 

@@ -45,9 +45,9 @@ pub(super) struct Awaited {
     groups: BTreeSet<u64>,
 }
 
-/// How far chunks had gone over from what is fresh to the index.
+/// How many times it was looked what has gone over from what is fresh to the index, and dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Passed(u64);
+pub(super) struct Sweeps(u64);
 
 /// What is fresh of one push.
 #[derive(Debug)]
@@ -103,25 +103,25 @@ impl Fresh {
         Self { least, enough, state: Mutex::default(), coded: Condvar::new(), settling: Mutex::default() }
     }
 
-    /// How far chunks have gone over to the index by now. To be asked before that is.
-    pub(super) fn passed(&self) -> Passed {
-        Passed(lock(&self.state).sweeps)
+    /// How many times chunks that the index has were dropped by now. To be asked before the index is.
+    pub(super) fn sweeps(&self) -> Sweeps {
+        Sweeps(lock(&self.state).sweeps)
     }
 
     /// Adds a group that is coded from here on, and says what is to be waited for, if most of it resembles chunks that came before more than what the
     /// index has: `beats` says that of the number of a chunk in the group, one that was brought, and the votes for that. Nothing is waited for, but the
-    /// index is to be asked again, where chunks have gone over to it since `passed`, so that they were seen neither there nor here.
+    /// index is to be asked again, where chunks have gone over to it since `sweeps`, so that they were seen neither there nor here.
     pub(super) fn meet(
         &self,
         writer: &PackWriter,
-        passed: Passed,
+        sweeps: Sweeps,
         coming: Coming<'_>,
         beats: impl Fn(usize, &Brought, usize) -> bool,
     ) -> (Coding<'_>, Option<Awaited>) {
         let mut state = lock(&self.state);
         let is_worth_it = state.bytes >= (state.total / PART).clamp(self.least, self.enough);
         let awaited = if is_worth_it { state.awaited(coming, beats) } else { None };
-        let awaited = awaited.or_else(|| (Passed(state.sweeps) != passed).then(Awaited::default));
+        let awaited = awaited.or_else(|| (Sweeps(state.sweeps) != sweeps).then(Awaited::default));
         state.coding.insert(coming.number);
         state.bring(coming);
         if state.chunks.len() >= 2 * state.swept + SWEEP {
@@ -276,9 +276,9 @@ mod tests {
         let (other, old, new) = (Chunk::new(&repo, "other", 0), Chunk::new(&repo, "thing", 0), Chunk::new(&repo, "thing", 1));
         [&other, &old, &new].iter().for_each(|chunk| assert!(writer.claim(chunk.id)));
         fresh.bring(other.coming(0));
-        let (coding, awaited) = fresh.meet(&writer, fresh.passed(), old.coming(1), by_votes);
+        let (coding, awaited) = fresh.meet(&writer, fresh.sweeps(), old.coming(1), by_votes);
         assert_eq!(awaited, None, "nothing is like it");
-        let (_coding, awaited) = fresh.meet(&writer, fresh.passed(), new.coming(2), by_votes);
+        let (_coding, awaited) = fresh.meet(&writer, fresh.sweeps(), new.coming(2), by_votes);
         assert_eq!(awaited, Some(Awaited { ids: vec![old.id], groups: BTreeSet::from([1]) }));
         let is_named = || repo.index().unwrap().find(&[old.id]).unwrap()[0].is_some();
         std::thread::scope(|threads| {
@@ -300,7 +300,7 @@ mod tests {
         let chunks = [0, 1, 2].map(|version| Chunk::new(&repo, "thing", version));
         chunks.iter().for_each(|chunk| assert!(writer.claim(chunk.id)));
         let meets =
-            |chunk: &Chunk, number: u64| fresh.meet(&writer, fresh.passed(), chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
+            |chunk: &Chunk, number: u64| fresh.meet(&writer, fresh.sweeps(), chunk.coming(number), by_votes).1.map(|awaited| awaited.ids);
         assert_eq!([meets(&chunks[0], 4), meets(&chunks[1], 5)], [None, None], "too little is there");
         assert_eq!(meets(&chunks[2], 3), None, "all that is there comes later");
         assert_eq!(meets(&chunks[0], 6), Some(vec![chunks[2].id]), "of equals the last one");
@@ -312,7 +312,7 @@ mod tests {
         let repo = repo(folder.path());
         let (writer, fresh) = (PackWriter::new(&repo, false).unwrap(), Fresh::new(&repo.config));
         let chunks = [0, 1, 2].map(|version| Chunk::new(&repo, "thing", version));
-        let before = fresh.passed();
+        let before = fresh.sweeps();
         for (number, chunk) in (0..).zip(&chunks) {
             assert!(writer.claim(chunk.id));
             fresh.bring(chunk.coming(number));
@@ -326,8 +326,8 @@ mod tests {
         assert_eq!(state.total, 3 * u64::from(LEN));
         drop(state);
         let other = Chunk::new(&repo, "other", 0);
-        let awaits = |passed| fresh.meet(&writer, passed, other.coming(9), by_votes).1;
+        let awaits = |sweeps| fresh.meet(&writer, sweeps, other.coming(9), by_votes).1;
         assert_eq!(awaits(before), Some(Awaited::default()), "the index was asked when it had none of them");
-        assert_eq!(awaits(fresh.passed()), None);
+        assert_eq!(awaits(fresh.sweeps()), None);
     }
 }

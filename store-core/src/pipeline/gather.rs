@@ -8,17 +8,17 @@ use super::How;
 use super::account::{Account, Sums, is_within_bound, most_of};
 use super::base::BaseFinder;
 use super::budget::Budget;
-use super::chains::{BlobKey, Chains};
+use super::chains::{BlobKey, Chains, blob_of};
 use super::coding::CodingShared;
 use super::cut::CutContext;
-use super::known::{KnownChunks, Wanted};
-use super::needed::{IndexedBlobs, Read, blob_at};
+use super::known::{KnownChunks, Wanted, chunk_of};
+use super::needed::{IndexedBlobs, Read};
 use super::store::{BlobStore, NewChunk};
 use crate::base::ids::{ChunkId, NodeId};
 use crate::base::units::MIB;
 use crate::blob::dtype_of;
 use crate::error::{Error, ErrorKind};
-use crate::format::entry::{Content, Extent, Kind};
+use crate::format::entry::{Content, Kind};
 use crate::format::node::Node;
 use crate::index::{Location, PackNumber, Reads};
 use crate::merkle::NodeSource as _;
@@ -141,7 +141,7 @@ impl Supposed {
                 start = 0;
             }
             let Some(((pack, ordinal), stored)) = blobs.last_mut() else { continue };
-            *stored += (f64::from(place.len) * price.get(&blob_at(place)).copied().unwrap_or(1.0)) as u64;
+            *stored += (f64::from(place.len) * price.get(&blob_of(place)).copied().unwrap_or(1.0)) as u64;
             let _ = of.insert(*id, Location { pack: *pack, ordinal: *ordinal, start, len: place.len, depth: 0 });
             start = start.saturating_add(place.len);
         }
@@ -189,7 +189,7 @@ impl<'s> Survey<'s> {
                 match &places[..] {
                     // It was stored or taken over, and what cannot be read will be told by whoever reads it.
                     [] => {}
-                    [one] => survey.used.entry(blob_at(one)).or_default().push(one.start),
+                    [one] => survey.used.entry(blob_of(one)).or_default().push(one.start),
                     _ => _ = survey.several.insert(*id, places),
                 }
             }
@@ -238,13 +238,13 @@ impl<'s> Survey<'s> {
         let (mut ids, mut chunks) = (Vec::new(), Vec::new());
         let mut add = |id: &ChunkId, places: &[Location]| {
             ids.push(*id);
-            chunks.push(Several { len: places[0].len, blobs: new.get(id).into_iter().chain(places).map(blob_at).collect() });
+            chunks.push(Several { len: places[0].len, blobs: new.get(id).into_iter().chain(places).map(blob_of).collect() });
         };
         self.several.iter().for_each(|(id, places)| add(id, places));
         // All that the snapshot has of a blob moves, or nothing.
         let mut moved: HashSet<BlobKey> = HashSet::new();
         for Move { id, place } in moves {
-            let _ = moved.insert(blob_at(place));
+            let _ = moved.insert(blob_of(place));
             if !self.several.contains_key(id) {
                 add(id, &[*place]);
             }
@@ -260,7 +260,7 @@ impl<'s> Survey<'s> {
         let mut used = std::mem::take(&mut self.used);
         let only: HashSet<BlobKey> = used.keys().copied().collect();
         for (id, key) in &read.chosen {
-            let place = self.several.get(id).and_then(|places| places.iter().find(|place| blob_at(place) == *key));
+            let place = self.several.get(id).and_then(|places| places.iter().find(|place| blob_of(place) == *key));
             used.entry(*key).or_default().extend(place.map(|place| place.start));
         }
         let mut keys: Vec<BlobKey> = read.needed.iter().copied().collect();
@@ -301,14 +301,14 @@ impl<'s> Survey<'s> {
         let (mut found, mut order, mut met) = (Vec::new(), HashMap::new(), HashSet::new());
         let has_room = self.for_each(root, &mut |survey, ids| {
             for (id, places) in ids.iter().zip(survey.known.places(ids)?) {
-                let key = read.chosen.get(id).copied().or_else(|| places.first().map(blob_at));
-                let place = places.into_iter().find(|place| Some(blob_at(place)) == key && gathered.contains_key(&blob_at(place)));
+                let key = read.chosen.get(id).copied().or_else(|| places.first().map(blob_of));
+                let place = places.into_iter().find(|place| Some(blob_of(place)) == key && gathered.contains_key(&blob_of(place)));
                 if let Some(place) = place.filter(|_| met.insert(*id)) {
                     if !survey.take_room(OF_SEVERAL) {
                         return Ok(false);
                     }
                     let next = order.len();
-                    let _ = order.entry(blob_at(&place)).or_insert(next);
+                    let _ = order.entry(blob_of(&place)).or_insert(next);
                     found.push(Move { id: *id, place });
                 }
             }
@@ -318,7 +318,7 @@ impl<'s> Survey<'s> {
             found.clear();
         }
         // Each is decoded once for all that is wanted of it.
-        found.sort_by_key(|one| order.get(&blob_at(&one.place)).copied());
+        found.sort_by_key(|one| order.get(&blob_of(&one.place)).copied());
         Ok(found)
     }
 }
@@ -359,7 +359,7 @@ fn store(repo: &Repo, grounds: &Grounds, moves: &[Move], monitor: &dyn Monitor) 
     repo.pool.in_place_scope_fifo(|scope| {
         let mut store = BlobStore::new(scope, Arc::clone(&coding), Budget::new(repo.memory.coding), &repo.config);
         store.reading("(stored once more)");
-        for of_blob in moves.chunk_by(|a, b| blob_at(&a.place) == blob_at(&b.place)) {
+        for of_blob in moves.chunk_by(|a, b| blob_of(&a.place) == blob_of(&b.place)) {
             if monitor.interrupted() {
                 return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
             }
@@ -376,13 +376,6 @@ fn store(repo: &Repo, grounds: &Grounds, moves: &[Move], monitor: &dyn Monitor) 
     coding.check()?;
     let coding = Arc::into_inner(coding).ok_or_else(|| Error::new(ErrorKind::Failed, "a coding job outlived the pipeline"))?;
     coding.writer.finish()
-}
-
-fn chunk_of(extent: &Extent) -> Option<ChunkId> {
-    match extent {
-        Extent::Chunk { id, .. } => Some(*id),
-        Extent::Hole { .. } => None,
-    }
 }
 
 #[cfg(test)]

@@ -328,7 +328,8 @@ impl KnownChunks {
     }
 }
 
-fn chunk_of(extent: &Extent) -> Option<ChunkId> {
+/// The chunk of an extent.
+pub(super) fn chunk_of(extent: &Extent) -> Option<ChunkId> {
     match extent {
         Extent::Chunk { id, .. } => Some(*id),
         Extent::Hole { .. } => None,

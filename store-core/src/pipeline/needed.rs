@@ -4,17 +4,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
+use super::chains::blob_of;
 use crate::index::{ChunkIndex, IndexError, Location};
 use crate::plan::copies::{Blobs, Several, choose};
 use crate::plan::restore::BlobKey;
 
 /// Bases in several blobs are chosen for one after the other so often, and all at once then.
 const ROUNDS: usize = 64;
-
-/// The blob at a place.
-pub(super) fn blob_at(location: &Location) -> BlobKey {
-    (location.pack, location.ordinal)
-}
 
 /// What is asked of a blob again and again.
 #[derive(Debug, Default)]
@@ -60,7 +56,7 @@ impl<'i> IndexedBlobs<'i> {
             None => Asked::default(),
             Some(place) => {
                 let fit =
-                    |places: Vec<Location>| places.iter().filter(|location| location.depth < place.frame.depth).map(blob_at).collect();
+                    |places: Vec<Location>| places.iter().filter(|location| location.depth < place.frame.depth).map(blob_of).collect();
                 let mut offers: Vec<Vec<BlobKey>> = self.index.find_all(&place.frame.bases)?.into_iter().map(fit).collect();
                 // Most lie in few blobs.
                 offers.sort_unstable();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::base::{BaseFinder, Found, Jump, longest};
 use super::beside::{Beside, Side};
-use super::chains::BlobKey;
+use super::chains::{BlobKey, blob_of};
 use super::choose::{VOTES, ranked};
 use super::fresh::Brought;
 use super::known::KnownChunks;
@@ -226,10 +226,6 @@ impl BaseFinder<'_> {
         bases.charge = Some(self.charge(known, group, &read, bases.chain));
         (!bases.ids.is_empty()).then_some(bases)
     }
-}
-
-pub(super) fn blob_of(location: &Location) -> BlobKey {
-    (location.pack, location.ordinal)
 }
 
 fn begin_alike(one: &[u8], other: &[u8]) -> bool {

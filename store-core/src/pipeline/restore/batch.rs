@@ -9,7 +9,8 @@ use crate::base::ids::ChunkId;
 use crate::error::{Error, ErrorKind};
 use crate::format::entry::Extent;
 use crate::index::{ChunkIndex, IndexError, Location};
-use crate::pipeline::needed::{IndexedBlobs, Read, blob_at};
+use crate::pipeline::chains::blob_of;
+use crate::pipeline::needed::{IndexedBlobs, Read};
 use crate::plan::copies::Several;
 use crate::plan::restore::{BlobKey, Plan, Want};
 use crate::repo::{Placed, ReadError};
@@ -152,7 +153,7 @@ fn choose_copies(blobs: &IndexedBlobs<'_>, wants: &mut [Want], several: &[(usize
     let are_several: HashSet<usize> = several.iter().map(|(number, _)| *number).collect();
     let others = wants.iter().enumerate().filter(|(number, _)| !are_several.contains(number));
     let others: HashSet<BlobKey> = others.map(|(_, want)| (want.pack, want.ordinal)).collect();
-    let of = |(number, places): &(usize, Vec<Location>)| Several { len: wants[*number].len, blobs: places.iter().map(blob_at).collect() };
+    let of = |(number, places): &(usize, Vec<Location>)| Several { len: wants[*number].len, blobs: places.iter().map(blob_of).collect() };
     let chunks: Vec<_> = several.iter().map(of).collect();
     let Read { chosen, needed, .. } = blobs.read(&others, &chunks)?;
     for ((number, places), chosen) in several.iter().zip(chosen) {
