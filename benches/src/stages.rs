@@ -9,7 +9,7 @@ use store_core::base::ids::{ChunkId, NodeId, RepoId};
 use store_core::base::units::{KIB, MIB};
 use store_core::chunking::Chunker;
 use store_core::codec::{
-    BlockKind, Element, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix, zstd_encode,
+    BlockKind, Element, edits, float_diff, looks_incompressible, planes, zstd_decode, zstd_decode_with_prefix, zstd_encode,
     zstd_encode_with_prefix,
 };
 use store_core::crypto::{RepoKeys, Secret};
@@ -74,6 +74,8 @@ pub const STAGES: &[Stage] = &[
     ("zstd-3/decode", zstd_out),
     ("prefix/encode", prefix_in),
     ("prefix/decode", prefix_out),
+    ("edits/encode", edits_in),
+    ("edits/decode", edits_out),
     ("planes/encode bf16", || planes_in(Element::Bf16, inputs::bf16(0))),
     ("planes/decode bf16", || planes_out(Element::Bf16, inputs::bf16(0))),
     ("planes/encode f32", || planes_in(Element::F32, inputs::f32(0))),
@@ -157,6 +159,17 @@ fn prefix_out() -> Ready {
     let base = inputs::rows(BLOB, 0);
     let frame = zstd_encode_with_prefix(&inputs::rows(BLOB, 5), &base, 3);
     Ready::bytes(BLOB, move || zstd_decode_with_prefix(&frame, &base, BLOB).expect("it was coded just now"))
+}
+
+fn edits_in() -> Ready {
+    let (base, plain) = (inputs::rows(BLOB, 0), inputs::rows(BLOB, 5));
+    Ready::bytes(BLOB, move || edits::encode(&plain, &base, 3))
+}
+
+fn edits_out() -> Ready {
+    let base = inputs::rows(BLOB, 0);
+    let coded = edits::encode(&inputs::rows(BLOB, 5), &base, 3).expect("few rows changed");
+    Ready::bytes(BLOB, move || edits::decode(&coded, &base, BLOB).expect("it was coded just now"))
 }
 
 fn planes_in(element: Element, plain: Vec<u8>) -> Ready {

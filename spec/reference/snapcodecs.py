@@ -5,6 +5,7 @@ from collections.abc import Callable
 import zstandard
 
 import snapconvert
+import snapedits
 import snapnumbers
 from snapnumbers import Undecodable
 
@@ -44,6 +45,16 @@ def trend(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
     return snapnumbers.decode_difference(element(parameters), data, length, bases[:length], bases[length:])
 
 
+def edits(data: bytes, length: int, parameters: bytes, bases: bytes) -> bytes:
+    """Step 6: ranges of the bases, and literals between them."""
+    if parameters:
+        raise Undecodable("edits with parameters")
+    script, count, form, rest = snapedits.parts(data, length)
+    if form > 1 or (form == 0 and len(rest) != count):
+        raise Undecodable("edits with other literals")
+    return snapedits.follow(script, zstd_frame(rest, count, b"", b"") if form else rest, length, bases)
+
+
 def one_frame(decompressor: zstandard.ZstdDecompressor, data: bytes, length: int, parameters: bytes) -> bytes:
     if parameters:
         raise Undecodable("zstd with parameters")
@@ -74,4 +85,5 @@ DECODERS: dict[int, Callable[[bytes, int, bytes, bytes], bytes]] = {
     3: planes,
     4: difference,
     5: trend,
+    6: edits,
 }

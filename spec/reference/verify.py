@@ -89,16 +89,17 @@ def refused(case: dict, repository: Repository) -> bool:
 
 
 def verify_codecs(lines: Path) -> list[str]:
-    """Lines of the codec, the element code (if converted, that of the base behind it), none, one or two bases, the plain and the coded bytes."""
+    """Lines of the codec, of numbers the element code (if converted, that of the base behind it), none, one or two bases, the plain and the coded bytes."""
     wrong = []
     for line in lines.read_text().splitlines():
         if line.startswith("#"):
             continue
-        name, code, *rest = line.split(" ")
+        name, *rest = line.split(" ")
+        code = "" if name == "edits" else rest.pop(0)
         *bases, plain, coded = [bytes.fromhex(text.strip("-")) for text in rest]
-        step = {"planes": 3, "difference": 4, "converted": 4, "trend": 5}[name]
-        if DECODERS[step](coded, len(plain), bytes(map(int, code.split(","))), b"".join(bases)) != plain:
-            wrong.append(f"{name} of elements {code} decode to something else")
+        step = {"planes": 3, "difference": 4, "converted": 4, "trend": 5, "edits": 6}[name]
+        if DECODERS[step](coded, len(plain), bytes(int(part) for part in code.split(",") if part), b"".join(bases)) != plain:
+            wrong.append(f"{name} {code} decode to something else")
     return wrong
 
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use store_core::base::ids::{ChunkId, NodeId, NoteId, PackId, RepoId, SessionId, WriterId};
 use store_core::base::wire::{encode, put_string, put_varint};
 use store_core::blob::{self, Bases, Plain};
-use store_core::codec::{Compression, Element, float_diff, planes};
+use store_core::codec::{Compression, Element, edits, float_diff, planes};
 use store_core::crypto::{ObjectKey, RepoKeys, Secret};
 use store_core::format::blob::{BlobKind, Frame};
 use store_core::format::config::{Config, Identity};
@@ -322,6 +322,16 @@ fn data(seeds: &mut Seeds) {
         let coded = float_diff::encode_trend(element, &new, &old, &older);
         let part = coded.len().min(old.len());
         seeds.put("codec_float_diff", [&[code][..], &old[..part], &older[..part], &coded].concat());
+    }
+    for len in [200, 300, 1000] {
+        let base = noise(len);
+        let plain = [&base[100..], b"new", &base[..90]].concat();
+        let coded = edits::encode(&plain, &base, 3).unwrap();
+        // Where the target is to split, it is told in parts of 256.
+        let total = base.len() + coded.len();
+        let Some(share) = (0..=255).find(|share| total * usize::from(*share) / 256 == base.len()) else { continue };
+        let [low, high] = (plain.len() as u16).to_le_bytes();
+        seeds.put("codec_edits", [&[share, low, high, 0][..], &base, &coded].concat());
     }
 }
 

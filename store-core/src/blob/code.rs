@@ -6,7 +6,7 @@ use crate::base::ids::ChunkId;
 use crate::base::limits;
 use crate::codec::estimate::{self, Estimate};
 use crate::codec::{
-    CodecError, Compression, Element, convert, converted_from_len, float_diff, looks_incompressible, planes, zstd_decode,
+    CodecError, Compression, Element, convert, converted_from_len, edits, float_diff, looks_incompressible, planes, zstd_decode,
     zstd_decode_with_prefix, zstd_encode, zstd_encode_with_prefix,
 };
 use crate::crypto::TAG_LEN;
@@ -21,6 +21,7 @@ mod codes {
     pub(super) const PLANES: u8 = 3;
     pub(super) const DIFFERENCE: u8 = 4;
     pub(super) const TREND: u8 = 5;
+    pub(super) const EDITS: u8 = 6;
 }
 
 /// Chunks that are to become a blob.
@@ -36,6 +37,9 @@ pub struct Plain<'a> {
 
 /// What plain bytes take against bases is clearly worth it at one part in so many of what bytes like these take by themselves.
 const CLEARLY: usize = 4;
+
+/// What plain bytes take as edits of their bases is hardly anything at one part in so many.
+const HARDLY: usize = 32;
 
 /// A coded blob, ready to be sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +144,7 @@ pub fn coded_len(plain: Plain<'_>, bases: &Bases, compression: Compression) -> u
             let Estimate { planes, difference, trend } = estimate_against(element, plain.bytes, bases);
             difference.into_iter().chain(trend).fold(planes, u64::min) / 8
         }
-        None => zstd_encode_with_prefix(plain.bytes, &bases.bytes, level).len() as u64,
+        None => encode_with_bases(plain.bytes, &bases.bytes, level, &mut Vec::new()).1.len() as u64,
     }
 }
 
@@ -175,20 +179,34 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
         coding
     };
     let Some(bases) = bases else { return alone(weighed) };
-    let bytes = zstd_encode_with_prefix(plain, &bases.bytes, level);
-    let (place, coded) = (weighed.len(), bytes.len());
-    weighed.push(Weighed::real(codes::ZSTD_PREFIX, coded));
-    let with_bases = |alone| Coding { step: Some((codes::ZSTD_PREFIX, Vec::new())), bytes, uses: Uses::Bases, alone };
+    let first = weighed.len();
+    let (code, bytes) = encode_with_bases(plain, &bases.bytes, level, weighed);
+    let coded = bytes.len();
+    let with_bases = |alone| Coding { step: Some((code, Vec::new())), bytes, uses: Uses::Bases, alone };
     // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
     let starts = bases.chain.share(plain.len() as u64).whole as usize;
     let like_the_bases = starts.min(plain.len() / 4);
     if bases.worth(coded) < like_the_bases / CLEARLY && bases.carry(plain.len(), coded, like_the_bases) {
         return Some(with_bases(starts.min(plain.len())));
     }
+    let with = first..weighed.len();
     let alone = alone(weighed);
     let whole = alone.as_ref().map_or(plain.len(), |alone| alone.bytes.len());
-    weighed[place].refused = bases.refusal(plain.len(), coded, whole);
-    if weighed[place].refused.is_none() { Some(with_bases(whole)) } else { alone }
+    let refused = bases.refusal(plain.len(), coded, whole);
+    weighed[with].iter_mut().for_each(|way| way.refused = refused);
+    if refused.is_none() { Some(with_bases(whole)) } else { alone }
+}
+
+/// What takes least of the ways to code plain bytes given bases. What hardly changed is not tried twice: edits are smaller then, and faster.
+fn encode_with_bases(plain: &[u8], bases: &[u8], level: i32, weighed: &mut Vec<Weighed>) -> (u8, Vec<u8>) {
+    let edits = edits::encode(plain, bases, level);
+    weighed.extend(edits.iter().map(|edits| Weighed::real(codes::EDITS, edits.len())));
+    let prefix =
+        edits.as_ref().is_none_or(|edits| edits.len() > plain.len() / HARDLY).then(|| zstd_encode_with_prefix(plain, bases, level));
+    weighed.extend(prefix.iter().map(|prefix| Weighed::real(codes::ZSTD_PREFIX, prefix.len())));
+    let edits = edits.map(|edits| (codes::EDITS, edits));
+    let prefix = prefix.map(|prefix| (codes::ZSTD_PREFIX, prefix));
+    edits.into_iter().chain(prefix).min_by_key(|(_, bytes)| bytes.len()).expect("one of the two was tried")
 }
 
 fn estimate_against(element: Element, plain: &[u8], bases: &Bases) -> Estimate {
@@ -263,11 +281,12 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
             _ => Err(CodecError::Malformed("the parameters of a codec step")),
         };
         bytes = match step.code {
-            codes::ZSTD | codes::ZSTD_PREFIX if !step.parameters.is_empty() => {
+            codes::ZSTD | codes::ZSTD_PREFIX | codes::EDITS if !step.parameters.is_empty() => {
                 return Err(CodecError::Malformed("the parameters of a codec step").into());
             }
             codes::ZSTD => zstd_decode(&bytes, len)?,
             codes::ZSTD_PREFIX => zstd_decode_with_prefix(&bytes, bases, len)?,
+            codes::EDITS => edits::decode(&bytes, bases, len)?,
             codes::PLANES => planes::decode(element()?, &bytes, len)?,
             codes::DIFFERENCE => match step.parameters[..] {
                 [code, of_bases] => float_diff::decode(known(code)?, &bytes, &convert(known(of_bases)?, known(code)?, bases, len)?, len)?,
@@ -365,6 +384,7 @@ fn name_of(code: Option<u8>) -> &'static str {
         Some(codes::PLANES) => "planes",
         Some(codes::DIFFERENCE) => "difference",
         Some(codes::TREND) => "trend",
+        Some(codes::EDITS) => "edits",
         Some(_) => "unknown",
     }
 }

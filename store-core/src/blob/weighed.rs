@@ -68,7 +68,7 @@ mod tests {
     fn what_a_restore_would_pay_for_is_refused_with_that_word() {
         let text: Vec<u8> = noise(1, 200_000).iter().map(|byte| b'a' + byte % 16).collect();
         let numbers: Vec<u8> = noise(2, 200_000).chunks(2).flat_map(|pair| [pair[0], 0x3c | pair[1] & 0x81]).collect();
-        for (plain, dtype, name) in [(text, None, "zstd delta"), (numbers, Some(Dtype::BF16), "difference")] {
+        for (plain, dtype, name) in [(text, None, "edits"), (numbers, Some(Dtype::BF16), "difference")] {
             for (reads, limit, refused) in
                 [(100_000, None, None), (2_000_000, None, Some(Refusal::Chain)), (100_000, Some(50), Some(Refusal::Relied))]
             {

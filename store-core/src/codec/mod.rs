@@ -1,7 +1,7 @@
 //! L1: lossless codecs for the plaintext of blobs: pure functions over byte slices.
 //!
 //! [`planes`] codes numbers by themselves, [`float_diff`] codes numbers given older numbers of the same shape, and
-//! [`estimate`] predicts from a sample what either would cost. All arithmetic is on integers: any bit pattern comes back
+//! [`estimate`] predicts from a sample what either would cost. [`edits`] codes plain bytes given older ones. All arithmetic is on integers: any bit pattern comes back
 //! exactly, NaN payloads and −0 among them. The bytes are in `spec/CODECS.md`. Only [`convert`], which guesses, divides and multiplies in binary32.
 //!
 //! A decoder takes the plain length from its caller, allocates no more than that and some tables, refuses what no encoder
@@ -11,6 +11,7 @@ mod bits;
 mod blocks;
 mod compression;
 mod convert;
+pub mod edits;
 mod element;
 mod entropy;
 mod error;

@@ -1,6 +1,6 @@
 //! Coded bytes that were made once and must be readable for ever: `vectors.txt`, which only ever grows.
 //!
-//! A line is `planes`, `difference`, `converted` or `trend`, element code (of what is converted, a comma and that of its base), then none, one or two
+//! A line of plain bytes is `edits`, base, plain, coded; one of numbers is `planes`, `difference`, `converted` or `trend`, element code (of what is converted, a comma and that of its base), then none, one or two
 //! bases, plain, coded; bytes in hexadecimal.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::testing::{Noise, odd_floats, run, weights, widened_to};
-use super::{BlockKind, Element, convert, converted_from_len, float_diff, planes};
+use super::{BlockKind, Element, convert, converted_from_len, edits, float_diff, planes};
+use crate::base::wire::Reader;
 
 const VECTORS: &str = include_str!("vectors.txt");
 
@@ -24,6 +25,12 @@ fn every_vector_is_decoded() {
     let mut forms = BTreeSet::new();
     for line in VECTORS.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split(' ').collect();
+        if let ["edits", hex @ ..] = &fields[..] {
+            let [base, plain, coded] = [0, 1, 2].map(|at| bytes(hex[at]));
+            assert_eq!(edits::decode(&coded, &base, plain.len()).as_ref(), Ok(&plain));
+            forms.insert(("edits", form_of_literals(&coded)));
+            continue;
+        }
         let codes = fields[1].split(',').map(|code| Element::from_code(code.parse().unwrap()).unwrap());
         let (element, of_base) = codes.fold((None, None), |(element, _), next| (element.or(Some(next)), Some(next)));
         let (element, of_base) = (element.unwrap(), of_base.unwrap());
@@ -49,8 +56,37 @@ fn every_vector_is_decoded() {
     let trends = forms_of("trend", 6).filter(|form| form.1 != 4);
     let converted = [("converted", 1), ("converted", 3), ("converted", 4)];
     let short = [("difference", 6), ("trend", 6)];
-    let all = BTreeSet::from_iter(forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted).chain(short));
-    assert_eq!(forms, all);
+    let numbers = forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted).chain(short);
+    assert_eq!(forms, BTreeSet::from_iter(numbers.chain(forms_of("edits", 2))));
+}
+
+/// The byte behind the script and the count of literals.
+fn form_of_literals(coded: &[u8]) -> u8 {
+    let mut reader = Reader::new(coded);
+    reader.string("a script", coded.len()).unwrap();
+    reader.varint().unwrap();
+    reader.u8().unwrap()
+}
+
+/// Rows of which some went, came, changed and moved.
+#[allow(clippy::print_stdout, reason = "what is printed is to be put into a file")]
+fn print_edits(hex: impl Fn(&[u8]) -> String) {
+    let mut noise = Noise(12);
+    let mut row = |number: usize| format!("{number} {:016x}{:016x}\n", noise.next(), noise.next()).into_bytes();
+    let base: Vec<Vec<u8>> = (100..160).map(&mut row).collect();
+    let mut few = base.clone();
+    few.remove(7);
+    few.insert(20, b"one that came\n".to_vec());
+    few[30][5..9].copy_from_slice(b"four");
+    let moved = few.remove(45);
+    few.insert(3, moved);
+    let mut many = few.clone();
+    many.splice(10..14, (0..6).map(|number| format!("{number} rows of the same words, of the same words\n").into_bytes()));
+    let turned = [&base[32..], &base[..30]].concat();
+    for plain in [vec![], few, many, turned, vec![b"a row\n".to_vec(), base.concat()]] {
+        let (plain, base) = (plain.concat(), base.concat());
+        println!("edits {} {} {}", hex(&base), hex(&plain), hex(&edits::encode(&plain, &base, 3).unwrap()));
+    }
 }
 
 /// Prints lines for `vectors.txt`, made by the encoders as they are now.
@@ -62,6 +98,7 @@ fn print_vectors() {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         if hex.is_empty() { "-".into() } else { hex }
     };
+    print_edits(hex);
     let mut noise = Noise(11);
     let zeros = vec![0; 700];
     let mut spots = zeros.clone();

@@ -213,7 +213,7 @@ fn sample_of(options: &Options, survey: &Survey) -> Sample {
 
 /// What the codecs that need an older version made of the sample.
 fn with_bases(used: &[Used]) -> Vec<CodecRow> {
-    let rows = used.iter().filter(|used| matches!(used.codec, "difference" | "trend" | "zstd delta"));
+    let rows = used.iter().filter(|used| matches!(used.codec, "difference" | "trend" | "zstd delta" | "edits"));
     let row = |used: &Used| CodecRow {
         data: used.data,
         codec: format!("snap: {}", used.codec),

@@ -1,14 +1,16 @@
-//! The entropy coder: static range asymmetric numeral systems (rANS), sixteen interleaved states, 12-bit frequencies, 16-bit words,
-//! one table chosen for each symbol by its context. `spec/CODECS.md`, section 2.
+//! The entropy coders: for the symbols of numbers, static range asymmetric numeral systems (rANS), sixteen interleaved states, 12-bit frequencies, 16-bit words,
+//! one table chosen for each symbol by its context (`spec/CODECS.md`, section 2); for scripts of a few hundred numbers, single bits with chances that learn ([`binary`]).
 //!
 //! Source of the method: J. Duda, "Asymmetric numeral systems", 2013; interleaving: F. Giesen, "Interleaved entropy coders", 2014.
 
+mod binary;
 mod cluster;
 mod freqs;
 mod rans;
 #[cfg(target_arch = "x86_64")]
 mod rans_avx2;
 
+pub(super) use binary::{BitDecoder, BitEncoder, Bits, Chance, Model, tree};
 pub(super) use cluster::{cluster, log2};
 pub(super) use freqs::{Freqs, read_tables, write_tables};
 pub(super) use rans::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, decode_one, encode};

@@ -1,0 +1,312 @@
+//! The coder of single bits: binary arithmetic coding with chances that learn. `spec/CODECS.md`, section 6.1. A bit takes some nanoseconds, where
+//! a symbol of [`super::rans`] takes less than one, but there are no tables to send: it is for the few hundred numbers of a script.
+//!
+//! Source of the method: G. N. N. Martin, "Range encoding", 1979; chances by counts: M. V. Mahoney, "Adaptive weighing of context models", 2005.
+
+use super::super::CodecError;
+
+/// A chance of a half, of 65536.
+const EVEN: u32 = 1 << 15;
+/// Bits after which a chance learns no slower.
+const SLOWEST: u8 = 60;
+
+/// How likely a bit is 1.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Chance {
+    /// Of 65536, more than 0.
+    of_one: u16,
+    seen: u8,
+}
+
+impl Chance {
+    pub(in super::super) const NEW: Self = Self { of_one: EVEN as u16, seen: 0 };
+
+    fn learn(&mut self, bit: bool) {
+        let p = i64::from(self.of_one);
+        let rest = if bit { 65_536 - p } else { p };
+        let share = (((2 * rest) as u64 * INVERSES[usize::from(self.seen)]) >> 32) as i64;
+        self.of_one = (p + if bit { share } else { -share }) as u16;
+        self.seen = (self.seen + 1).min(SLOWEST);
+    }
+}
+
+/// 2^32 / (2 n + 3) for n bits seen, rounded up: a number below 2^17 times that, without its last 32 bits, is that number divided.
+const INVERSES: [u64; SLOWEST as usize + 1] = {
+    let mut inverses = [0; SLOWEST as usize + 1];
+    let mut seen = 0;
+    while seen < inverses.len() {
+        inverses[seen] = (1 << 32) / (2 * seen as u64 + 3) + 1;
+        seen += 1;
+    }
+    inverses
+};
+
+/// What codes bits, and what gives them back: so that what is coded is described once for both.
+pub(in super::super) trait Bits {
+    /// A bit of this chance. What is coded is `bit`; a decoder passes over that.
+    fn bit(&mut self, chance: &mut Chance, bit: bool) -> bool;
+    /// `count` bits, at most 32, each as likely as not.
+    ///
+    /// # Errors
+    /// When no encoder writes such bytes.
+    fn even(&mut self, count: u32, bits: u32) -> Result<u32, CodecError>;
+}
+
+/// The range is at least this wide between bits: bytes are shifted until it is.
+const NARROWEST: u64 = 1 << 56;
+
+/// Codes bits.
+pub(in super::super) struct BitEncoder {
+    low: u64,
+    range: u64,
+    out: Vec<u8>,
+}
+
+impl BitEncoder {
+    pub(in super::super) fn new() -> Self {
+        Self { low: 0, range: u64::MAX, out: Vec::new() }
+    }
+
+    fn raise(&mut self, by: u64) {
+        let (low, carries) = self.low.overflowing_add(by);
+        self.low = low;
+        if carries {
+            let mut bytes = self.out.iter_mut().rev();
+            while bytes.next().is_some_and(|byte| {
+                *byte = byte.wrapping_add(1);
+                *byte == 0
+            }) {}
+        }
+    }
+
+    fn shift(&mut self) {
+        while self.range < NARROWEST {
+            self.out.push((self.low >> 56) as u8);
+            self.low <<= 8;
+            self.range <<= 8;
+        }
+    }
+
+    /// The coded bytes.
+    pub(in super::super) fn finish(mut self) -> Vec<u8> {
+        self.raise(NARROWEST - 1);
+        self.out.push((self.low >> 56) as u8);
+        self.out
+    }
+}
+
+impl Bits for BitEncoder {
+    fn bit(&mut self, chance: &mut Chance, bit: bool) -> bool {
+        let bound = (self.range >> 16) * u64::from(chance.of_one);
+        chance.learn(bit);
+        if bit {
+            self.range = bound;
+        } else {
+            self.raise(bound);
+            self.range -= bound;
+        }
+        self.shift();
+        bit
+    }
+
+    fn even(&mut self, count: u32, bits: u32) -> Result<u32, CodecError> {
+        self.range >>= count;
+        self.raise(u64::from(bits) * self.range);
+        self.shift();
+        Ok(bits)
+    }
+}
+
+/// Gives bits back. Bytes that are missing are zeros until [`BitDecoder::finish`].
+pub(in super::super) struct BitDecoder<'c> {
+    range: u64,
+    /// How far what was coded lies above the lower end of the range.
+    code: u64,
+    coded: &'c [u8],
+    /// Bytes shifted in behind the first.
+    shifted: usize,
+}
+
+impl<'c> BitDecoder<'c> {
+    /// # Errors
+    /// When no encoder writes bytes that start so.
+    pub(in super::super) fn new(coded: &'c [u8]) -> Result<Self, CodecError> {
+        let mut first = [0; 8];
+        let len = coded.len().min(first.len());
+        first[..len].copy_from_slice(&coded[..len]);
+        let (range, code) = (u64::MAX, u64::from_be_bytes(first));
+        if code >= range {
+            return Err(CodecError::Malformed("bits beyond their range"));
+        }
+        Ok(Self { range, code, coded, shifted: 0 })
+    }
+
+    fn shift(&mut self) {
+        while self.range < NARROWEST {
+            let next = self.coded.get(self.shifted + size_of::<u64>()).copied().unwrap_or(0);
+            self.range <<= 8;
+            self.code = self.code << 8 | u64::from(next);
+            self.shifted += 1;
+        }
+    }
+
+    /// That the coded bytes end here.
+    ///
+    /// # Errors
+    /// When they ended before, or go on.
+    pub(in super::super) fn finish(self) -> Result<(), CodecError> {
+        match self.coded.len().cmp(&(self.shifted + 1)) {
+            std::cmp::Ordering::Less => Err(CodecError::Truncated),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(CodecError::Trailing),
+        }
+    }
+}
+
+impl Bits for BitDecoder<'_> {
+    fn bit(&mut self, chance: &mut Chance, _: bool) -> bool {
+        let bound = (self.range >> 16) * u64::from(chance.of_one);
+        let bit = self.code < bound;
+        // Without branches: what a bit will be is what nobody knows.
+        self.code -= if bit { 0 } else { bound };
+        self.range = if bit { bound } else { self.range - bound };
+        chance.learn(bit);
+        self.shift();
+        bit
+    }
+
+    fn even(&mut self, count: u32, _: u32) -> Result<u32, CodecError> {
+        self.range >>= count;
+        let bits = self.code / self.range;
+        if bits >> count > 0 {
+            return Err(CodecError::Malformed("bits beyond their range"));
+        }
+        self.code -= bits * self.range;
+        self.shift();
+        Ok(bits as u32)
+    }
+}
+
+/// A number of so many bits, by a tree of chances: the node of the bits above gives that of the next one.
+pub(in super::super) fn tree(bits: &mut impl Bits, chances: &mut [Chance], len: u32, value: u32) -> u32 {
+    let mut node = 1;
+    for at in (0..len).rev() {
+        let bit = bits.bit(&mut chances[node as usize], value >> at & 1 == 1);
+        node = node << 1 | u32::from(bit);
+    }
+    node - (1 << len)
+}
+
+/// Bits of the tree that names a number's class, which is its bit length.
+const CLASS_BITS: u32 = 5;
+/// The greatest class.
+const CLASSES: u32 = 26;
+/// Bits below the leading one up to which all are learnt.
+const ALL_LEARNT: u32 = 7;
+/// Bits below the leading one that are learnt of longer numbers.
+const LEARNT: u32 = 3;
+/// Where the trees of longer numbers start: before them there is one of each length, and 2^length chances are as far from the start.
+const LONGER: usize = 2 << ALL_LEARNT;
+
+/// What is known of numbers of one kind.
+pub(in super::super) struct Model {
+    class: [Chance; 1 << CLASS_BITS],
+    /// The trees of the bits below the leading one, one for each class.
+    below: [Chance; LONGER + ((CLASSES - ALL_LEARNT - 1) << LEARNT) as usize],
+}
+
+impl Model {
+    pub(in super::super) fn new() -> Self {
+        Self { class: [Chance::NEW; _], below: [Chance::NEW; _] }
+    }
+
+    /// A number of at most 26 bits.
+    ///
+    /// # Errors
+    /// When it has more.
+    pub(in super::super) fn number(&mut self, bits: &mut impl Bits, value: u32) -> Result<u32, CodecError> {
+        let class = tree(bits, &mut self.class, CLASS_BITS, u32::BITS - value.leading_zeros());
+        if class > CLASSES {
+            return Err(CodecError::Malformed("a number beyond all lengths"));
+        }
+        let Some(len) = class.checked_sub(1) else { return Ok(0) };
+        let (learnt, start) = match len {
+            0..=ALL_LEARNT => (len, 1 << len),
+            _ => (LEARNT, LONGER + ((len - ALL_LEARNT - 1) << LEARNT) as usize),
+        };
+        let even = len - learnt;
+        let below = value & !(u32::MAX << len);
+        let above = 1 << learnt | tree(bits, &mut self.below[start..], learnt, below >> even);
+        match even {
+            0 => Ok(above),
+            _ => Ok(above << even | bits.even(even, below & !(u32::MAX << even))?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::Noise;
+    use super::*;
+
+    fn coded(numbers: &[u32]) -> Vec<u8> {
+        let (mut bits, mut model) = (BitEncoder::new(), Model::new());
+        for number in numbers {
+            assert_eq!(model.number(&mut bits, *number), Ok(*number));
+        }
+        bits.finish()
+    }
+
+    #[test]
+    fn numbers_come_back_and_bytes_end_with_them() {
+        let mut noise = Noise(1);
+        let numbers: Vec<u32> = (0..5000).map(|i| (noise.next() >> 38) as u32 >> (i % 27)).chain([0, (1 << 26) - 1]).collect();
+        let bytes = coded(&numbers);
+        let decoded = |bytes: &[u8]| {
+            let (mut bits, mut model) = (BitDecoder::new(bytes)?, Model::new());
+            let decoded: Result<Vec<u32>, _> = numbers.iter().map(|_| model.number(&mut bits, 0)).collect();
+            decoded.and_then(|decoded| bits.finish().map(|()| decoded))
+        };
+        assert_eq!(decoded(&bytes).as_ref(), Ok(&numbers));
+        assert_eq!(decoded(&[&bytes[..], &[0]].concat()), Err(CodecError::Trailing));
+        assert!(decoded(&bytes[..bytes.len() - 1]).is_err());
+        assert!(decoded(&[255; 9]).is_err());
+    }
+
+    #[test]
+    fn what_recurs_costs_next_to_nothing() {
+        assert!(coded(&[97; 1000]).len() < 60, "{}", coded(&[97; 1000]).len());
+    }
+
+    #[test]
+    fn shares_are_rounded_down() {
+        for (seen, inverse) in INVERSES.iter().enumerate() {
+            assert!((0..1u64 << 17).all(|of| (of * inverse) >> 32 == of / (2 * seen as u64 + 3)), "after {seen}");
+        }
+    }
+
+    #[test]
+    fn no_chance_becomes_a_certainty() {
+        for bit in [false, true] {
+            let mut chance = Chance::NEW;
+            (0..100_000).for_each(|_| chance.learn(bit));
+            assert!(chance.of_one > 0);
+            (0..100_000).for_each(|_| chance.learn(!bit));
+            assert!(chance.of_one > 0);
+        }
+    }
+
+    #[test]
+    fn any_bytes_decode_to_something_or_are_refused() {
+        let mut noise = Noise(2);
+        for _ in 0..200 {
+            let bytes: Vec<u8> = (0..noise.next() % 40).map(|_| noise.next() as u8).collect();
+            let (mut bits, mut model) = (BitDecoder::new(&bytes).unwrap(), Model::new());
+            for _ in 0..100 {
+                if model.number(&mut bits, 0).is_ok_and(|number| number >= 1 << CLASSES) {
+                    panic!("a number beyond its class");
+                }
+            }
+        }
+    }
+}
