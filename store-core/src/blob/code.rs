@@ -1,6 +1,7 @@
 //! The coding of a blob: which codecs, and back. A choice is made by the estimated cost of a sample; what loses is not used.
 
 use super::bases::Bases;
+use super::content::{self, BaseChunk, Content};
 use super::weighed::Weighed;
 use crate::base::ids::ChunkId;
 use crate::base::limits;
@@ -297,6 +298,24 @@ pub fn decode(frame: &Frame, coded: Vec<u8>, bases: &[u8]) -> Result<Vec<u8>, De
         };
     }
     if bytes.len() == frame.plain_len() { Ok(bytes) } else { Err(CodecError::Truncated.into()) }
+}
+
+/// Whether a blob is edits of its bases.
+pub fn is_edits(frame: &Frame) -> bool {
+    matches!(&frame.steps[..], [step] if step.code == codes::EDITS)
+}
+
+/// Decodes a blob that is edits of `bases`, which are those of its frame and in that order, to pieces of what these are made of.
+///
+/// # Errors
+/// When the codec refuses the bytes, or the frame is another one's.
+pub fn follow(frame: &Frame, coded: &[u8], bases: &[BaseChunk]) -> Result<Content, DecodeError> {
+    match &frame.steps[..] {
+        [step] if step.code == codes::EDITS && step.parameters.is_empty() && step.input_len as usize == frame.plain_len() => {
+            content::follow(coded, frame.plain_len(), bases)
+        }
+        _ => Err(CodecError::Malformed("the parameters of a codec step").into()),
+    }
 }
 
 /// The chunks that the chunk at `start` of the plain bytes, `len` long, is coded against: its own base, where each has one, else all of the blob.

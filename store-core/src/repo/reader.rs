@@ -1,7 +1,8 @@
 //! Reading blobs: sealed bytes, opened, decoded with what they are coded against, and kept for the next reader. What several packs hold is read from
 //! another one when the first is damaged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,17 +13,17 @@ use super::runs::Runs;
 use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::limits;
-use crate::blob::{self, DecodeError};
+use crate::blob::{self, BaseChunk, Content, DecodeError};
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::HEADER_LEN;
 use crate::format::pack::PackOpener;
 use crate::index::{BlobPlace, ChunkIndex, Location, PackNumber};
 
 type BlobKey = (PackId, u32);
-/// The plain bytes of a blob.
+/// The plain bytes of a blob, as they are.
 pub(crate) type Decoded = Arc<Vec<u8>>;
 /// Gives the blob at a location.
-pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Decoded, ReadError> + 'b;
+pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Content, ReadError> + 'b;
 /// Whether a base is rather read from this one of its places.
 pub(crate) type Prefer<'p> = dyn Fn(&Location) -> bool + 'p;
 
@@ -40,6 +41,22 @@ impl BaseBytes {
             Self::Joined(bytes) => bytes,
         }
     }
+}
+
+/// A base that is to be read.
+struct Wanted<'p> {
+    location: Location,
+    id: &'p ChunkId,
+    /// Where it starts in all bases, one after the other.
+    start: usize,
+}
+
+/// From so many blobs at the most ranges are followed to where their bytes stand: all of them are held on to meanwhile.
+const MOST_FOLLOWED: usize = 4;
+
+/// In how many blobs these are.
+fn blobs_of(wanted: &[Wanted<'_>]) -> usize {
+    wanted.iter().map(|wanted| (wanted.location.pack, wanted.location.ordinal)).collect::<HashSet<_>>().len()
 }
 
 /// Where these chunks are together, if they stand one after the other in one blob.
@@ -233,8 +250,8 @@ impl Repo {
 
     /// Opens and decodes one blob's sealed bytes.
     pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
-        let mut base = |location: &Location| self.blob_bytes(location).map(|(bytes, _)| bytes);
-        self.decode_blob_with(place, ordinal, sealed, &|_| true, &mut base)
+        let mut base = |location: &Location| self.blob_bytes(location).map(|(bytes, _)| Content::Whole(bytes));
+        self.decode_blob_with(place, ordinal, sealed, &|_| true, &mut base).map(Content::into_bytes)
     }
 
     /// The same, with blobs that it is coded against from `base`: those that are preferred, where there are several.
@@ -245,57 +262,86 @@ impl Repo {
         mut sealed: Vec<u8>,
         prefer: &Prefer<'_>,
         base: &mut BaseBlob<'_>,
-    ) -> Result<Vec<u8>, ReadError> {
-        let (object, offset, len) = (|| ObjectPath::Pack(place.pack).to_string(), place.offset, u64::from(place.frame.sealed_len));
+    ) -> Result<Content, ReadError> {
         self.open_sealed(place, ordinal, &mut sealed)?;
-        let bases = self.read_bases(place, prefer, base)?;
-        blob::decode(&place.frame, sealed, bases.bytes()).map_err(|source| ReadError::Decode { object: object(), offset, len, source })
+        let wanted = self.base_places(place, prefer)?;
+        let decoded = if blob::is_edits(&place.frame) && blobs_of(&wanted) <= MOST_FOLLOWED {
+            blob::follow(&place.frame, &sealed, &self.base_chunks(place, wanted, base)?)
+        } else {
+            blob::decode(&place.frame, sealed, self.read_bases(place, wanted, base)?.bytes()).map(Content::whole)
+        };
+        let (object, len) = (|| ObjectPath::Pack(place.pack).to_string(), u64::from(place.frame.sealed_len));
+        decoded.map_err(|source| ReadError::Decode { object: object(), offset: place.offset, len, source })
     }
 
-    /// The bytes of a blob's bases, one after the other. Bounded: each base lies less deep than the blob.
-    fn read_bases(&self, place: &BlobPlace, prefer: &Prefer<'_>, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
+    /// Where the bases of a blob are. Bounded: each base lies less deep than the blob.
+    fn base_places<'p>(&self, place: &'p BlobPlace, prefer: &Prefer<'_>) -> Result<Vec<Wanted<'p>>, ReadError> {
         if place.frame.bases.is_empty() {
-            return Ok(BaseBytes::Joined(Vec::new()));
+            return Ok(Vec::new());
         }
         let (mut wanted, mut len) = (Vec::new(), 0);
         for (id, places) in place.frame.bases.iter().zip(self.index_now()?.find_all(&place.frame.bases)?) {
             let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(location);
             let location =
                 places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            wanted.push((location, id, len));
+            wanted.push(Wanted { location, id, start: len });
             len += location.len as usize;
             if len > limits::BASES_LEN {
                 return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
             }
         }
-        // Most dumps continue a whole blob, and what need not be copied is not touched once more.
-        if let Some(run) = run_of(wanted.iter().map(|(location, ..)| location)).filter(|run| run.depth < place.frame.depth)
-            && let Ok(blob) = base(&run)
-            && chunk_of(&blob, &run).is_some()
+        Ok(wanted)
+    }
+
+    /// One base, in its blob: within that, and as long as was asked for.
+    fn read_base(&self, place: &BlobPlace, wanted: &Wanted<'_>, base: &mut BaseBlob<'_>) -> Result<BaseChunk, ReadError> {
+        let mut read = |location: &Location| {
+            if location.depth >= place.frame.depth {
+                let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
+                let object = ObjectPath::Pack(place.pack).to_string();
+                return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
+            }
+            Ok((base(location)?, *location))
+        };
+        let (content, location) = match read(&wanted.location) {
+            Ok(found) => found,
+            Err(error) => self.elsewhere(wanted.id, &wanted.location, &mut read).ok_or(error)?,
+        };
+        // Another copy's place is another segment's word: it has the length that was asked for, or is none.
+        let range = range_of(&location).filter(|range| range.end <= content.len() && range.len() == wanted.location.len as usize);
+        let range = range.ok_or_else(|| ReadError::Unknown(format!("base {}", wanted.id)))?;
+        Ok(BaseChunk { content, range })
+    }
+
+    /// The bases of a blob, each in its own, in their order.
+    fn base_chunks(&self, place: &BlobPlace, wanted: Vec<Wanted<'_>>, base: &mut BaseBlob<'_>) -> Result<Vec<BaseChunk>, ReadError> {
+        let mut order: Vec<(usize, Wanted<'_>)> = wanted.into_iter().enumerate().collect();
+        order.sort_unstable_by_key(|(_, wanted)| wanted.location);
+        let read = order.iter().map(|(number, wanted)| Ok((*number, self.read_base(place, wanted, base)?)));
+        let mut chunks = read.collect::<Result<Vec<_>, ReadError>>()?;
+        chunks.sort_unstable_by_key(|(number, _)| *number);
+        Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
+    }
+
+    /// The bytes of a blob's bases, one after the other.
+    fn read_bases(&self, place: &BlobPlace, mut wanted: Vec<Wanted<'_>>, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
+        // Most continue a whole blob, and what need not be copied is not touched once more.
+        if let Some(run) = run_of(wanted.iter().map(|wanted| &wanted.location)).filter(|run| run.depth < place.frame.depth)
+            && let Ok(content) = base(&run)
+            && let Some(range) = range_of(&run).filter(|range| range.end <= content.len())
         {
-            return Ok(BaseBytes::Run(blob, run));
+            return Ok(match content {
+                Content::Whole(blob) => BaseBytes::Run(blob, run),
+                Content::Pieces(_) => BaseBytes::Joined(content.to_bytes(range)),
+            });
         }
         // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
-        wanted.sort_unstable();
+        let len = wanted.last().map_or(0, |last| last.start + last.location.len as usize);
+        wanted.sort_unstable_by_key(|wanted| wanted.location);
         let mut bytes = Vec::with_capacity(len);
-        for (location, id, start) in wanted {
-            let mut read = |location: &Location| {
-                if location.depth >= place.frame.depth {
-                    let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
-                    let object = ObjectPath::Pack(place.pack).to_string();
-                    return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
-                }
-                Ok((base(location)?, *location))
-            };
-            let expected = location.len;
-            let (blob, location) = match read(&location) {
-                Ok(found) => found,
-                Err(error) => self.elsewhere(id, &location, &mut read).ok_or(error)?,
-            };
-            // Another copy's place is another segment's word: it has the length that was asked for, or is none.
-            let slice = chunk_of(&blob, &location).filter(|_| location.len == expected);
-            let slice = slice.ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            put(&mut bytes, start, slice);
+        for wanted in &wanted {
+            let BaseChunk { content, range } = self.read_base(place, wanted, base)?;
+            put(&mut bytes, wanted.start, range.len(), |bytes| content.append(range, bytes));
         }
         Ok(BaseBytes::Joined(bytes))
     }
@@ -350,21 +396,28 @@ impl Repo {
     }
 }
 
-/// Puts `part` where it belongs. Parts mostly come in order: then nothing is cleared first.
-fn put(bytes: &mut Vec<u8>, start: usize, part: &[u8]) {
+/// Puts a part of `len` bytes, which `append` appends, where it belongs. Parts mostly come in order: then nothing is cleared first.
+fn put(bytes: &mut Vec<u8>, start: usize, len: usize, append: impl FnOnce(&mut Vec<u8>)) {
     if bytes.len() == start {
-        return bytes.extend_from_slice(part);
+        return append(bytes);
     }
-    let end = start + part.len();
+    let (mut part, end) = (Vec::with_capacity(len), start + len);
+    append(&mut part);
     if bytes.len() < end {
         bytes.resize(end, 0);
     }
-    bytes[start..end].copy_from_slice(part);
+    bytes[start..end].copy_from_slice(&part);
+}
+
+/// The bytes of a chunk within its blob.
+fn range_of(location: &Location) -> Option<Range<usize>> {
+    let start = location.start as usize;
+    Some(start..start.checked_add(location.len as usize)?)
 }
 
 /// The bytes of a chunk within its blob.
 pub(crate) fn chunk_of<'b>(blob: &'b [u8], location: &Location) -> Option<&'b [u8]> {
-    blob.get(location.start as usize..(location.start as usize).checked_add(location.len as usize)?)
+    blob.get(range_of(location)?)
 }
 
 #[cfg(test)]
@@ -376,7 +429,7 @@ mod tests {
         let parts: [(usize, &[u8]); 3] = [(0, b"ab"), (2, b"cde"), (5, b"f")];
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let mut bytes = Vec::new();
-            order.into_iter().for_each(|i| put(&mut bytes, parts[i].0, parts[i].1));
+            order.into_iter().for_each(|i| put(&mut bytes, parts[i].0, parts[i].1.len(), |bytes| bytes.extend_from_slice(parts[i].1)));
             assert_eq!(bytes, b"abcdef", "{order:?}");
         }
     }

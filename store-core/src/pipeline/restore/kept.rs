@@ -3,10 +3,11 @@
 //! Of several workers that need a blob one decodes it and the others wait for that one. They cannot wait for each other in a circle: a
 //! worker waits only for a blob of less depth than the one that it decodes.
 
-use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::repo::Decoded;
+use crate::blob::Content;
 
 /// The blobs of one plan, by number.
 pub(super) struct KeptBlobs {
@@ -20,7 +21,15 @@ struct State {
     /// Blobs that are kept, the one that was used longest ago first.
     ages: BTreeMap<u64, u32>,
     clock: u64,
+    held: Held,
+}
+
+/// Bytes that kept blobs hold on to. What several are made of counts once.
+#[derive(Default)]
+struct Held {
     bytes: usize,
+    /// How many of them hold a byte string, by its address.
+    users: HashMap<usize, u32>,
 }
 
 struct Slot {
@@ -35,13 +44,13 @@ enum Now {
     Absent,
     /// Somebody decodes it.
     Coming,
-    Kept(Decoded, u64),
+    Kept(Content, u64),
 }
 
 /// What one who needs a blob gets.
 pub(super) enum Claim<'k> {
     /// Its bytes.
-    Kept(Decoded),
+    Kept(Content),
     /// The duty to decode it.
     Turn(Turn<'k>),
 }
@@ -58,7 +67,7 @@ impl KeptBlobs {
     /// For blobs with so many users each.
     pub(super) fn new(users: impl Iterator<Item = u32>, budget: usize) -> Self {
         let blobs = users.map(|users| Slot { users, now: Now::Absent, begun: false }).collect();
-        Self { budget, state: Mutex::new(State { blobs, ages: BTreeMap::new(), clock: 0, bytes: 0 }), changed: Condvar::new() }
+        Self { budget, state: Mutex::new(State { blobs, ages: BTreeMap::new(), clock: 0, held: Held::default() }), changed: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -77,7 +86,7 @@ impl KeptBlobs {
                     *clock += 1;
                     *age = *clock;
                     ages.insert(*clock, blob);
-                    return Claim::Kept(Decoded::clone(bytes));
+                    return Claim::Kept(bytes.clone());
                 }
                 Now::Absent => {
                     slot.now = Now::Coming;
@@ -106,11 +115,34 @@ impl KeptBlobs {
     }
 }
 
+impl Held {
+    fn add(&mut self, content: &Content) {
+        self.bytes += content.overhead();
+        for source in content.sources() {
+            let users = self.users.entry(Arc::as_ptr(source).addr()).or_default();
+            self.bytes += if *users == 0 { source.len() } else { 0 };
+            *users += 1;
+        }
+    }
+
+    fn remove(&mut self, content: &Content) {
+        self.bytes -= content.overhead();
+        for source in content.sources() {
+            let Entry::Occupied(mut users) = self.users.entry(Arc::as_ptr(source).addr()) else { continue };
+            *users.get_mut() -= 1;
+            if *users.get() == 0 {
+                users.remove();
+                self.bytes -= source.len();
+            }
+        }
+    }
+}
+
 impl State {
     fn drop_blob(&mut self, blob: u32) {
         let now = &mut self.blobs[blob as usize].now;
         if let Now::Kept(bytes, age) = now {
-            self.bytes -= bytes.len();
+            self.held.remove(bytes);
             self.ages.remove(age);
             *now = Now::Absent;
         }
@@ -119,17 +151,17 @@ impl State {
 
 impl Turn<'_> {
     /// Hands the bytes to those who wait, and keeps them for those to come.
-    pub(super) fn done(self, bytes: &Decoded) {
+    pub(super) fn done(self, content: &Content) {
         let state = &mut *self.kept.state();
         if state.blobs[self.blob as usize].users == 0 {
             return;
         }
         state.clock += 1;
         let age = state.clock;
-        state.blobs[self.blob as usize].now = Now::Kept(Decoded::clone(bytes), age);
+        state.blobs[self.blob as usize].now = Now::Kept(content.clone(), age);
         state.ages.insert(age, self.blob);
-        state.bytes += bytes.len();
-        while state.bytes > self.kept.budget {
+        state.held.add(content);
+        while state.held.bytes > self.kept.budget {
             let Some((_, oldest)) = state.ages.pop_first() else { break };
             state.drop_blob(oldest);
         }
@@ -164,22 +196,22 @@ mod tests {
     #[test]
     fn a_blob_is_kept_until_its_last_user_is_done() {
         let kept = KeptBlobs::new([2, 0].into_iter(), 100);
-        turn(&kept, 0).done(&Decoded::new(vec![1; 10]));
+        turn(&kept, 0).done(&Content::whole(vec![1; 10]));
         kept.used(0);
         assert!(is_kept(&kept, 0));
         kept.used(0);
         assert!(!turn(&kept, 0).is_first);
-        turn(&kept, 1).done(&Decoded::new(vec![1; 10]));
+        turn(&kept, 1).done(&Content::whole(vec![1; 10]));
         assert!(!is_kept(&kept, 1), "nobody needs it");
     }
 
     #[test]
     fn beyond_the_budget_the_longest_unused_goes() {
         let kept = KeptBlobs::new([1; 3].into_iter(), 20);
-        turn(&kept, 0).done(&Decoded::new(vec![1; 10]));
-        turn(&kept, 1).done(&Decoded::new(vec![1; 10]));
+        turn(&kept, 0).done(&Content::whole(vec![1; 10]));
+        turn(&kept, 1).done(&Content::whole(vec![1; 10]));
         assert!(is_kept(&kept, 0));
-        turn(&kept, 2).done(&Decoded::new(vec![1; 10]));
+        turn(&kept, 2).done(&Content::whole(vec![1; 10]));
         assert!(is_kept(&kept, 0) && is_kept(&kept, 2) && !is_kept(&kept, 1));
     }
 
@@ -188,7 +220,7 @@ mod tests {
         let kept = KeptBlobs::new([2].into_iter(), 100);
         std::thread::scope(|scope| {
             let first = turn(&kept, 0);
-            let waiting = scope.spawn(|| turn(&kept, 0).done(&Decoded::new(vec![1; 10])));
+            let waiting = scope.spawn(|| turn(&kept, 0).done(&Content::whole(vec![1; 10])));
             drop(first);
             waiting.join().unwrap();
         });

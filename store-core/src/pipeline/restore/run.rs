@@ -1,5 +1,6 @@
 //! Running a plan: workers start with the blobs that nothing is coded against, and decode on the way the bases that nobody has decoded.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +11,12 @@ use super::ahead::{Fetched, Route, Trip};
 use super::kept::{Claim, KeptBlobs};
 use super::{FileSlot, RestoreContext};
 use crate::base::ids::ChunkId;
+use crate::blob::Content;
 use crate::error::{Error, ErrorKind, chain};
 use crate::index::{BlobPlace, ChunkIndex, Location};
 use crate::plan::restore::{BlobKey, Plan, PlannedBlob, Want};
+use crate::repo::ReadError;
 use crate::repo::again::looks;
-use crate::repo::{Decoded, ReadError};
 use crate::sink::Target;
 
 /// Runs one plan.
@@ -122,13 +124,13 @@ impl<'b> BlobRunner<'b> {
     }
 
     /// Reads and decodes one blob, and before it the bases that are not there.
-    fn decode(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+    fn decode(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Content, ReadError> {
         let decoded = self.decode_now(target, number, blob);
         blob.bases.iter().for_each(|base| self.kept.used(*base));
         decoded
     }
 
-    fn decode_now(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Decoded, ReadError> {
+    fn decode_now(&self, target: &Target, number: u32, blob: &PlannedBlob<'_>) -> Result<Content, ReadError> {
         let repo = self.context.repo;
         let place = self.place(blob.key).map_err(|error| ReadError::index(&error))?;
         let place = place
@@ -138,31 +140,30 @@ impl<'b> BlobRunner<'b> {
         counts.read.fetch_add(sealed.len() as u64, Ordering::Relaxed);
         counts.decoded.fetch_add(1, Ordering::Relaxed);
         // Several chunks of one base blob mostly follow one another.
-        let mut last: Option<(u32, Decoded)> = None;
+        let mut last: Option<(u32, Content)> = None;
         let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(|_| self.is_current());
         let mut base = |location: &Location| match (planned(location), &last) {
             // A copy that is read since the one that was planned is damaged.
-            (None, _) => repo.blob_bytes(location).map(|(bytes, _)| bytes),
-            (Some(number), Some((held, bytes))) if *held == number => Ok(Decoded::clone(bytes)),
+            (None, _) => repo.blob_bytes(location).map(|(bytes, _)| Content::Whole(bytes)),
+            (Some(number), Some((held, bytes))) if *held == number => Ok(bytes.clone()),
             (Some(number), _) => {
                 let bytes = self.base(target, number)?;
-                last = Some((number, Decoded::clone(&bytes)));
+                last = Some((number, bytes.clone()));
                 Ok(bytes)
             }
         };
         let is_planned = |location: &Location| planned(location).is_some_and(|number| blob.bases.contains(&number));
-        let decoded = match repo.decode_blob_with(&place, blob.key.1, sealed, &is_planned, &mut base) {
+        match repo.decode_blob_with(&place, blob.key.1, sealed, &is_planned, &mut base) {
             // It may have been spoilt on the way.
             Err(error) if error.is_content() && looks(&*repo.backend) > 1 => {
                 repo.decode_blob_with(&place, blob.key.1, repo.read_sealed(&place)?, &is_planned, &mut base)
             }
             decoded => decoded,
-        };
-        decoded.map(Decoded::new)
+        }
     }
 
     /// A base: kept, or decoded now, and then what is wanted of it is written, too.
-    fn base(&self, target: &Target, number: u32) -> Result<Decoded, ReadError> {
+    fn base(&self, target: &Target, number: u32) -> Result<Content, ReadError> {
         let turn = match self.kept.claim(number) {
             Claim::Kept(bytes) => return Ok(bytes),
             Claim::Turn(turn) => turn,
@@ -180,12 +181,30 @@ impl<'b> BlobRunner<'b> {
     }
 
     /// Writes what is wanted of a blob; from other copies, chunk by chunk, what cannot be had from it.
-    fn write(&self, target: &Target, blob: &PlannedBlob<'_>, read: Result<&Decoded, &ReadError>) {
+    fn write(&self, target: &Target, blob: &PlannedBlob<'_>, read: Result<&Content, &ReadError>) {
+        let content = match read {
+            Ok(content) => content,
+            Err(error) => return self.write_bytes(target, blob, Err(error)),
+        };
+        let Content::Pieces(_) = content else {
+            return self.write_bytes(target, blob, Ok(Part { start: 0, bytes: &content.sources()[0] }));
+        };
+        let start = blob.wants.first().map_or(0, |want| want.start as usize).min(content.len());
+        let end = blob.wants.iter().map(|want| want.start.saturating_add(want.len) as usize).max().unwrap_or(0).clamp(start, content.len());
+        let mut bytes = TOGETHER.take();
+        bytes.clear();
+        content.append(start..end, &mut bytes);
+        self.write_bytes(target, blob, Ok(Part { start, bytes: &bytes }));
+        TOGETHER.set(bytes);
+    }
+
+    /// The same of its bytes, or of the part of them that is wanted.
+    fn write_bytes(&self, target: &Target, blob: &PlannedBlob<'_>, read: Result<Part<'_>, &ReadError>) {
         let (context, keys) = (self.context, &self.context.repo.keys);
         let mut good: Vec<&Want> = Vec::with_capacity(blob.wants.len());
         for wants in blob.wants.chunk_by(|a, b| a.start == b.start && a.len == b.len) {
             let Some(id) = self.ids.get(&(blob.key.0, blob.key.1, wants[0].start)) else { continue };
-            if read.is_ok_and(|plain| keys.chunk_id(bytes_of(plain, &wants[0])) == *id) {
+            if read.is_ok_and(|plain| keys.chunk_id(plain.of(wants[0].start, wants[0].len)) == *id) {
                 good.extend(wants);
                 continue;
             }
@@ -215,7 +234,7 @@ impl<'b> BlobRunner<'b> {
         let follows = |a: &&Want, b: &&Want| a.file == b.file && a.start + a.len == b.start && a.offset + u64::from(a.len) == b.offset;
         for run in good.chunk_by(follows) {
             let (first, last) = (run[0], run[run.len() - 1]);
-            self.write_run(target, run, &plain[first.start as usize..(last.start + last.len) as usize]);
+            self.write_run(target, run, plain.of(first.start, last.start + last.len - first.start));
         }
     }
 
@@ -230,7 +249,22 @@ impl<'b> BlobRunner<'b> {
     }
 }
 
-fn bytes_of<'p>(plain: &'p [u8], want: &Want) -> &'p [u8] {
-    let start = want.start as usize;
-    start.checked_add(want.len as usize).and_then(|end| plain.get(start..end)).unwrap_or_default()
+thread_local! {
+    /// Where a worker puts the bytes of a blob together that is in pieces. Memory that is written again is faster than new memory.
+    static TOGETHER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Plain bytes of a blob from somewhere on.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    start: usize,
+    bytes: &'p [u8],
+}
+
+impl<'p> Part<'p> {
+    /// A range of the blob; nothing where that is not within this.
+    fn of(&self, start: u32, len: u32) -> &'p [u8] {
+        let range = (start as usize).checked_sub(self.start).and_then(|start| Some(start..start.checked_add(len as usize)?));
+        range.and_then(|range| self.bytes.get(range)).unwrap_or_default()
+    }
 }
