@@ -216,6 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn what_several_are_made_of_counts_once_and_until_the_last_goes() {
+        let kept = KeptBlobs::new([1; 3].into_iter(), 15);
+        let shared = Content::whole(vec![1; 10]);
+        turn(&kept, 0).done(&shared);
+        turn(&kept, 1).done(&shared);
+        assert!(is_kept(&kept, 0) && is_kept(&kept, 1));
+        kept.used(0);
+        turn(&kept, 2).done(&Content::whole(vec![1; 10]));
+        assert!(is_kept(&kept, 2) && !is_kept(&kept, 1), "both are beyond the budget");
+    }
+
+    #[test]
     fn who_waits_for_a_blob_gets_it_or_the_turn() {
         let kept = KeptBlobs::new([2].into_iter(), 100);
         std::thread::scope(|scope| {
