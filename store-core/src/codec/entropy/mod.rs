@@ -6,6 +6,7 @@
 mod binary;
 mod cluster;
 mod freqs;
+mod map;
 mod rans;
 #[cfg(target_arch = "x86_64")]
 mod rans_avx2;
@@ -13,6 +14,7 @@ mod rans_avx2;
 pub(super) use binary::{BitDecoder, BitEncoder, Bits, Chance, Model, tree};
 pub(super) use cluster::{cluster, log2};
 pub(super) use freqs::{Freqs, read_tables, write_tables};
+pub(super) use map::{read_map, write_map};
 pub(super) use rans::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, decode_one, encode};
 
 /// Binary logarithm of the sum of the frequencies of a table.

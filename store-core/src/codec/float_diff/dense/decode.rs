@@ -5,7 +5,7 @@ use super::super::super::bits::BitReader;
 use super::super::super::element::Lane;
 #[cfg(target_arch = "x86_64")]
 use super::super::super::entropy::Avx2Blocks;
-use super::super::super::entropy::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, read_tables};
+use super::super::super::entropy::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, read_map, read_tables};
 #[cfg(target_arch = "x86_64")]
 use super::super::super::kernel::has_avx2;
 use super::super::Kind;
@@ -49,17 +49,8 @@ impl<'a> Head<'a> {
         }
         let mut bits = BitReader::new(reader.bytes(reader.remaining())?);
         let mut map = [[0; CLASSES]; SIZES];
-        let mut before = 0i32;
-        for row in &mut map[..=usize::from(last_size)] {
-            for cell in &mut row[..=usize::from(classes.last)] {
-                let step = bits.take_gamma()? - 1;
-                before += (step >> 1) as i32 ^ -((step & 1) as i32);
-                if !(0..=i32::from(last_table)).contains(&before) {
-                    return Err(CodecError::Malformed("a context names no table"));
-                }
-                *cell = before as u8;
-            }
-        }
+        let rows = map[..=usize::from(last_size)].iter_mut();
+        read_map(&mut bits, last_table, rows.flat_map(|row| &mut row[..=usize::from(classes.last)]))?;
         let tables = read_tables(&mut bits, usize::from(last_table) + 1, usize::from(last_symbol) + 1)?;
         let mut reader = Reader::new(bits.finish()?);
         let raw = BitReader::new(reader.string("the length of raw bits", reader.remaining())?);

@@ -2,12 +2,12 @@
 
 use super::super::super::bits::BitWriter;
 use super::super::super::element::Lane;
-use super::super::super::entropy::{LANES, cluster, encode as encode_symbols, write_tables};
+use super::super::super::entropy::{LANES, cluster, encode as encode_symbols, write_map, write_tables};
 use super::super::super::kernel::wide;
 use super::super::Kind;
 use super::super::context::{CLASSES, Classes, LENGTHS, Recent, SIZES, window};
 use super::super::token::{Tokens, difference};
-use super::{Map, STRIP, Trend, name_tables, write_map};
+use super::{Map, STRIP, Trend, name_tables};
 use crate::base::wire::put_varint;
 
 /// What is coded, and against what.

@@ -6,7 +6,6 @@
 mod decode;
 mod encode;
 
-use super::super::bits::BitWriter;
 use super::super::element::Lane;
 use super::context::{CLASSES, SIZES};
 use super::token::difference;
@@ -47,16 +46,6 @@ impl Trend {
         let part = |bit: u8| L::of(0).minus(L::of(u64::from(self.share >> bit & 1)));
         let expected = (size >> 2 & part(0)).plus(size >> 1 & part(1));
         Move { mirror, length: size.length() as u8, expected }
-    }
-}
-
-/// Writes the table of each context as the step from the one before.
-fn write_map(head: &mut BitWriter, table_of: &[u8]) {
-    let mut before = 0i32;
-    for &table in table_of {
-        let step = i32::from(table) - before;
-        head.put_gamma(((step << 1) ^ (step >> 31)) as u32 + 1);
-        before = i32::from(table);
     }
 }
 
