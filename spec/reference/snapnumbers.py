@@ -144,6 +144,16 @@ def read_tables(bits: Bits, count: int, symbols: int) -> list[list[int]]:
     return tables
 
 
+def read_map(bits: Bits, contexts: int, last_table: int) -> list[int]:
+    """The table of each context (4.3)."""
+    tables, table = [], 0
+    for _ in range(contexts):
+        table += bits.signed()
+        need(0 <= table <= last_table, "a table that does not exist")
+        tables.append(table)
+    return tables
+
+
 class Symbols:
     """Coded symbols (2.3)."""
 
@@ -182,13 +192,42 @@ def plane(coded: Coded, bits: int, count: int) -> list[int]:
         return values
     if form == 1:
         return [coded.u8() & mask] * count
-    need(form == 2, "a plane of unknown form")
+    need(form in (2, 3), "a plane of unknown form")
     inner = Coded(coded.string())
+    if form == 3:
+        return [value & mask for value in expected_values(inner, count)]
     stream = inner.bits()
     tables = read_tables(stream, 1, stream.field(8) + 1)
     stream.end()
     symbols = Symbols(inner.rest(), tables)
     values = [symbols.next(0) & mask for _ in range(count)]
+    symbols.end()
+    return values
+
+
+def expected_values(coded: Coded, count: int) -> list[int]:
+    """Values by what is expected of them (3.1)."""
+    row, first = coded.u16(), int.from_bytes(coded.take(2), "little", signed=True)
+    shift, last, last_table, last_symbol = coded.u8(), coded.u8(), coded.u8(), coded.u8()
+    need(shift <= 8 and last <= 31 and last_table <= 15, "ranges")
+    bits = coded.bits()
+    tables = read_map(bits, last + 1, last_table)
+    frequencies = read_tables(bits, last_table + 1, last_symbol + 1)
+    bits.end()
+    symbols = Symbols(coded.rest(), frequencies)
+    values: list[int] = []
+    columns: dict[int, list[int]] = {}  # that are not zero, for each block of a row
+    level = 0
+    for i in range((count + 15) // 16):
+        k, at = divmod(i, row) if row else (0, 0)
+        column = columns.get(at, [0] * 16)
+        block = []
+        for c in column[: count - 16 * i]:
+            block.append(symbols.next(tables[min(max((c + level >> shift) - first, 0), last)]))
+        values += block
+        level += ((sum(16 * x - c for x, c in zip(block, column)) >> 4) - level) >> 1
+        if row:
+            columns[at] = [c + (16 * x - c >> min(k.bit_length(), 4)) for x, c in zip(block, column)]
     symbols.end()
     return values
 
@@ -359,11 +398,8 @@ def dense(element: Element, coded: Coded, old: list[int], older: list[int] | Non
     most = ((element.bits - top) << top) * 2 + 1
     need(top <= 3 and top + 1 < element.bits and most <= 256, "top bits")
     need(last <= 31 and first_length <= 64 and last_size <= 15 and last_table <= 15 and last_symbol < most, "ranges")
-    bits, tables, table = coded.bits(), [], 0
-    for _ in range((last_size + 1) * (last + 1)):
-        table += bits.signed()
-        need(0 <= table <= last_table, "a table that does not exist")
-        tables.append(table)
+    bits = coded.bits()
+    tables = read_map(bits, (last_size + 1) * (last + 1), last_table)
     frequencies = read_tables(bits, last_table + 1, last_symbol + 1)
     bits.end()
     raw_coded = Coded(coded.string())

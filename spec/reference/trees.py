@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import random
 import stat
@@ -50,6 +51,7 @@ def make(root: Path, version: int, large: bool) -> None:
     words[1000] = b"version %d" % version
     (root / "words").write_bytes(b" ".join(words))
     if large:
+        moments(root / "moments.safetensors", version)
         (root / "noise").write_bytes(b"v%d" % version + rng.randbytes(1_500_000))
     holes(root / "holes", PIECES, 7 << 20)
     holes(root / "hole", [], 1 << 20)
@@ -89,6 +91,16 @@ def weights(path: Path, rng: random.Random, version: int, count: int) -> None:
         at += len(data)
     header = json.dumps(tensors).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + single + brain + bytes(64 << 10))
+
+
+def moments(path: Path, version: int) -> None:
+    """What an optimiser might know of weights: numbers whose rows and columns are each of a size."""
+    rng = random.Random(version)
+    columns = [math.exp(rng.gauss(0, 1)) for _ in range(320)]
+    rows = [math.exp(rng.gauss(0, 1)) for _ in range(300)]
+    data = struct.pack(f"<{320 * 300}f", *(row * column * rng.gauss(0, 1e-4) for row in rows for column in columns))
+    header = json.dumps({"m": {"dtype": "F32", "shape": [300, 320], "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
 
 
 def holes(path: Path, pieces: list[tuple[int, bytes]], size: int) -> None:

@@ -6,6 +6,8 @@ use super::{Element, float_diff, planes};
 const PIECE: usize = 8 << 10;
 /// Pieces of a sample.
 const PIECES: usize = 4;
+/// Numbers that are looked at for what others tell of them.
+const ROWS: usize = 1 << 15;
 
 /// Estimated costs of a segment, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +27,8 @@ impl Estimate {
     }
 }
 
-/// Estimates what `plain` would cost, from at most 32 KiB of it spread evenly. A base of another length is none.
+/// Estimates what `plain` would cost, from at most 32 KiB of it spread evenly. A base of another length is none. Where there is one, and what planes
+/// would take is to be compared, numbers that tell of one another are looked for, too.
 ///
 /// The sample is coded as it would be in the whole, but pays for its tables in proportion.
 pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>, older: Option<&[u8]>) -> Estimate {
@@ -35,9 +38,20 @@ pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>, older: Opti
         return of_sample(element, plain, base, older, |bytes| bytes as u64 * 8);
     }
     let sample = gather(element, plain);
-    let scale = |bytes: usize| bytes as u64 * 8 * plain.len() as u64 / sample.len().max(1) as u64;
+    let scaled = |bytes: usize, sample: &[u8]| bytes as u64 * 8 * plain.len() as u64 / sample.len().max(1) as u64;
+    let rows = base.and_then(|_| rows_of(element, plain));
     let [base, older] = [base, older].map(|base| base.map(|base| gather(element, base)));
-    of_sample(element, &sample, base.as_deref(), older.as_deref(), scale)
+    let estimate = of_sample(element, &sample, base.as_deref(), older.as_deref(), |bytes| scaled(bytes, &sample));
+    let in_rows = rows.map(|rows| scaled(planes::encode(element, rows).len(), rows));
+    Estimate { planes: in_rows.unwrap_or(estimate.planes), ..estimate }
+}
+
+/// The middle of `plain`, if it is worth more than a sample: numbers that others tell of, which pieces do not show.
+fn rows_of(element: Element, plain: &[u8]) -> Option<&[u8]> {
+    let len = (ROWS * element.size()).min(plain.len() / element.size() * element.size());
+    let from = (plain.len() - len) / 2 / element.size() * element.size();
+    let middle = &plain[from..from + len];
+    planes::in_rows(element, middle).then_some(middle)
 }
 
 fn of_sample(element: Element, plain: &[u8], base: Option<&[u8]>, older: Option<&[u8]>, bits: impl Fn(usize) -> u64) -> Estimate {

@@ -56,6 +56,18 @@ pub(super) fn weights(element: Element, count: usize, seed: u64) -> (Vec<u8>, Ve
     (new, old)
 }
 
+/// What an optimiser might know of the weights of `rows` times `columns`, as 32-bit floats: each row and each column is of a size.
+pub(super) fn moments(rows: usize, columns: usize, seed: u64) -> Vec<u8> {
+    let mut noise = Noise(seed);
+    let sizes: Vec<f64> = (0..columns).map(|_| noise.normal().exp()).collect();
+    let mut bytes = Vec::with_capacity(rows * columns * 4);
+    for _ in 0..rows {
+        let of_row = noise.normal().exp() * 1e-4;
+        bytes.extend(sizes.iter().flat_map(|size| ((size * of_row * noise.normal()) as f32).to_le_bytes()));
+    }
+    bytes
+}
+
 /// Numbers in bfloat16 as binary32, or such as binary64.
 pub(super) fn widened_to(wide: Element, narrow: &[u8]) -> Vec<u8> {
     match wide {

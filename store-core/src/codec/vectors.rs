@@ -35,7 +35,15 @@ fn every_vector_is_decoded() {
         let (element, of_base) = codes.fold((None, None), |(element, _), next| (element.or(Some(next)), Some(next)));
         let (element, of_base) = (element.unwrap(), of_base.unwrap());
         let rest: Vec<_> = fields[2..].iter().map(|hex| bytes(hex)).collect();
-        forms.insert((fields[0], rest.last().unwrap()[0]));
+        let coded = rest.last().unwrap();
+        forms.insert((fields[0], coded[0]));
+        // The first plane tells its kind and, behind its length of two bytes, how long rows are. Before it stands a float split of three bytes, if any.
+        let plane = match coded[..] {
+            [1, ref plane @ ..] | [2, _, _, _, ref plane @ ..] if fields[0] == "planes" => plane,
+            _ => &[],
+        };
+        forms.extend(plane.first().map(|&kind| ("plane", kind)));
+        forms.extend((plane.first() == Some(&3)).then(|| ("rows", u8::from(plane[3..5] != [0, 0]))));
         match (fields[0], &rest[..]) {
             ("planes", [plain, coded]) => assert_eq!(planes::decode(element, coded, plain.len()).as_ref(), Ok(plain)),
             ("difference", [base, plain, coded]) => {
@@ -57,7 +65,8 @@ fn every_vector_is_decoded() {
     let converted = [("converted", 1), ("converted", 3), ("converted", 4)];
     let short = [("difference", 6), ("trend", 6)];
     let numbers = forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted).chain(short);
-    assert_eq!(forms, BTreeSet::from_iter(numbers.chain(forms_of("edits", 2))));
+    let planes = [("plane", 2), ("plane", 3), ("rows", 0), ("rows", 1)];
+    assert_eq!(forms, BTreeSet::from_iter(numbers.chain(planes).chain(forms_of("edits", 2))));
 }
 
 /// The byte behind the script and the count of literals.
@@ -128,6 +137,12 @@ fn print_vectors() {
         let code = element.code();
         println!("planes {code} {} {}", hex(&plain), hex(&planes::encode(element, &plain)));
         println!("difference {code} {} {} {}", hex(&base), hex(&plain), hex(&float_diff::encode(element, &plain, &base)));
+    }
+    // Rows enough for columns to be followed as slowly as they ever are, and an end that is no whole block. Then sizes of blocks alone.
+    let table: Vec<u8> = (0..1250u32).map(|i| (i / 32 % 5 * 3 + i % 32 * 7 % 32) as u8 + (noise.next() % 3) as u8).collect();
+    let calm: Vec<u8> = (0..1500u32).flat_map(|i| [noise.next() as u8 & 127, 0x3f - (i / 256 * 3) as u8]).collect();
+    for (element, plain) in [(Element::Int8, table), (Element::Bf16, calm)] {
+        println!("planes {} {} {}", element.code(), hex(&plain), hex(&planes::encode(element, &plain)));
     }
     let zeros = vec![0; 700];
     let mut spots = zeros.clone();

@@ -54,6 +54,18 @@ pub(in super::super) struct Clusters {
     /// For each cell the index of its table; for empty cells 0.
     pub(in super::super) table_of: Vec<u8>,
     pub(in super::super) tables: Vec<Freqs>,
+    /// Bits of all symbols and of the tables, roughly.
+    pub(in super::super) cost: u64,
+}
+
+/// Bits of coding `counts` by a table of their own, and of that table, roughly.
+pub(in super::super) fn cost(counts: &[u32]) -> u64 {
+    own(counts) / BIT
+}
+
+/// [`cost`], in 1/256.
+fn own(counts: &[u32]) -> u64 {
+    entropy(counts) + table_cost(counts)
 }
 
 /// Assigns each of the cells, histograms over `alphabet` symbols one after another, to one of at most [`TABLES`] tables.
@@ -76,7 +88,8 @@ pub(in super::super) fn cluster(cells: &[u32], alphabet: usize) -> Clusters {
     for (&(cell, _), &owner) in used.iter().zip(&owner) {
         table_of[cell] = rank[owner];
     }
-    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect() }
+    let cost = sums.iter().map(|sum| own(sum)).sum::<u64>() / BIT;
+    Clusters { table_of, tables: order.iter().map(|&i| Freqs::of(&sums[i])).collect(), cost }
 }
 
 fn mean(counts: &[u32]) -> u64 {
@@ -150,7 +163,6 @@ fn merge(sums: &mut Vec<Vec<u32>>, owner: &mut [usize]) {
             drop_table(sums, owner, i, None);
         }
     }
-    let own = |counts: &[u32]| entropy(counts) + table_cost(counts);
     let mut costs: Vec<u64> = sums.iter().map(|sum| own(sum)).collect();
     let change_of = |sums: &[Vec<u32>], costs: &[u64], a: usize, b: usize| {
         let both: Vec<u32> = sums[a].iter().zip(&sums[b]).map(|(x, y)| x + y).collect();

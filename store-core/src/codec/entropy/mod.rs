@@ -12,7 +12,7 @@ mod rans;
 mod rans_avx2;
 
 pub(super) use binary::{BitDecoder, BitEncoder, Bits, Chance, Model, tree};
-pub(super) use cluster::{cluster, log2};
+pub(super) use cluster::{Clusters, cluster, cost, log2};
 pub(super) use freqs::{Freqs, read_tables, write_tables};
 pub(super) use map::{read_map, write_map};
 pub(super) use rans::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, decode_one, encode};

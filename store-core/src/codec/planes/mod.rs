@@ -4,12 +4,15 @@
 //! mantissa); the symbols are entropy-coded, and the rest is stored in planes, each of them raw unless coding it pays. Integers are
 //! split into their bytes. Blocks are split into their fields. What does not shrink is stored.
 
+mod expected;
 mod plane;
+mod rows;
 mod split;
 
 use super::element::{Element, Lane, with_lane};
 use super::{CodecError, blocks};
 use crate::base::wire::Reader;
+use plane::Values;
 use split::Split;
 
 /// First byte of coded bytes: the plain bytes follow.
@@ -52,21 +55,36 @@ pub(super) fn stored(plain: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Whether numbers of `plain` tell of those behind or below them: [`encode`] takes less than what its parts take by themselves.
+pub(super) fn in_rows(element: Element, plain: &[u8]) -> bool {
+    let whole = &plain[..plain.len() - plain.len() % element.size()];
+    !matches!(element, Element::Block(_))
+        && with_lane!(element, first_plane(element, whole)).is_some_and(|values| rows::find(&values).is_some())
+}
+
+/// What [`encode`] codes first: the values that rows may tell of.
+fn first_plane<L: Lane>(element: Element, whole: &[u8]) -> Option<Vec<u8>> {
+    match element.mantissa_bits() {
+        Some(mantissa) => Split::choose::<L>(mantissa, whole).map(|split| split::symbols::<L>(split, whole)),
+        None => Some(split::byte_plane::<L>(whole, L::BYTES - 1)),
+    }
+}
+
 fn encode_lanes<L: Lane>(element: Element, whole: &[u8], out: &mut Vec<u8>) {
     match element.mantissa_bits().and_then(|mantissa| Split::choose::<L>(mantissa, whole)) {
         Some(split) => {
             out.push(FLOATS);
             split.write(out);
             let (symbols, planes) = split::split::<L>(split, whole);
-            plane::encode(&symbols, 8, true, out);
+            plane::encode(&symbols, 8, Values::Exponents, out);
             for (plane, bits) in planes.iter().zip(split.plane_bits::<L>()) {
-                plane::encode(plane, bits, false, out);
+                plane::encode(plane, bits, Values::Mantissas, out);
             }
         }
         None => {
             out.push(BYTES);
             for byte in (0..L::BYTES).rev() {
-                plane::encode(&split::byte_plane::<L>(whole, byte), 8, false, out);
+                plane::encode(&split::byte_plane::<L>(whole, byte), 8, Values::Bytes, out);
             }
         }
     }

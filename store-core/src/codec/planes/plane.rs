@@ -6,30 +6,45 @@ use super::super::CodecError;
 use super::super::bits::{BitReader, BitWriter};
 use super::super::entropy::{Freqs, decode_one, encode as encode_symbols, log2, read_tables, write_tables};
 use super::super::kernel::wide;
-use crate::base::wire::{Reader, put_varint};
+use super::{expected, rows};
+use crate::base::wire::{Reader, put_string};
 
 const RAW: u8 = 0;
 const CONSTANT: u8 = 1;
 const CODED: u8 = 2;
+const EXPECTED: u8 = 3;
 
 /// Values in each of the places that are looked at before a plane is counted.
 const SAMPLE: usize = 1024;
 
-/// Appends a plane. `likely`: coding it will pay, so that no sample is taken.
-pub(super) fn encode(values: &[u8], bits: u32, likely: bool, out: &mut Vec<u8>) {
+/// What the values of a plane are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    /// Exponents of floats: coding them will pay, so that no sample is taken.
+    Exponents,
+    /// Bytes of integers.
+    Bytes,
+    /// Bits of mantissas: noise, as a rule. What stands above and before tells nothing.
+    Mantissas,
+}
+
+/// Appends a plane.
+pub(super) fn encode(values: &[u8], bits: u32, what: Values, out: &mut Vec<u8>) {
     let first = values.first().copied().unwrap_or(0);
     if values.iter().take(SAMPLE).all(|&v| v == first) && values.iter().all(|&v| v == first) {
         out.extend_from_slice(&[CONSTANT, first]);
         return;
     }
-    if likely || values.len() < 16 * SAMPLE || pays(&sample(values), bits) {
+    let row = if what == Values::Mantissas { None } else { rows::find(values) };
+    if let Some(body) = row.and_then(|row| expected::encode(row, values)) {
+        out.push(EXPECTED);
+        return put_string(out, &body);
+    }
+    if what == Values::Exponents || values.len() < 16 * SAMPLE || pays(&sample(values), bits) {
         let counts = histogram(values);
         if pays(&counts, bits) {
             out.push(CODED);
-            let body = code(&counts, values);
-            put_varint(out, body.len() as u64);
-            out.extend_from_slice(&body);
-            return;
+            return put_string(out, &code(&counts, values));
         }
     }
     out.push(RAW);
@@ -95,6 +110,10 @@ pub(super) fn decode<'a>(reader: &mut Reader<'a>, bits: u32, count: usize) -> Re
             let mut values = vec![0; count];
             decode_one(&table[0], head.finish()?, &mut values)?;
             Ok(Cow::Owned(values))
+        }
+        EXPECTED => {
+            let len = reader.count("the length of a plane", reader.remaining())?;
+            Ok(Cow::Owned(expected::decode(reader.bytes(len)?, count)?))
         }
         _ => Err(CodecError::Malformed("an unknown kind of plane")),
     }

@@ -82,6 +82,13 @@ pub(super) fn split<L: Lane>(split: Split, whole: &[u8]) -> (Vec<u8>, Vec<Vec<u8
     (symbols, planes)
 }
 
+/// The symbols alone.
+pub(super) fn symbols<L: Lane>(split: Split, whole: &[u8]) -> Vec<u8> {
+    let mut symbols = vec![0; whole.len() / L::BYTES];
+    split_all::<L>(split, whole, &mut symbols, &mut []);
+    symbols
+}
+
 #[inline(always)]
 fn split_body<L: Lane>(split: Split, whole: &[u8], symbols: &mut [u8], planes: &mut [Vec<u8>]) {
     let low = split.low();

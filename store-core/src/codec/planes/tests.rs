@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::testing::{Noise, any_bytes, any_element, elements, odd_floats, weights};
+use super::super::testing::{Noise, any_bytes, any_element, elements, moments, odd_floats, weights};
 use super::*;
 
 fn survives(element: Element, plain: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ proptest! {
 
     #[test]
     fn damaged_bytes_are_decoded_or_refused(element in any_element(), seed: u64, at: prop::sample::Index, to: u8, cut: prop::sample::Index) {
-        let (plain, _) = weights(element, 3000, seed);
+        let plain = if seed.is_multiple_of(2) { weights(element, 3000, seed).0 } else { moments(60, 64, seed) };
         let mut coded = encode(element, &plain);
         let place = at.index(coded.len().min(200));
         coded[place] ^= to;
@@ -50,6 +50,7 @@ fn every_length_and_element_comes_back() {
         survives(element, &odd_floats());
         survives(element, &odd_floats().repeat(50));
         survives(element, &weights(element, 40_000, 5).0);
+        survives(element, &moments(50, 333, 5));
     }
 }
 
@@ -62,6 +63,30 @@ fn weights_shrink_as_far_as_their_exponents_allow() {
     assert!(share(Element::Bf16) < 0.67);
     assert!(share(Element::F32) < 0.84);
     assert!(share(Element::F64) < 0.92);
+}
+
+#[test]
+fn what_is_known_of_weights_shrinks_by_its_rows() {
+    for (rows, columns) in [(300, 896), (900, 96), (100, 1000), (20, 8192)] {
+        let plain = moments(rows, columns, 7);
+        // The same numbers, out of their rows.
+        let mut shuffled: Vec<[u8; 4]> = plain.as_chunks().0.to_vec();
+        shuffled.sort_by_key(|bytes| blake3::hash(bytes).as_bytes()[0]);
+        let (coded, by_itself) = (survives(Element::F32, &plain).len(), survives(Element::F32, shuffled.as_flattened()).len());
+        assert!(coded < by_itself - plain.len() / 100, "{rows} rows of {columns}: {coded} of {by_itself}");
+        let halves: Vec<u8> = plain.as_chunks::<4>().0.iter().flat_map(|bytes| [bytes[2], bytes[3]]).collect();
+        assert!(survives(Element::Bf16, &halves).len() < by_itself - plain.len() / 2 - plain.len() / 100);
+    }
+}
+
+#[test]
+fn tables_of_integers_shrink_by_their_columns() {
+    let mut noise = Noise(4);
+    let plain: Vec<u8> = (0..2000)
+        .flat_map(|_| (0..48u16).map(|i| i * 700 + (noise.next() % 500) as u16).collect::<Vec<_>>())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    assert!(survives(Element::Int16, &plain).len() < plain.len() * 3 / 4);
 }
 
 #[test]
