@@ -86,19 +86,21 @@ impl Content {
         }
     }
 
-    /// Gives the bytes of `range`, which must be within these, source by source: which one, and what of it.
-    fn each(&self, range: Range<usize>, take: &mut impl FnMut(usize, Range<usize>)) {
+    /// Gives the bytes of `range`, which must be within these, source by source: which one, and what of it. `near` is the number of a piece where they may
+    /// start, and then that of the piece where they end.
+    fn each(&self, range: Range<usize>, near: &mut usize, take: &mut impl FnMut(usize, Range<usize>)) {
         let pieces = match self {
             Self::Whole(_) => return take(0, range),
             Self::Pieces(pieces) => pieces,
         };
-        let first = pieces.pieces.partition_point(|piece| piece.start as usize <= range.start).saturating_sub(1);
-        for (number, piece) in pieces.pieces.iter().enumerate().skip(first) {
-            let (start, end) = (piece.start as usize, pieces.pieces.get(number + 1).map_or(pieces.len, |next| next.start as usize));
+        for number in pieces.at(range.start, *near).. {
+            let Some(piece) = pieces.pieces.get(number) else { break };
+            let (start, end) = (piece.start as usize, pieces.end(number));
             let (from, to) = (range.start.max(start), range.end.min(end));
             if from >= to {
                 break;
             }
+            *near = number;
             take(piece.source as usize, piece.from as usize + (from - start)..piece.from as usize + (to - start));
         }
     }
@@ -106,7 +108,7 @@ impl Content {
     /// Appends the bytes of `range`, which must be within these.
     pub fn append(&self, range: Range<usize>, out: &mut Vec<u8>) {
         out.reserve_exact(range.len());
-        self.each(range, &mut |source, part| out.extend_from_slice(&self.sources()[source][part]));
+        self.each(range, &mut 0, &mut |source, part| out.extend_from_slice(&self.sources()[source][part]));
     }
 
     /// The bytes of `range`, which must be within these.
@@ -122,6 +124,20 @@ impl Content {
             Self::Whole(bytes) => Arc::unwrap_or_clone(bytes),
             Self::Pieces(_) => self.to_bytes(0..self.len()),
         }
+    }
+}
+
+impl Pieces {
+    fn end(&self, number: usize) -> usize {
+        self.pieces.get(number + 1).map_or(self.len, |next| next.start as usize)
+    }
+
+    /// The piece that a byte is in, or the last one. As a rule it is not far behind `near`: scripts mostly go on where they were.
+    fn at(&self, byte: usize, near: usize) -> usize {
+        const FAR: usize = 8;
+        let is_in = |number: &usize| self.pieces.get(*number).is_some_and(|piece| piece.start as usize <= byte) && byte < self.end(*number);
+        let search = || self.pieces.partition_point(|piece| piece.start as usize <= byte).saturating_sub(1);
+        (near..near + FAR).find(is_in).unwrap_or_else(search)
     }
 }
 
@@ -184,10 +200,12 @@ impl Followed<'_> {
     fn pieces(&self) -> Option<Pieces> {
         let mut made = Maker { pieces: Vec::new(), sources: vec![Arc::clone(&self.literals)], len: 0, most: self.len / SHORTEST_MEAN };
         let numbers = made.name(self.bases);
+        let mut near = vec![0; self.bases.len()];
         self.each(&mut |part| match part {
             Part::Literals(range) => made.push(0, range),
             Part::Base(number, range) => {
-                self.bases[number].content.each(range, &mut |source, part| made.push(numbers[number][source], part));
+                let names = &numbers[number];
+                self.bases[number].content.each(range, &mut near[number], &mut |source, part| made.push(names[source], part));
             }
         });
         let pieces = (made.len == self.len).then(|| made.finish())?;
@@ -289,10 +307,15 @@ mod tests {
             content = follow(&coded, new.len(), &bases).unwrap();
             plain = new;
             assert!(content.sources().len() <= usize::from(version) + 1);
-            for range in [0..plain.len(), 0..0, 1..2, 700..20_000, 39_000..plain.len()] {
+            let mut near = 0;
+            for range in [0..plain.len(), 0..0, 1..2, 700..20_000, 20_000..20_500, 39_000..plain.len(), 300..600] {
                 let mut part = b"before".to_vec();
                 content.append(range.clone(), &mut part);
-                assert_eq!(part, [b"before", &plain[range]].concat());
+                assert_eq!(part, [b"before", &plain[range.clone()]].concat());
+                // Wherever the last range ended.
+                let mut pieces = Vec::new();
+                content.each(range.clone(), &mut near, &mut |source, part| pieces.extend_from_slice(&content.sources()[source][part]));
+                assert_eq!(pieces, plain[range]);
             }
         }
         assert!(matches!(content, Content::Pieces(_)));

@@ -91,10 +91,26 @@ impl<'w> Plan<'w> {
         self.numbers.get(&key).copied()
     }
 
-    /// Where to start: the blobs that nothing is coded against, in the order of packs. All others are bases of these, and come when one
-    /// of these needs them, if it can be read at all: so a base is there for what follows, and for no longer than that.
+    /// Where to start: the blobs that nothing is coded against. All others are bases of these, and come when one of these needs them, if it can be
+    /// read at all: so a base is there for what follows, and for no longer than that. They come in the order of packs, but of the packs that hold what
+    /// their chains rest on: those that share bases are near one another, whichever packs they are in themselves.
     pub fn starts(&self) -> Vec<u32> {
-        (0..self.blobs.len() as u32).filter(|number| self.blobs[*number as usize].users == 0).collect()
+        let mut roots = vec![None; self.blobs.len()];
+        let mut starts: Vec<u32> = (0..self.blobs.len() as u32).filter(|number| self.blobs[*number as usize].users == 0).collect();
+        starts.sort_by_cached_key(|number| (self.root(*number, &mut roots), self.blobs[*number as usize].key));
+        starts
+    }
+
+    /// The first of the blobs that a blob rests on and that are coded by themselves, in the order of packs. `roots` are those that are known.
+    fn root(&self, number: u32, roots: &mut [Option<BlobKey>]) -> BlobKey {
+        if let Some(root) = roots[number as usize] {
+            return root;
+        }
+        let blob = &self.blobs[number as usize];
+        // As deep as chains are.
+        let root = blob.bases.iter().map(|base| self.root(*base, roots)).min().unwrap_or(blob.key);
+        roots[number as usize] = Some(root);
+        root
     }
 }
 
@@ -128,5 +144,15 @@ mod tests {
         let found: Vec<_> = plan.blobs.iter().map(|blob| (blob.key, blob.wants.len(), blob.bases.clone(), blob.users)).collect();
         assert_eq!(found, [((1, 0), 1, vec![], 2), ((3, 0), 1, vec![3], 0), ((3, 1), 1, vec![0, 3], 0), ((2, 0), 0, vec![0], 2),]);
         assert_eq!(plan.starts(), [1, 2]);
+    }
+
+    #[test]
+    fn those_that_share_bases_are_near_one_another() {
+        let mut wants = [want(9, 0, 0, 0), want(9, 1, 0, 0), want(9, 2, 0, 0), want(8, 0, 0, 0), want(2, 0, 0, 0)];
+        // Chains of one, two and three; what the last one rests on, the first does, too.
+        let edges = [((9, 0), (1, 7)), ((9, 1), (3, 0)), ((9, 2), (5, 0)), ((5, 0), (1, 7)), ((5, 0), (4, 0)), ((8, 0), (3, 0))];
+        let plan = plan(&mut wants, &edges);
+        let keys: Vec<_> = plan.starts().iter().map(|start| plan.blobs[*start as usize].key).collect();
+        assert_eq!(keys, [(9, 0), (9, 2), (2, 0), (8, 0), (9, 1)]);
     }
 }
