@@ -63,6 +63,14 @@ pub fn f32(version: usize) -> Vec<u8> {
     pairs.flat_map(|(i, high)| [low[2 * i] ^ moved[2 * i] & 0x3f, low[2 * i + 1], high[0], high[1]]).collect()
 }
 
+/// The same weights, each row of 896 and each column of a size, as what an optimiser knows of weights is.
+pub fn moments() -> Vec<u8> {
+    const ROW: usize = 896;
+    let sizes: Vec<f32> = numbers(7, ROW + SEGMENT / 4 / ROW + 1).map(|number| ((number % 64) as f32 / 8.0 - 4.0).exp2()).collect();
+    let sized = |(i, bytes): (usize, &[u8; 4])| f32::from_le_bytes(*bytes) * sizes[i % ROW] * sizes[ROW + i / ROW];
+    f32(0).as_chunks().0.iter().enumerate().map(sized).flat_map(f32::to_le_bytes).collect()
+}
+
 /// The same weights in blocks of Q8_0: 32 of a byte each behind their scale in f16.
 pub fn q8_0(version: usize) -> Vec<u8> {
     let weights: Vec<f32> =

@@ -80,6 +80,8 @@ pub const STAGES: &[Stage] = &[
     ("planes/decode bf16", || planes_out(Element::Bf16, inputs::bf16(0))),
     ("planes/encode f32", || planes_in(Element::F32, inputs::f32(0))),
     ("planes/decode f32", || planes_out(Element::F32, inputs::f32(0))),
+    ("planes/encode moments", || planes_in(Element::F32, inputs::moments())),
+    ("planes/decode moments", || planes_out(Element::F32, inputs::moments())),
     ("planes/encode Q8_0", || planes_in(Q8_0, inputs::q8_0(0))),
     ("planes/decode Q8_0", || planes_out(Q8_0, inputs::q8_0(0))),
     ("difference/encode bf16", || difference_in(Element::Bf16, inputs::bf16)),
