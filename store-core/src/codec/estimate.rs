@@ -75,7 +75,7 @@ fn gather(element: Element, plain: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, weights};
+    use super::super::testing::{moments, run, weights};
     use super::*;
 
     #[test]
@@ -100,6 +100,15 @@ mod tests {
         let (plain, base) = weights(Element::Bf16, 1 << 18, 4);
         let (other, _) = weights(Element::Bf16, 1 << 18, 5);
         assert!(!super::estimate(Element::Bf16, &plain, Some(&base), Some(&other)).goes_on());
+    }
+
+    #[test]
+    fn what_rows_tell_is_estimated_beside_a_base() {
+        let plain = moments(300, 896, 6);
+        let coded = planes::encode(Element::F32, &plain).len() as f64 * 8.0;
+        let planes = |base| estimate(Element::F32, &plain, base, None).planes as f64 / coded;
+        let (beside, alone) = (planes(Some(&plain)), planes(None));
+        assert!((beside - 1.0).abs() < 0.015 && alone > 1.02, "{beside} and {alone}");
     }
 
     #[test]
