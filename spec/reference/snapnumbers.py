@@ -209,7 +209,7 @@ def expected_values(coded: Coded, count: int) -> list[int]:
     """Values by what is expected of them (3.1)."""
     row, first = coded.u16(), int.from_bytes(coded.take(2), "little", signed=True)
     shift, last, last_table, last_symbol = coded.u8(), coded.u8(), coded.u8(), coded.u8()
-    need(shift <= 8 and last <= 31 and last_table <= 15, "ranges")
+    need(row <= (count + 15) // 16 and shift <= 8 and last <= 31 and last_table <= 15, "ranges")
     bits = coded.bits()
     tables = read_map(bits, last + 1, last_table)
     frequencies = read_tables(bits, last_table + 1, last_symbol + 1)

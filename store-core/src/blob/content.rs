@@ -93,8 +93,7 @@ impl Content {
             Self::Whole(_) => return take(0, range),
             Self::Pieces(pieces) => pieces,
         };
-        for number in pieces.at(range.start, *near).. {
-            let Some(piece) = pieces.pieces.get(number) else { break };
+        for (number, piece) in pieces.pieces.iter().enumerate().skip(pieces.at(range.start, *near)) {
             let (start, end) = (piece.start as usize, pieces.end(number));
             let (from, to) = (range.start.max(start), range.end.min(end));
             if from >= to {
@@ -134,6 +133,7 @@ impl Pieces {
 
     /// The piece that a byte is in, or the last one. As a rule it is not far behind `near`: scripts mostly go on where they were.
     fn at(&self, byte: usize, near: usize) -> usize {
+        // To look at more takes as long as the search does.
         const FAR: usize = 8;
         let is_in = |number: &usize| self.pieces.get(*number).is_some_and(|piece| piece.start as usize <= byte) && byte < self.end(*number);
         let search = || self.pieces.partition_point(|piece| piece.start as usize <= byte).saturating_sub(1);

@@ -6,8 +6,8 @@ use super::{Element, float_diff, planes};
 const PIECE: usize = 8 << 10;
 /// Pieces of a sample.
 const PIECES: usize = 4;
-/// Numbers that are looked at for what others tell of them.
-const ROWS: usize = 1 << 15;
+/// Numbers that are looked at for what others tell of them: four times the longest rows that are looked for.
+const ROWS: usize = 4 * planes::LONGEST_ROW;
 
 /// Estimated costs of a segment, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,8 @@ impl Estimate {
     }
 }
 
-/// Estimates what `plain` would cost, from at most 32 KiB of it spread evenly. A base of another length is none. Where there is one, and what planes
-/// would take is to be compared, numbers that tell of one another are looked for, too.
+/// Estimates what `plain` would cost, from at most 32 KiB of it spread evenly. A base of another length is none. Where there is one, rows are looked for in
+/// the middle of `plain` as well: by themselves, numbers are compared with what zstd makes of them alone, which is never near.
 ///
 /// The sample is coded as it would be in the whole, but pays for its tables in proportion.
 pub fn estimate(element: Element, plain: &[u8], base: Option<&[u8]>, older: Option<&[u8]>) -> Estimate {

@@ -37,13 +37,18 @@ fn every_vector_is_decoded() {
         let rest: Vec<_> = fields[2..].iter().map(|hex| bytes(hex)).collect();
         let coded = rest.last().unwrap();
         forms.insert((fields[0], coded[0]));
-        // The first plane tells its kind and, behind its length of two bytes, how long rows are. Before it stands a float split of three bytes, if any.
+        // The first plane tells its kind; before it stands a float split of three bytes, if any.
         let plane = match coded[..] {
             [1, ref plane @ ..] | [2, _, _, _, ref plane @ ..] if fields[0] == "planes" => plane,
             _ => &[],
         };
         forms.extend(plane.first().map(|&kind| ("plane", kind)));
-        forms.extend((plane.first() == Some(&3)).then(|| ("rows", u8::from(plane[3..5] != [0, 0]))));
+        if let [3, plane @ ..] = plane {
+            let expected = Reader::new(plane).string("a plane", plane.len()).unwrap();
+            forms.insert(("rows", u8::from(expected[..2] != [0, 0])));
+            forms.insert(("classes below zero", expected[3] >> 7));
+            forms.extend((expected[4] == 8).then_some(("classes as wide as they can be", 1)));
+        }
         match (fields[0], &rest[..]) {
             ("planes", [plain, coded]) => assert_eq!(planes::decode(element, coded, plain.len()).as_ref(), Ok(plain)),
             ("difference", [base, plain, coded]) => {
@@ -65,7 +70,8 @@ fn every_vector_is_decoded() {
     let converted = [("converted", 1), ("converted", 3), ("converted", 4)];
     let short = [("difference", 6), ("trend", 6)];
     let numbers = forms_of("planes", 4).chain(forms_of("difference", 5)).chain(trends).chain(converted).chain(short);
-    let planes = [("plane", 2), ("plane", 3), ("rows", 0), ("rows", 1)];
+    let expected = [("rows", 0), ("rows", 1), ("classes below zero", 0), ("classes below zero", 1), ("classes as wide as they can be", 1)];
+    let planes = [("plane", 2), ("plane", 3)].into_iter().chain(expected);
     assert_eq!(forms, BTreeSet::from_iter(numbers.chain(planes).chain(forms_of("edits", 2))));
 }
 
@@ -141,7 +147,15 @@ fn print_vectors() {
     // Rows enough for columns to be followed as slowly as they ever are, and an end that is no whole block. Then sizes of blocks alone.
     let table: Vec<u8> = (0..1250u32).map(|i| (i / 32 % 5 * 3 + i % 32 * 7 % 32) as u8 + (noise.next() % 3) as u8).collect();
     let calm: Vec<u8> = (0..1500u32).flat_map(|i| [noise.next() as u8 & 127, 0x3f - (i / 256 * 3) as u8]).collect();
-    for (element, plain) in [(Element::Int8, table), (Element::Bf16, calm)] {
+    // Between what is always high and always low something turns: more is expected than there is, and less than nothing.
+    let mut turn = 0;
+    let turns: Vec<u8> = (0..4800u32)
+        .map(|i| {
+            turn = if i % 64 == 0 { noise.next() as u8 & 1 } else { turn };
+            [turn * 250, 250, turn * 250, 0][i as usize / 16 % 4] + (i % 64 * 37 / 5 % 4) as u8 + (noise.next() % 2) as u8
+        })
+        .collect();
+    for (element, plain) in [(Element::Int8, table), (Element::Bf16, calm), (Element::Int8, turns)] {
         println!("planes {} {} {}", element.code(), hex(&plain), hex(&planes::encode(element, &plain)));
     }
     let zeros = vec![0; 700];

@@ -107,7 +107,7 @@ impl<'w> Plan<'w> {
             return root;
         }
         let blob = &self.blobs[number as usize];
-        // As deep as chains are.
+        // No deeper than chains are: a blob is coded against such of less depth, and the format bounds that.
         let root = blob.bases.iter().map(|base| self.root(*base, roots)).min().unwrap_or(blob.key);
         roots[number as usize] = Some(root);
         root

@@ -1,8 +1,9 @@
 //! Numbers by themselves: the exponents, which are few, apart from the mantissas, which are noise. `spec/CODECS.md`, section 3.
 //!
 //! A float is split into a symbol (its exponent and the top bits of its mantissa) and a rest (its sign and the other bits of the
-//! mantissa); the symbols are entropy-coded, and the rest is stored in planes, each of them raw unless coding it pays. Integers are
-//! split into their bytes. Blocks are split into their fields. What does not shrink is stored.
+//! mantissa); the symbols are entropy-coded, by what rows and columns tell of them where they do ([`expected`]), and the rest is
+//! stored in planes, each of them raw unless coding it pays. Integers are split into their bytes. Blocks are split into their fields.
+//! What does not shrink is stored.
 
 mod expected;
 mod plane;
@@ -10,10 +11,14 @@ mod rows;
 mod split;
 
 use super::element::{Element, Lane, with_lane};
+use super::entropy::LANES;
 use super::{CodecError, blocks};
 use crate::base::wire::Reader;
 use plane::Values;
 use split::Split;
+
+/// The longest rows that an encoder looks for, in numbers.
+pub(super) const LONGEST_ROW: usize = rows::LONGEST * LANES;
 
 /// First byte of coded bytes: the plain bytes follow.
 pub(super) const STORED: u8 = 0;
@@ -55,18 +60,17 @@ pub(super) fn stored(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether numbers of `plain` tell of those behind or below them: [`encode`] takes less than what its parts take by themselves.
+/// Whether numbers of `plain` tell of those behind or below them, so that [`encode`] may take less than its parts by themselves.
 pub(super) fn in_rows(element: Element, plain: &[u8]) -> bool {
     let whole = &plain[..plain.len() - plain.len() % element.size()];
-    !matches!(element, Element::Block(_))
-        && with_lane!(element, first_plane(element, whole)).is_some_and(|values| rows::find(&values).is_some())
+    !matches!(element, Element::Block(_)) && rows::find(&with_lane!(element, first_plane(element, whole))).is_some()
 }
 
 /// What [`encode`] codes first: the values that rows may tell of.
-fn first_plane<L: Lane>(element: Element, whole: &[u8]) -> Option<Vec<u8>> {
-    match element.mantissa_bits() {
-        Some(mantissa) => Split::choose::<L>(mantissa, whole).map(|split| split::symbols::<L>(split, whole)),
-        None => Some(split::byte_plane::<L>(whole, L::BYTES - 1)),
+fn first_plane<L: Lane>(element: Element, whole: &[u8]) -> Vec<u8> {
+    match element.mantissa_bits().and_then(|mantissa| Split::choose::<L>(mantissa, whole)) {
+        Some(split) => split::symbols::<L>(split, whole),
+        None => split::byte_plane::<L>(whole, L::BYTES - 1),
     }
 }
 
@@ -90,7 +94,7 @@ fn encode_lanes<L: Lane>(element: Element, whole: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The `plain_len` bytes that [`encode`] coded. Allocates no more than twice that and some tables.
+/// The `plain_len` bytes that [`encode`] coded. Allocates no more than three times that and some tables.
 ///
 /// # Errors
 /// Whatever no encoder writes is refused.

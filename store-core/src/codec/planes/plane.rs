@@ -1,4 +1,5 @@
-//! One plane: as many values of equal width, at most eight bits, as there are elements. Raw, one value, or entropy-coded.
+//! One plane: as many values of equal width, at most eight bits, as there are elements. Raw, one value, or entropy-coded, by one
+//! table or by what is expected of each value.
 
 use std::borrow::Cow;
 

@@ -8,16 +8,16 @@ use super::super::kernel::wide;
 const PROBE: usize = 32;
 /// All of what values vary by: shares of that are counted in so many parts.
 const ALL: i64 = 1024;
-/// A fourth of that is a fifth of a bit of each value.
-const WORTH: i64 = ALL / 4;
-/// Rows may be alike from here on. What is nothing but chance is a third of that, as a rule.
+/// A fourth of that is a fifth of a bit of each value, and what it takes for rows to be worth a try.
+const WORTH_A_TRY: i64 = ALL / 4;
+/// Rows may be alike from here on. The best of all scores by chance comes near it: what may be is looked at once more.
 const ALIKE: i64 = ALL * 5 / 32;
 /// Blocks that are compared to see whether rows are so long.
 const TRIAL: usize = 512;
 /// Rows that are looked for are so many blocks long or a multiple; of others several together may be.
 const STEP: usize = 2;
 /// The longest rows that are looked for, in blocks.
-const LONGEST: usize = 1024;
+pub(super) const LONGEST: usize = 1024;
 /// Blocks whose sums are compared.
 const SUMS: usize = 256;
 
@@ -33,7 +33,7 @@ pub(super) fn find(values: &[u8]) -> Option<u16> {
     let (row, by_columns) = row_of(blocks).unwrap_or((0, 0));
     let by_blocks = explained_by_blocks(blocks);
     let explained = by_blocks + (ALL - by_blocks) * by_columns / ALL;
-    (explained >= WORTH).then_some(row)
+    (explained >= WORTH_A_TRY).then_some(row)
 }
 
 /// How many blocks a row has, and how much of what values vary by within their block those above tell.
@@ -45,12 +45,23 @@ fn row_of(blocks: &[[u8; LANES]]) -> Option<(u16, i64)> {
     score_all(&blocks[start..start + longest + PROBE], &mut scores);
     let best = scores.iter().copied().max()?;
     // Rows that are alike two apart are alike, too.
-    let row = STEP * scores.iter().position(|&score| score >= ALIKE && score >= best - best / 4)?;
-    let step = ((blocks.len() - row) / TRIAL).max(1);
+    let may_be = |score: i64| score >= ALIKE && score >= best - best / 4;
+    let rows = (0..).step_by(STEP).zip(&scores).filter(|(_, score)| may_be(**score)).map(|(row, _)| row);
+    rows.map(|row| (row as u16, alike(blocks, row))).find(|(_, alike)| *alike >= ALL / 10)
+}
+
+/// How alike blocks of the whole plane are to those so many later.
+fn alike(blocks: &[[u8; LANES]], row: usize) -> i64 {
+    let step = step_of(blocks.len() - row, TRIAL);
     let some = |from: usize| blocks[from..].iter().step_by(step).map(deviations).take((blocks.len() - row) / step).collect::<Vec<_>>();
     let (above, below) = (some(0), some(row));
-    let alike = dot(&above, &below) * ALL / dot(&above, &above).max(dot(&below, &below)).max(1);
-    (alike >= ALL / 10).then_some((row as u16, alike))
+    dot(&above, &below) * ALL / dot(&above, &above).max(dot(&below, &below)).max(1)
+}
+
+/// The step at which about `some` of so many blocks are looked at. It is odd: rows are mostly of an even number of blocks, and all that are looked at would
+/// be in the same place of one.
+fn step_of(blocks: usize, some: usize) -> usize {
+    (blocks / some) | 1
 }
 
 #[inline(always)]
@@ -89,7 +100,7 @@ wide! {
 
 /// How much of what values vary by their blocks tell: sums of blocks vary by more than they would if neighbours knew nothing of one another.
 fn explained_by_blocks(blocks: &[[u8; LANES]]) -> i64 {
-    let step = (blocks.len() / SUMS).max(1);
+    let step = step_of(blocks.len(), SUMS);
     let [mut count, mut sum, mut squares, mut squares_of_sums] = [0i64; 4];
     for block in blocks.iter().step_by(step) {
         let of_block: i64 = block.iter().map(|&value| i64::from(value)).sum();
@@ -136,6 +147,17 @@ mod tests {
     #[test]
     fn sizes_of_rows_alone_have_no_length() {
         assert_eq!(find(&plane(300, 896, 60, 1)), Some(0));
+    }
+
+    #[test]
+    fn sizes_of_groups_of_columns_are_seen_whatever_the_length_of_rows() {
+        // The same place of each row would be of one size.
+        for row in [512, 1024, 1536] {
+            let mut noise = Noise(6);
+            let sizes: Vec<u64> = (0..row / 64).map(|_| noise.next() % 60).collect();
+            let values: Vec<u8> = (0..1 << 18).map(|i: usize| (sizes[i % row / 64] + noise.next() % 40) as u8).collect();
+            assert_eq!(find(&values), Some(0), "rows of {row}");
+        }
     }
 
     #[test]

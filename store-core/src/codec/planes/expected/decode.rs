@@ -40,8 +40,12 @@ impl<'a> Head<'a> {
     /// The `count` values, on kernels `B`.
     #[inline(always)]
     pub(super) fn values<B: Blocks<'a>>(mut self, count: usize) -> Result<Vec<u8>, CodecError> {
+        // So no more columns are made than there are values.
+        if usize::from(self.row) > count.div_ceil(LANES) {
+            return Err(CodecError::Malformed("rows longer than their plane"));
+        }
         let mut values = vec![0; count];
-        let mut expectation = Expectation::new(self.row, count);
+        let mut expectation = Expectation::new(self.row);
         let mut decoder = B::from(&self.symbols);
         let (blocks, tail) = values.as_chunks_mut::<LANES>();
         for block in blocks {

@@ -7,15 +7,16 @@ use super::{CLASSES, Classes, Expectation, MOST_SHIFT, PART_BITS};
 
 /// Values that are gone over in one step of a pass: few enough that what is known of them stays in the first cache.
 const STRIP: usize = 1024;
-/// Of what a plane takes with one table it must save one part in so many: it takes half as long again to read. What optimisers know of weights saves a
-/// tenth to a fourth; weights save a thirtieth at the most, in embeddings.
-const WORTH: u64 = 16;
+/// Of what a plane takes with one table it must save one part in so many: it takes twice as long to code and to read. What optimisers know of weights
+/// saves a tenth to a fourth; weights save a thirtieth at the most, in embeddings.
+const LEAST_SAVED: u64 = 16;
 
-/// Codes `values`, of which there is at least one, by what is expected of them, if that saves something beside one table for all. Rows are of `row` blocks; 0 if there are none.
+/// Codes `values`, of which there is at least one, by what is expected of them, if that saves something beside one table for all. Rows are of `row` blocks,
+/// of which there are as many at least; 0 if there are none.
 pub(in super::super) fn encode(row: u16, values: &[u8]) -> Option<Vec<u8>> {
     let coding = Coding::choose(row, values);
     let otherwise = coding.otherwise.min(values.len() as u64 * 8);
-    (coding.cost() < otherwise - otherwise / WORTH).then(|| coding.write(row, values))
+    (coding.cost() < otherwise - otherwise / LEAST_SAVED).then(|| coding.write(row, values))
 }
 
 /// How values are coded.
@@ -90,7 +91,7 @@ impl Classes {
 
 #[inline(always)]
 fn expectations_body(row: u16, values: &[u8]) -> Vec<[i16; LANES]> {
-    let mut expectation = Expectation::new(row, values.len());
+    let mut expectation = Expectation::new(row);
     let mut all = Vec::with_capacity(values.len().div_ceil(LANES));
     let (blocks, tail) = values.as_chunks::<LANES>();
     for block in blocks {

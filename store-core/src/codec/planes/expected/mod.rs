@@ -34,11 +34,9 @@ struct Expectation {
 }
 
 impl Expectation {
-    /// At the start of a plane of `count` values, rows being of `row` blocks; 0 where there are no rows.
-    fn new(row: u16, count: usize) -> Self {
-        // Rows longer than the plane are never whole.
-        let columns = usize::from(row).clamp(1, count.div_ceil(LANES).max(1));
-        Self { columns: vec![[0; LANES]; columns], at: 0, rows: (row > 0).then_some(0), level: 0 }
+    /// At the start of a plane, rows being of `row` blocks; 0 where there are no rows.
+    fn new(row: u16) -> Self {
+        Self { columns: vec![[0; LANES]; usize::from(row).max(1)], at: 0, rows: (row > 0).then_some(0), level: 0 }
     }
 
     /// What is expected of the next block, in parts of a value.
@@ -51,7 +49,8 @@ impl Expectation {
     #[inline(always)]
     fn push(&mut self, values: &[u8; LANES]) {
         let column = &mut self.columns[self.at];
-        // What is added up neither wraps nor is looked at whether it does: so all of it is added up at once.
+        // Columns stay within 0 and 4080, the level within as much below and above zero: nothing wraps. Operations that look whether it does are
+        // done one by one.
         let above = column.iter().fold(0i32, |sum, &column| sum.wrapping_add(column.into()));
         let sum = values.iter().fold(0i32, |sum, &value| sum.wrapping_add(value.into()));
         let larger = ((sum << PART_BITS).wrapping_sub(above) >> LANES.ilog2()) as i16;
