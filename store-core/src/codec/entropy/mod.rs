@@ -7,14 +7,16 @@ mod binary;
 mod cluster;
 mod freqs;
 mod map;
+mod number;
 mod rans;
 #[cfg(target_arch = "x86_64")]
 mod rans_avx2;
 
-pub(super) use binary::{BitDecoder, BitEncoder, Bits, Chance, Model, tree};
+pub(super) use binary::{BitDecoder, BitEncoder, Bits, Chance, tree};
 pub(super) use cluster::{Clusters, cluster, cost, log2};
 pub(super) use freqs::{Freqs, read_tables, write_tables};
 pub(super) use map::{read_map, write_map};
+pub(super) use number::Model;
 pub(super) use rans::{Blocks, DecodeTables, LANES, RansDecoder, TABLES, decode_one, encode};
 
 /// Binary logarithm of the sum of the frequencies of a table.
