@@ -166,8 +166,8 @@ struct Followed<'b> {
     starts: Vec<usize>,
 }
 
-/// What a script puts together.
-enum Part {
+/// A stretch of what a script puts together.
+enum Stretch {
     /// A range of the literals.
     Literals(Range<usize>),
     /// A range of the blob that the base with this number is in.
@@ -176,10 +176,10 @@ enum Part {
 
 impl Followed<'_> {
     /// Gives what is put together, in order.
-    fn each(&self, take: &mut impl FnMut(Part)) {
+    fn each(&self, take: &mut impl FnMut(Stretch)) {
         let mut used = 0;
         for copy in &self.copies {
-            take(Part::Literals(used..used + copy.literals as usize));
+            take(Stretch::Literals(used..used + copy.literals as usize));
             used += copy.literals as usize;
             let (mut from, end) = (copy.from as usize, (copy.from + copy.len) as usize);
             let first = self.starts.partition_point(|start| *start <= from).saturating_sub(1);
@@ -189,11 +189,11 @@ impl Followed<'_> {
                 }
                 let Range { start: in_blob, end: blob_end } = self.bases[number].range;
                 let to = end.min(start + (blob_end - in_blob));
-                take(Part::Base(number, in_blob + (from - start)..in_blob + (to - start)));
+                take(Stretch::Base(number, in_blob + (from - start)..in_blob + (to - start)));
                 from = to;
             }
         }
-        take(Part::Literals(used..self.literals.len()));
+        take(Stretch::Literals(used..self.literals.len()));
     }
 
     /// All of it in pieces; `None` where those are too short, or hold on to too much.
@@ -202,8 +202,8 @@ impl Followed<'_> {
         let numbers = made.name(self.bases);
         let mut near = vec![0; self.bases.len()];
         self.each(&mut |part| match part {
-            Part::Literals(range) => made.push(0, range),
-            Part::Base(number, range) => {
+            Stretch::Literals(range) => made.push(0, range),
+            Stretch::Base(number, range) => {
                 let names = &numbers[number];
                 self.bases[number].content.each(range, &mut near[number], &mut |source, part| made.push(names[source], part));
             }
@@ -217,8 +217,8 @@ impl Followed<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
         self.each(&mut |part| match part {
-            Part::Literals(range) => bytes.extend_from_slice(&self.literals[range]),
-            Part::Base(number, range) => self.bases[number].content.append(range, &mut bytes),
+            Stretch::Literals(range) => bytes.extend_from_slice(&self.literals[range]),
+            Stretch::Base(number, range) => self.bases[number].content.append(range, &mut bytes),
         });
         bytes
     }

@@ -12,6 +12,8 @@ const ALL: i64 = 1024;
 const WORTH_A_TRY: i64 = ALL / 4;
 /// Rows may be alike from here on. The best of all scores by chance comes near it: what may be is looked at once more.
 const ALIKE: i64 = ALL * 5 / 32;
+/// So many of the lengths that rows may have are looked at once more.
+const CANDIDATES: usize = 8;
 /// Blocks that are compared to see whether rows are so long.
 const TRIAL: usize = 512;
 /// Rows that are looked for are so many blocks long or a multiple; of others several together may be.
@@ -47,7 +49,7 @@ fn row_of(blocks: &[[u8; LANES]]) -> Option<(u16, i64)> {
     // Rows that are alike two apart are alike, too.
     let may_be = |score: i64| score >= ALIKE && score >= best - best / 4;
     let rows = (0..).step_by(STEP).zip(&scores).filter(|(_, score)| may_be(**score)).map(|(row, _)| row);
-    rows.map(|row| (row as u16, alike(blocks, row))).find(|(_, alike)| *alike >= ALL / 10)
+    rows.take(CANDIDATES).map(|row| (row as u16, alike(blocks, row))).find(|(_, alike)| *alike >= ALL / 10)
 }
 
 /// How alike blocks of the whole plane are to those so many later.
