@@ -49,7 +49,7 @@ pub struct BaseChunk {
 const SHORTEST_MEAN: usize = 64;
 /// Sources are so many times as long as what is made of them at the most; else the bytes are put together at once. Whoever holds a piece of a source holds
 /// all of it, and where everything has moved, each version would hold most of the ones before.
-const MOST_HELD: usize = 3;
+const MOST_HELD: usize = 4;
 
 impl Content {
     /// Bytes as they are.
@@ -341,8 +341,8 @@ mod tests {
         let blobs: Vec<Vec<u8>> = (0..5).map(|number| noise(8000, 10 + number)).collect();
         let made_of = |count: usize| {
             let bases: Vec<_> =
-                blobs[..count].iter().map(|blob| BaseChunk { content: Content::whole(blob.clone()), range: 3000..5000 }).collect();
-            let base: Vec<u8> = blobs[..count].iter().flat_map(|blob| blob[3000..5000].to_vec()).collect();
+                blobs[..count].iter().map(|blob| BaseChunk { content: Content::whole(blob.clone()), range: 3000..4500 }).collect();
+            let base: Vec<u8> = blobs[..count].iter().flat_map(|blob| blob[3000..4500].to_vec()).collect();
             let mut plain = [&base[..], &base[500..1000]].concat();
             plain[100] ^= 1;
             let coded = edits::encode(&plain, &base, 3).unwrap();
@@ -350,7 +350,7 @@ mod tests {
             assert_eq!(content.to_bytes(0..plain.len()), plain);
             content
         };
-        // Of each blob a fourth is used.
+        // Of each blob less than a fifth is used.
         assert!(matches!(made_of(5), Content::Whole(_)));
         let whole = Content::whole(blobs[0].clone());
         let mut plain = blobs[0].clone();
