@@ -12,7 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import snapcodecs
 import trees
 import verify
 
@@ -109,20 +108,6 @@ def check_vectors(work: Path) -> None:
         sys.exit(f"check: vectors.py does not make what is in spec/vectors: {differing + missing or 'nothing there'}")
 
 
-def check_codecs() -> None:
-    """The reference reader decodes what the binary's codecs once made."""
-    codes = {"edits": 6, "planes": 3, "difference": 4, "converted": 4, "trend": 5}
-    lines = HERE.parent.parent / "store-core" / "src" / "codec" / "vectors.txt"
-    for line in lines.read_text().splitlines():
-        if line.startswith("#"):
-            continue
-        kind, *fields = line.split(" ")
-        parameters = b"" if kind == "edits" else bytes(int(code) for code in fields.pop(0).split(","))
-        *bases, plain, coded = (b"" if field == "-" else bytes.fromhex(field) for field in fields)
-        if snapcodecs.DECODERS[codes[kind]](coded, len(plain), parameters, b"".join(bases)) != plain:
-            sys.exit(f"check: {lines.name}: the reference reader decodes a line otherwise: {line[:80]}")
-
-
 def freeze(snap: Path, work: Path) -> None:
     remove(FROZEN)
     made = push(snap, work, FROZEN, large=False)
@@ -148,7 +133,6 @@ def main() -> None:
         if arguments[:1] == ["--freeze"]:
             return freeze(Path(arguments[1]).resolve(), work)
         check_vectors(work)
-        check_codecs()
         check_frozen(work)
         if arguments:
             check_binary(Path(arguments[0]).resolve(), work)
