@@ -323,6 +323,13 @@ fn data(seeds: &mut Seeds) {
         let part = coded.len().min(old.len());
         seeds.put("codec_float_diff", [&[code][..], &old[..part], &older[..part], &coded].concat());
     }
+    // Noise is stored: what is coded in planes of every kind is in the golden vectors.
+    let planes = include_str!("../src/codec/vectors.txt").lines().filter_map(|line| line.strip_prefix("planes "));
+    for line in planes {
+        let [code, plain, coded] = <[&str; 3]>::try_from(line.split(' ').collect::<Vec<_>>()).unwrap();
+        let [low, high] = (unhex(plain).len() as u16).to_le_bytes();
+        seeds.put("codec_planes", [&[code.parse().unwrap(), low, high, 0][..], &unhex(coded)].concat());
+    }
     for len in [200, 300, 1000] {
         let base = noise(len);
         let plain = [&base[100..], b"new", &base[..90]].concat();
@@ -333,6 +340,12 @@ fn data(seeds: &mut Seeds) {
         let [low, high] = (plain.len() as u16).to_le_bytes();
         seeds.put("codec_edits", [&[share, low, high, 0][..], &base, &coded].concat());
     }
+}
+
+/// Bytes in hexadecimal; none are a dash.
+fn unhex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().as_chunks::<2>().0.iter();
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 fn said(seeds: &mut Seeds) {
