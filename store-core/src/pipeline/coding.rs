@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::base::{BaseFinder, Continued};
+use super::choose::telling;
 use super::cut::CutContext;
 use super::fresh::{Awaited, Brought, Coding, Coming, Fresh, Sweeps};
-use super::prefix::is_nearer;
+use super::prefix::{LARGE, is_nearer};
 use super::store::Group;
 use crate::base::ids::ChunkId;
 use crate::blob::{self, Bases, CodedBlob, Plain};
@@ -54,10 +55,11 @@ impl CodingShared<'_> {
     fn code_plain(&self, finder: &BaseFinder<'_>, group: Group, sketches: Vec<Sketch>) -> Result<(), Error> {
         let known = &self.context.known;
         let sweeps = self.sweeps();
-        let mut resembled = finder.resembled(known, &group, &sketches)?;
-        let (_coding, awaited) = self.meet(sweeps, &group, &sketches, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
+        let telling = telling(&sketches, |chunk| group.lens[chunk] >= LARGE);
+        let mut resembled = finder.resembled(known, &group, &telling)?;
+        let (_coding, awaited) = self.meet(sweeps, &group, &telling, |i, brought, votes| is_nearer(resembled[i].as_ref(), brought, votes));
         if self.is_named(awaited)? {
-            resembled = finder.resembled(known, &group, &sketches)?;
+            resembled = finder.resembled(known, &group, &telling)?;
         }
         let mut ways = BaseWays::default();
         let bases = finder.prefix(known, &group, &sketches, &resembled, &mut ways);
