@@ -165,12 +165,12 @@ fn prefix_out() -> Ready {
 
 fn edits_in() -> Ready {
     let (base, plain) = (inputs::rows(BLOB, 0), inputs::rows(BLOB, 5));
-    Ready::bytes(BLOB, move || edits::encode(&plain, &base, 3))
+    Ready::bytes(BLOB, move || edits::encode(&plain, &base, 0, 3))
 }
 
 fn edits_out() -> Ready {
     let base = inputs::rows(BLOB, 0);
-    let coded = edits::encode(&inputs::rows(BLOB, 5), &base, 3).expect("few rows changed");
+    let coded = edits::encode(&inputs::rows(BLOB, 5), &base, 0, 3).expect("few rows changed");
     Ready::bytes(BLOB, move || edits::decode(&coded, &base, BLOB).expect("it was coded just now"))
 }
 

@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     }
     // Something of the base, and something new.
     let plain = [&base[base.len() / 3..], rest, &base[..base.len() / 2]].concat();
-    if let Some(coded) = edits::encode(&plain, &base, 3) {
+    if let Some(coded) = edits::encode(&plain, &base, rest.len(), 3) {
         assert_eq!(edits::decode(&coded, &base, plain.len()).as_deref(), Ok(&plain[..]));
     }
 });

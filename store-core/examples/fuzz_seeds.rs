@@ -333,7 +333,7 @@ fn data(seeds: &mut Seeds) {
     for len in [200, 300, 1000] {
         let base = noise(len);
         let plain = [&base[100..], b"new", &base[..90]].concat();
-        let coded = edits::encode(&plain, &base, 3).unwrap();
+        let coded = edits::encode(&plain, &base, 0, 3).unwrap();
         // Where the target is to split, it is told in parts of 256.
         let total = base.len() + coded.len();
         let Some(share) = (0..=255).find(|share| total * usize::from(*share) / 256 == base.len()) else { continue };

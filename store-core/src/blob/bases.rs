@@ -20,6 +20,8 @@ pub struct Bases {
     pub ids: Vec<ChunkId>,
     /// Their bytes, one after the other.
     pub bytes: Vec<u8>,
+    /// Where in them what is like the first of the plain bytes is likely to begin.
+    pub begins: usize,
     /// The greatest depth of the blobs that hold them.
     pub depth: u8,
     /// Whether base and plain bytes correspond place by place, element by element.

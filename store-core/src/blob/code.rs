@@ -145,7 +145,7 @@ pub fn coded_len(plain: Plain<'_>, bases: &Bases, compression: Compression) -> u
             let Estimate { planes, difference, trend } = estimate_against(element, plain.bytes, bases);
             difference.into_iter().chain(trend).fold(planes, u64::min) / 8
         }
-        None => encode_with_bases(plain.bytes, &bases.bytes, level, &mut Vec::new()).1.len() as u64,
+        None => encode_with_bases(plain.bytes, bases, level, &mut Vec::new()).1.len() as u64,
     }
 }
 
@@ -181,7 +181,7 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
     };
     let Some(bases) = bases else { return alone(weighed) };
     let first = weighed.len();
-    let (code, bytes) = encode_with_bases(plain, &bases.bytes, level, weighed);
+    let (code, bytes) = encode_with_bases(plain, bases, level, weighed);
     let coded = bytes.len();
     let with_bases = |alone| Coding { step: Some((code, Vec::new())), bytes, uses: Uses::Bases, alone };
     // Clearly worth it, as far as the starts of the chains tell: the other way need not be tried.
@@ -199,11 +199,11 @@ fn encode_plain(plain: &[u8], bases: Option<&Bases>, level: i32, weighed: &mut V
 }
 
 /// What takes least of the ways to code plain bytes given bases. What hardly changed is not tried twice: edits are smaller then, and faster.
-fn encode_with_bases(plain: &[u8], bases: &[u8], level: i32, weighed: &mut Vec<Weighed>) -> (u8, Vec<u8>) {
-    let edits = edits::encode(plain, bases, level);
+fn encode_with_bases(plain: &[u8], bases: &Bases, level: i32, weighed: &mut Vec<Weighed>) -> (u8, Vec<u8>) {
+    let edits = edits::encode(plain, &bases.bytes, bases.begins, level);
     weighed.extend(edits.iter().map(|edits| Weighed::real(codes::EDITS, edits.len())));
     let prefix =
-        edits.as_ref().is_none_or(|edits| edits.len() > plain.len() / HARDLY).then(|| zstd_encode_with_prefix(plain, bases, level));
+        edits.as_ref().is_none_or(|edits| edits.len() > plain.len() / HARDLY).then(|| zstd_encode_with_prefix(plain, &bases.bytes, level));
     weighed.extend(prefix.iter().map(|prefix| Weighed::real(codes::ZSTD_PREFIX, prefix.len())));
     let edits = edits.map(|edits| (codes::EDITS, edits));
     let prefix = prefix.map(|prefix| (codes::ZSTD_PREFIX, prefix));

@@ -302,7 +302,7 @@ mod tests {
         let (mut plain, mut content) = (first.clone(), Content::whole(first));
         for version in 1..8 {
             let new = next(plain.clone(), version);
-            let coded = edits::encode(&new, &plain, 3).unwrap();
+            let coded = edits::encode(&new, &plain, 0, 3).unwrap();
             let bases = [BaseChunk { range: 0..content.len(), content }];
             content = follow(&coded, new.len(), &bases).unwrap();
             plain = new;
@@ -330,7 +330,7 @@ mod tests {
         let mut plain = base.clone();
         plain.splice(2900..3200, b"across two".iter().copied());
         plain.extend_from_slice(&base[5000..7000]);
-        let coded = edits::encode(&plain, &base, 3).unwrap();
+        let coded = edits::encode(&plain, &base, 0, 3).unwrap();
         let bases: Vec<_> = blobs.into_iter().zip(ranges).map(|(blob, range)| BaseChunk { content: Content::whole(blob), range }).collect();
         assert_eq!(follow(&coded, plain.len(), &bases).unwrap().into_bytes(), plain);
         assert!(follow(&coded, plain.len(), &bases[..2]).is_err(), "a base is missing");
@@ -345,7 +345,7 @@ mod tests {
             let base: Vec<u8> = blobs[..count].iter().flat_map(|blob| blob[3000..4500].to_vec()).collect();
             let mut plain = [&base[..], &base[500..1000]].concat();
             plain[100] ^= 1;
-            let coded = edits::encode(&plain, &base, 3).unwrap();
+            let coded = edits::encode(&plain, &base, 0, 3).unwrap();
             let content = follow(&coded, plain.len(), &bases).unwrap();
             assert_eq!(content.to_bytes(0..plain.len()), plain);
             content
@@ -355,7 +355,7 @@ mod tests {
         let whole = Content::whole(blobs[0].clone());
         let mut plain = blobs[0].clone();
         plain[4000] ^= 1;
-        let coded = edits::encode(&plain, &blobs[0], 3).unwrap();
+        let coded = edits::encode(&plain, &blobs[0], 0, 3).unwrap();
         let content = follow(&coded, plain.len(), &[BaseChunk { content: whole, range: 0..8000 }]).unwrap();
         assert!(matches!(content, Content::Pieces(_)));
     }
@@ -366,12 +366,12 @@ mod tests {
         let mut plain = base.clone();
         plain.iter_mut().step_by(40).for_each(|byte| *byte ^= 1);
         let bases = [BaseChunk { content: Content::whole(base.clone()), range: 0..base.len() }];
-        if let Some(coded) = edits::encode(&plain, &base, 3) {
+        if let Some(coded) = edits::encode(&plain, &base, 0, 3) {
             let content = follow(&coded, plain.len(), &bases).unwrap();
             assert!(matches!(content, Content::Whole(_)));
             assert_eq!(content.into_bytes(), plain);
         }
-        let coded = edits::encode(&[], &base, 3).unwrap();
+        let coded = edits::encode(&[], &base, 0, 3).unwrap();
         assert!(follow(&coded, 0, &bases).unwrap().is_empty());
     }
 }

@@ -100,7 +100,7 @@ fn print_edits(hex: impl Fn(&[u8]) -> String) {
     let turned = [&base[32..], &base[..30]].concat();
     for plain in [vec![], few, many, turned, vec![b"a row\n".to_vec(), base.concat()]] {
         let (plain, base) = (plain.concat(), base.concat());
-        println!("edits {} {} {}", hex(&base), hex(&plain), hex(&edits::encode(&plain, &base, 3).unwrap()));
+        println!("edits {} {} {}", hex(&base), hex(&plain), hex(&edits::encode(&plain, &base, 0, 3).unwrap()));
     }
 }
 

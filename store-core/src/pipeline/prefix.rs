@@ -23,7 +23,7 @@ const MOST_BASES: usize = 10 * MIB;
 /// Bytes of older chunks that are looked at, at the most, where it is not recorded which of them new ones go back to.
 const MOST_CANDIDATES: usize = 4 * MOST_BASES;
 /// Of a chunk of so many bytes, an eighth is worth a base: a single vote counts.
-const LARGE: u32 = 32 * KIB as u32;
+pub(super) const LARGE: u32 = 32 * KIB as u32;
 /// Of eight votes, as many as leave room for others: the chunk may have something of several.
 const HALF: usize = 4;
 /// How many of these are looked at, beside the one with most votes.
@@ -208,11 +208,18 @@ impl BaseFinder<'_> {
             locations.iter().zip(picks).filter(|(_, pick)| pick.is_first).map(|(location, _)| location).collect();
         let read: Vec<Location> = reading.found.iter().filter(|(_, found)| found.is_some()).map(|(location, _)| *location).collect();
         let mut bases = Bases { most_reads: group.limit.map(|limit| limit.reads), ..Bases::default() };
-        for (location, [before, behind]) in locations.iter().zip(around) {
-            for location in [before, Some(*location), behind].into_iter().flatten() {
+        bases.bytes.reserve_exact(reading.found.values().flatten().map(|found| found.bytes.len()).sum());
+        let mut begins = None;
+        for ((location, [before, behind]), pick) in locations.iter().zip(around).zip(picks) {
+            let own = *location;
+            for location in [before, Some(own), behind].into_iter().flatten() {
                 let Some(found) = reading.found.remove(&location).flatten() else { continue };
                 if bases.ids.contains(&found.id) {
                     continue;
+                }
+                if pick.is_first && location == own {
+                    let plain: usize = group.lens[..pick.chunk].iter().map(|len| *len as usize).sum();
+                    begins.get_or_insert(bases.bytes.len().saturating_sub(plain));
                 }
                 bases.ids.push(found.id);
                 bases.bytes.extend_from_slice(&found.bytes);
@@ -223,6 +230,7 @@ impl BaseFinder<'_> {
                 }
             }
         }
+        bases.begins = begins.unwrap_or_default();
         bases.charge = Some(self.charge(known, group, &read, bases.chain));
         (!bases.ids.is_empty()).then_some(bases)
     }

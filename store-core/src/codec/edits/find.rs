@@ -1,26 +1,32 @@
 //! Finding what plain bytes have in common with a base.
 //!
-//! First *anchors*: ranges that begin with, or hold, a window of the base that is there only once. Tables of like rows are full of windows that stand
+//! First *anchors*: ranges that begin with, or hold, a window of the base that is there only once, or, where that is enough, once near the place that is
+//! expected. Tables of like rows are full of windows that stand
 //! in thousands of places, and a copy that follows the wrong one ends with its row; a window with the row's number in it stands in one, and its copy goes on
 //! to the next change. Then what lies between anchors, where any window will do and a copy of eight bytes pays if it stands where it is expected.
 //! The first step is what B. Cohen's *patience diff* does with lines.
 
-use std::cell::Cell;
-use std::hint::black_box;
+use std::ops::Range;
 
 use super::script::Copied;
+use super::windows::Windows;
 
 /// Bytes of the windows that anchors are found by, and from one to the next in the base.
 const ANCHOR: (usize, usize) = (24, 16);
 /// The same of windows for what lies between anchors, where that is much.
 const SHORT: (usize, usize) = (16, 8);
-/// What lies between anchors is much at one part in so many of the plain bytes: then windows of its own pay.
+/// What lies between anchors is much at one part in so many of the plain bytes: then windows of its own pay. They do also where all windows of the base
+/// were never entered, and as much as [`FAR`] lies between in ranges that are no single numbers.
 const MUCH: usize = 256;
 /// Where a copy ends, so many places are looked at for the longest that begins there. No multiple of the step of windows, so that all alignments come
 /// to be looked at where that is done here and there.
 const LOOK: usize = 200;
 /// So many bytes are long enough to look no further.
 const FAR: usize = 256;
+/// Bytes of the base before and behind the expected place whose windows are looked through first.
+const NEAR: (usize, usize) = (1024, 3072);
+/// So often in a row something shorter than [`FAR`] is taken for the next one: rows that changed stand side by side.
+const MOST_SHORT: usize = 3;
 /// After so many times of that in vain, fewer places are looked at.
 const PATIENCE: usize = 8;
 /// One part in so many may lie outside of anchors. Of what has less in common with its base, zstd finds a part in the rest of the blob.
@@ -29,6 +35,8 @@ const LEAST_COMMON: usize = 3;
 const SHORTEST_MEAN: usize = 512;
 /// So many anchors are never too many.
 const FEW: usize = 16;
+/// So many more than there may be up to some place are too many, whatever follows.
+const MANY: usize = 1024;
 /// Shortest copy of an unexpected place: naming it takes three or four bytes.
 const SHORTEST: usize = 20;
 /// Shortest copy of an expected place.
@@ -56,13 +64,17 @@ impl Match {
     }
 }
 
-/// The copies of `base` that `plain` is best made of, in order; none is empty. `None` where the two have little in common, or in many places.
-pub(super) fn copies(plain: &[u8], base: &[u8]) -> Option<Vec<Copied>> {
-    let windows = Windows::of(base, ANCHOR);
-    let anchors = anchors(plain, base, &windows)?;
-    let between = plain.len() - anchors.iter().map(|anchor| anchor.len).sum::<usize>();
-    let short = (between * MUCH > plain.len()).then(|| Windows::of(base, SHORT));
-    let filler = Filler { plain, base, windows: short.as_ref().unwrap_or(&windows) };
+/// The copies of `base` that `plain` is best made of, in order; none is empty. `begins` is where in the base `plain` is likely to begin. `None` where the two
+/// have little in common, or in many places.
+pub(super) fn copies(plain: &[u8], base: &[u8], begins: usize) -> Option<Vec<Copied>> {
+    let begins = begins.min(base.len());
+    let mut finder = Finder { plain, base, searched: 0, short: 0, windows: None };
+    let anchors = finder.anchors(begins)?;
+    let gaps = between_all(plain, &anchors).map(|gap| gap.len());
+    let (between, long) = gaps.fold((0, 0), |(all, long), gap| (all + gap, long + if gap >= ANCHOR.0 { gap } else { 0 }));
+    let is_worth_it = between * MUCH > plain.len() || finder.windows.is_none() && long >= FAR;
+    let short = is_worth_it.then(|| Windows::shared(base, SHORT, plain, between_all(plain, &anchors)));
+    let filler = Filler { plain, base, begins, windows: short.as_ref().or(finder.windows.as_ref()) };
     let mut found = Vec::with_capacity(anchors.len());
     for anchor in &anchors {
         filler.fill(found.last().copied(), Some(anchor), &mut found);
@@ -70,6 +82,12 @@ pub(super) fn copies(plain: &[u8], base: &[u8]) -> Option<Vec<Copied>> {
     }
     filler.fill(found.last().copied(), None, &mut found);
     Some(joined(&found))
+}
+
+/// What lies between anchors, as ranges of the plain bytes.
+fn between_all<'a>(plain: &[u8], anchors: &'a [Match]) -> impl Iterator<Item = Range<usize>> + Clone + 'a {
+    let starts = std::iter::once(0).chain(anchors.iter().map(Match::end));
+    starts.zip(anchors.iter().map(|anchor| anchor.start).chain([plain.len()])).map(|(start, end)| start..end)
 }
 
 /// Matches as copies; those that go on with the one before are one with it.
@@ -86,79 +104,132 @@ fn joined(found: &[Match]) -> Vec<Copied> {
     copies
 }
 
-/// Ranges that are found by windows that the base has once, or that go on where the one before ended; `None` once too much lies between them, or
-/// they are too many.
-fn anchors(plain: &[u8], base: &[u8], windows: &Windows) -> Option<Vec<Match>> {
-    let mut found: Vec<Match> = Vec::new();
-    let (mut at, mut between, mut in_vain) = (0, 0, 0);
-    while at < plain.len() {
-        let base_end = found.last().map_or(0, Match::base_end);
-        // What is new for long is looked at here and there.
-        let stride = (1 + in_vain / PATIENCE * 2).min(ANCHOR.1 - 1);
-        match anchor_from(plain, base, windows, (at, stride), base_end) {
-            Some(next) => {
-                between += next.start - at;
-                at = next.end();
-                in_vain = 0;
-                found.push(next);
-            }
-            None => {
-                between += LOOK.min(plain.len() - at);
-                at += LOOK;
-                in_vain += 1;
-            }
-        }
-        if between > plain.len() / LEAST_COMMON || found.len() > FEW + plain.len() / SHORTEST_MEAN {
-            return None;
-        }
-    }
-    Some(found)
+/// Finds anchors.
+struct Finder<'a> {
+    plain: &'a [u8],
+    base: &'a [u8],
+    /// How often windows near the expected place were looked through: more often would take as long as all windows do.
+    searched: usize,
+    /// How often in a row that led to nothing long.
+    short: usize,
+    /// All windows of the base, once they are needed.
+    windows: Option<Windows>,
 }
 
-/// The longest that begins within [`LOOK`] bytes of `at`.
-fn anchor_from(plain: &[u8], base: &[u8], windows: &Windows, (at, stride): (usize, usize), base_end: usize) -> Option<Match> {
-    let mut best: Option<Match> = None;
-    // What has been compared already, by how far the base place is from the plain one: a match holds many windows.
-    let mut seen = [usize::MAX; 8];
-    let mut looked = 0;
-    let (mut start, mut stop) = (at, (at + LOOK).min(plain.len()));
-    while start < stop {
-        let expected = [base_end + (start - at), base_end].into_iter().filter(|from| begins_alike(plain, start, base, *from));
-        let anchor = windows.find(plain, start, base).filter(|place| place.is_only).map(|place| place.from);
-        for from in expected.chain(anchor) {
-            let shift = from.wrapping_sub(start);
-            if seen.contains(&shift) {
-                continue;
+impl Finder<'_> {
+    /// Ranges that are found by windows that the base has once, or once near there, or that go on where the one before ended; `None` once too much lies between them, or
+    /// they are too many. The first one is expected at `begins`.
+    fn anchors(&mut self, begins: usize) -> Option<Vec<Match>> {
+        let plain = self.plain;
+        let mut found: Vec<Match> = Vec::new();
+        let (mut at, mut between, mut in_vain) = (0, 0, 0);
+        // How far it had come with the last long one.
+        let mut sure = (0, at, between);
+        while at < plain.len() {
+            let base_end = found.last().map_or(begins, Match::base_end);
+            // What is new for long is looked at here and there.
+            let stride = (1 + in_vain / PATIENCE * 2).min(ANCHOR.1 - 1);
+            let next = match &self.windows {
+                Some(windows) => self.longest((at, stride), base_end, windows, 0),
+                None => match self.near((at, stride), base_end) {
+                    Some(next) => next,
+                    None => {
+                        // What was taken for want of better is looked for again.
+                        self.windows = Some(Windows::of(self.base, ANCHOR));
+                        found.truncate(sure.0);
+                        (at, between, in_vain) = (sure.1, sure.2, 0);
+                        continue;
+                    }
+                },
+            };
+            match next {
+                Some(next) => {
+                    between += next.start - at;
+                    at = next.end();
+                    in_vain = 0;
+                    found.push(next);
+                    if next.len >= FAR {
+                        sure = (found.len(), at, between);
+                    }
+                }
+                None => {
+                    between += LOOK.min(plain.len() - at);
+                    at += LOOK;
+                    in_vain += 1;
+                }
             }
-            seen[looked % seen.len()] = shift;
-            looked += 1;
-            let next = extended(plain, base, start, from, at, plain.len());
-            if best.is_none_or(|best| best.len < next.len) {
-                best = Some(next);
-                // What begins behind it can follow it.
-                stop = stop.min(next.end() + ANCHOR.1);
+            let too_many = found.len() > FEW + plain.len() / SHORTEST_MEAN || found.len() > MANY + at / SHORTEST_MEAN;
+            if between > plain.len() / LEAST_COMMON || too_many {
+                return None;
             }
         }
-        if best.is_some_and(|best| best.len >= FAR) {
-            break;
-        }
-        start += stride;
+        Some(found)
     }
-    best.filter(|best| best.len >= ANCHOR.0)
+
+    /// The longest that begins within [`LOOK`] bytes of `at`, by windows near the place where it is expected; `None` where all windows are to be looked through.
+    /// Where little has changed, not all of the base need be entered into a table: what goes on begins near where the last one ended, and goes on for long.
+    fn near(&mut self, (at, stride): (usize, usize), base_end: usize) -> Option<Option<Match>> {
+        if self.searched > self.base.len() / (NEAR.0 + NEAR.1) {
+            return None;
+        }
+        let first = base_end.saturating_sub(NEAR.0);
+        let near = &self.base[first..(base_end + NEAR.1).min(self.base.len())];
+        let found = self.longest((at, stride), base_end, &Windows::of(near, ANCHOR), first);
+        let is_long = found.is_some_and(|found| found.len >= FAR || found.end() == self.plain.len());
+        self.searched += 1;
+        self.short = if is_long { 0 } else { self.short + 1 };
+        let is_little = (self.plain.len() - at) * MUCH <= self.plain.len();
+        (is_long || is_little || found.is_some() && self.short <= MOST_SHORT).then_some(found)
+    }
+
+    /// The longest that begins within [`LOOK`] bytes of `at`, by these windows, which are of the base from `first` on.
+    fn longest(&self, (at, stride): (usize, usize), base_end: usize, windows: &Windows, first: usize) -> Option<Match> {
+        let Self { plain, base, .. } = *self;
+        let mut best: Option<Match> = None;
+        // What has been compared already, by how far the base place is from the plain one: a match holds many windows.
+        let mut seen = [None; 8];
+        let mut looked = 0;
+        let (mut start, mut stop) = (at, (at + LOOK).min(plain.len()));
+        while start < stop {
+            let expected = [base_end + (start - at), base_end].into_iter().filter(|from| begins_alike(plain, start, base, *from));
+            let anchor = windows.find(plain, start, &base[first..]).filter(|place| place.is_only).map(|place| first + place.from);
+            for from in expected.chain(anchor) {
+                let shift = Some(from.wrapping_sub(start));
+                if seen.contains(&shift) {
+                    continue;
+                }
+                seen[looked % seen.len()] = shift;
+                looked += 1;
+                let next = extended(plain, base, start, from, at, plain.len());
+                if best.is_none_or(|best| best.len < next.len) {
+                    best = Some(next);
+                    // What begins behind it can follow it.
+                    stop = stop.min(next.end() + ANCHOR.1);
+                }
+            }
+            if best.is_some_and(|best| best.len >= FAR) {
+                break;
+            }
+            start += stride;
+        }
+        best.filter(|best| best.len >= ANCHOR.0)
+    }
 }
 
 /// Finds what lies between anchors.
 struct Filler<'a> {
     plain: &'a [u8],
     base: &'a [u8],
-    windows: &'a Windows,
+    /// Where the first match is expected.
+    begins: usize,
+    windows: Option<&'a Windows>,
 }
 
 impl Filler<'_> {
     /// Finds what lies between two matches, or the ends.
     fn fill(&self, before: Option<Match>, after: Option<&Match>, found: &mut Vec<Match>) {
         let (plain, base, end) = (self.plain, self.base, after.map_or(self.plain.len(), |after| after.start));
-        let (mut free, mut base_free) = before.map_or((0, 0), |before| (before.end(), before.base_end()));
+        let (mut free, mut base_free) = before.map_or((0, self.begins), |before| (before.end(), before.base_end()));
         let mut at = free;
         while at + SHORTEST_EXPECTED <= end {
             // Replaced, inserted, or taken out.
@@ -168,7 +239,7 @@ impl Filler<'_> {
             let mut best =
                 expected.map(|from| Match { start: at, from, len: alike(&plain[at..end], &base[from..]) }).max_by_key(|found| found.len);
             if best.is_none_or(|best| best.len < ENOUGH)
-                && let Some(place) = self.windows.find(&plain[..end], at, base)
+                && let Some(place) = self.windows.and_then(|windows| windows.find(&plain[..end], at, base))
             {
                 let other = extended(plain, base, at, place.from, free, end);
                 if other.len >= SHORTEST && best.is_none_or(|best| best.len + DETOUR < other.len) {
@@ -207,99 +278,22 @@ fn alike(a: &[u8], b: &[u8]) -> usize {
     same + a[same..].iter().zip(&b[same..]).take(8).take_while(|(a, b)| a == b).count()
 }
 
-/// Where a base's windows stand, by their hashes.
-struct Windows {
-    width: usize,
-    step: usize,
-    bits: u32,
-    slots: Vec<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A window's place in the base.
-struct Place {
-    from: usize,
-    /// Whether no other window that was entered has the same bytes.
-    is_only: bool,
-}
-
-/// A slot: whether its window stands elsewhere, too; bits of its hash, so that a base need not be looked at in vain, which is mostly not in the
-/// processor's cache; and the window's number and one more, 0 where there is none.
-mod slots {
-    pub(super) const AGAIN: u32 = 1 << 31;
-    pub(super) const NUMBER_BITS: u32 = 23;
-    pub(super) const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
-    pub(super) const TAG: u32 = !AGAIN & !NUMBER;
-}
-
-thread_local! {
-    /// Tables of blobs before. Memory that is written again is faster than new memory.
-    static SPARE: Cell<Vec<Vec<u32>>> = const { Cell::new(Vec::new()) };
-}
-
-/// Longest table that is kept for the next blob: those of blobs with a base as long have a million slots at most.
-const LONGEST_SPARE: usize = 1 << 20;
-
-impl Drop for Windows {
-    fn drop(&mut self) {
-        if self.slots.len() <= LONGEST_SPARE {
-            let mut spare = SPARE.take();
-            spare.push(std::mem::take(&mut self.slots));
-            SPARE.set(spare);
-        }
+    #[test]
+    fn few_changes_are_found_without_a_table_of_all_the_base() {
+        let row = |number: usize| format!("{number}\t1\t0\t{}\n", " ".repeat(84)).into_bytes();
+        let base: Vec<u8> = (0..20_000).flat_map(row).collect();
+        let skipped: usize = (0..3000).map(|number| row(number).len()).sum();
+        let plain: Vec<u8> = (3000..20_000).filter(|number| number % 500 != 7).flat_map(row).collect();
+        let looked = |begins| {
+            let mut finder = Finder { plain: &plain, base: &base, searched: 0, short: 0, windows: None };
+            assert!(finder.anchors(begins).unwrap().len() >= 35);
+            finder.windows.is_some()
+        };
+        assert!(!looked(skipped));
+        assert!(looked(0), "who guesses wrong looks everywhere");
     }
-}
-
-/// Windows that are entered together.
-const AT_ONCE: usize = 16;
-
-impl Windows {
-    fn of(base: &[u8], (width, step): (usize, usize)) -> Self {
-        let bits = (2 * base.len() / step).max(16).next_power_of_two().ilog2();
-        let mut spare = SPARE.take();
-        let mut slots = spare.pop().unwrap_or_default();
-        SPARE.set(spare);
-        slots.clear();
-        slots.resize(1 << bits, 0);
-        let mut windows = Self { width, step, bits, slots };
-        let count = ((base.len() + step).saturating_sub(width) / step).min(slots::NUMBER as usize);
-        for first in (0..count).step_by(AT_ONCE) {
-            let last = count.min(first + AT_ONCE);
-            // Slots are all over memory, and none waits for the one before to come.
-            let mut several = [(0, 0); AT_ONCE];
-            for (entry, number) in several.iter_mut().zip(first..last) {
-                *entry = windows.slot(&base[number * step..][..width]);
-            }
-            black_box(several.iter().fold(0, |any, (slot, _)| any | windows.slots[*slot]));
-            for ((slot, tag), number) in several.into_iter().zip(first..last) {
-                let there = windows.slots[slot];
-                // Of two windows of one tag nearly all are the same, and no harm is done if they are not.
-                let again = if there & slots::TAG == tag { there | slots::AGAIN } else { there };
-                windows.slots[slot] = if there == 0 { tag | (number as u32 + 1) } else { again };
-            }
-        }
-        windows
-    }
-
-    /// Which slot a window has, and its tag.
-    fn slot(&self, window: &[u8]) -> (usize, u32) {
-        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-        const SPREAD: u64 = 0xd6e8_feb8_6659_fd93;
-        let words = window.as_chunks::<8>().0.iter();
-        let mixed = words.fold(0u64, |mixed, word| (mixed.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(MIX));
-        let hash = (mixed ^ mixed >> 29).wrapping_mul(SPREAD);
-        ((hash >> (u64::BITS - self.bits)) as usize, hash as u32 & slots::TAG)
-    }
-
-    /// Where the window at `at` stands in the base that these are of.
-    fn find(&self, plain: &[u8], at: usize, base: &[u8]) -> Option<Place> {
-        let window = plain.get(at..at + self.width)?;
-        let (slot, tag) = self.slot(window);
-        let there = self.slots[slot];
-        let from = number_of(there).filter(|_| there & slots::TAG == tag)? * self.step;
-        (base[from..from + self.width] == *window).then_some(Place { from, is_only: there & slots::AGAIN == 0 })
-    }
-}
-
-fn number_of(slot: u32) -> Option<usize> {
-    (slot & slots::NUMBER).checked_sub(1).map(|number| number as usize)
 }

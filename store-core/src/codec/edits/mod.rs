@@ -7,6 +7,7 @@ mod find;
 mod script;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use super::{CodecError, zstd_encode};
 use crate::base::wire::{put_string, put_varint};
@@ -18,9 +19,10 @@ mod forms {
     pub(super) const ZSTD: u8 = 1;
 }
 
-/// Codes `plain` given `base`, literals at zstd's `level` or better; `None` where the two have too little in common.
-pub fn encode(plain: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
-    let copies = find::copies(plain, base)?;
+/// Codes `plain` given `base`, literals at zstd's `level` or better; `None` where the two have too little in common. `begins` is where in the base `plain` is
+/// likely to begin: a guess that is right saves time.
+pub fn encode(plain: &[u8], base: &[u8], begins: usize, level: i32) -> Option<Vec<u8>> {
+    let copies = find::copies(plain, base, begins)?;
     let copied: usize = copies.iter().map(|copy| copy.len as usize).sum();
     let mut literals = Vec::with_capacity(plain.len() - copied);
     let mut at = 0;

@@ -34,19 +34,19 @@ fn any_edits() -> impl Strategy<Value = Vec<(usize, usize, Vec<u8>)>> {
 
 proptest! {
     #[test]
-    fn what_was_edited_comes_back(seed: u64, len in 0usize..20_000, edits in any_edits()) {
+    fn what_was_edited_comes_back(seed: u64, len in 0usize..20_000, edits in any_edits(), begins in 0usize..25_000) {
         let base = noise(len, seed);
         let plain = edited(base.clone(), &edits);
-        if let Some(coded) = encode(&plain, &base, 3) {
+        if let Some(coded) = encode(&plain, &base, begins, 3) {
             prop_assert_eq!(decode(&coded, &base, plain.len()), Ok(plain));
         }
     }
 
     #[test]
-    fn so_do_tables_of_like_rows(first in 0usize..1000, count in 0usize..300, edits in any_edits()) {
+    fn so_do_tables_of_like_rows(first in 0usize..1000, count in 0usize..300, edits in any_edits(), begins in 0usize..35_000) {
         let base = rows(first..first + count);
         let plain = edited(base.clone(), &edits);
-        if let Some(coded) = encode(&plain, &base, 3) {
+        if let Some(coded) = encode(&plain, &base, begins, 3) {
             prop_assert_eq!(decode(&coded, &base, plain.len()), Ok(plain));
         }
     }
@@ -80,7 +80,7 @@ fn a_change_in_the_middle_takes_two_copies() {
     for (gone, new) in [(0, &b"inserted"[..]), (500, b""), (4, b"four"), (100, b"other")] {
         let mut plain = base.clone();
         plain.splice(50_000..50_000 + gone, new.iter().copied());
-        let coded = encode(&plain, &base, 3).unwrap();
+        let coded = encode(&plain, &base, 0, 3).unwrap();
         let script = script_of(&coded, &base, &plain);
         assert_eq!(script.copies.len(), 2, "{gone} replaced by {new:?}: {script:?}");
         assert!(script.literals.len() <= new.len() && coded.len() < 40, "{} bytes", coded.len());
@@ -88,10 +88,40 @@ fn a_change_in_the_middle_takes_two_copies() {
 }
 
 #[test]
+fn little_that_changed_of_little_is_found() {
+    for len in (100..600).step_by(19) {
+        let base = noise(len, 8);
+        for new in 1..20 {
+            let plain = [&base[..len * 2 / 3], &noise(new, 9), &base[len * 2 / 3..]].concat();
+            let coded = encode(&plain, &base, 0, 3).unwrap();
+            assert!(script_of(&coded, &base, &plain).literals.len() <= new + 24, "{new} in {len}");
+            assert_eq!(decode(&coded, &base, plain.len()), Ok(plain));
+        }
+    }
+}
+
+#[test]
+fn short_pieces_from_elsewhere_are_copied() {
+    let base = noise(1 << 20, 10);
+    for (pieces, len) in [(300, 60), (50, 100), (900, 32)] {
+        let mut plain = base.clone();
+        for piece in 0..pieces {
+            let (to, from) = (piece * ((1 << 20) / pieces), (piece * 7919 + 511) * 8 % ((1 << 20) - len));
+            plain[to..to + len].copy_from_slice(&base[from..from + len]);
+        }
+        let script = script_of(&encode(&plain, &base, 0, 3).unwrap(), &base, &plain);
+        assert!(script.literals.len() < pieces * len / 50, "{} literals of {pieces} pieces of {len}", script.literals.len());
+    }
+    // The end stands at the start, and what is expected leads nowhere.
+    let plain = [&base[16_384..], &base[..16_384]].concat();
+    assert!(script_of(&encode(&plain, &base, 16_384, 3).unwrap(), &base, &plain).literals.is_empty());
+}
+
+#[test]
 fn rows_that_moved_do_not_lead_to_others_like_them() {
     let base = rows(0..20_000);
     let plain = rows((0..20_000).filter(|row| row % 1000 != 7).chain((0..20_000).filter(|row| row % 1000 == 7)));
-    let coded = encode(&plain, &base, 3).unwrap();
+    let coded = encode(&plain, &base, 0, 3).unwrap();
     let script = script_of(&coded, &base, &plain);
     assert!(script.copies.len() < 70, "{} copies for 20 rows of 20,000", script.copies.len());
     assert!(coded.len() < 400, "{} bytes", coded.len());
@@ -99,18 +129,46 @@ fn rows_that_moved_do_not_lead_to_others_like_them() {
 }
 
 #[test]
+fn whatever_place_is_guessed_the_same_copies_are_found() {
+    let base = rows(0..20_000);
+    // It begins in the middle of the base, and a block of it stands elsewhere.
+    let plain = rows((3000..9000).chain(15_000..16_000).chain(9000..14_000));
+    let of = |begins| script_of(&encode(&plain, &base, begins, 3).unwrap(), &base, &plain).copies;
+    let from = rows(0..3000).len();
+    assert_eq!(of(from).len(), 3, "{:?}", of(from));
+    for begins in [0, from + 5000, base.len(), usize::MAX] {
+        assert_eq!(of(begins), of(from), "{begins}");
+    }
+}
+
+#[test]
+fn what_changed_everywhere_is_found_in_the_same_row() {
+    // A third number in each row of three, of another length.
+    let base = rows(0..20_000);
+    let changed = |row: usize| format!("{row}\t1\t{}\t{}\n", row * 7919 % 10_000, " ".repeat(84)).into_bytes();
+    let plain: Vec<u8> = (0..20_000).flat_map(|row| if row % 3 == 1 { changed(row) } else { rows(row..row + 1) }).collect();
+    if let Some(coded) = encode(&plain, &base, 0, 3) {
+        assert_eq!(decode(&coded, &base, plain.len()), Ok(plain));
+    }
+    let few: Vec<u8> = (0..20_000).flat_map(|row| if row % 100 == 1 { changed(row) } else { rows(row..row + 1) }).collect();
+    let script = script_of(&encode(&few, &base, 0, 3).unwrap(), &base, &few);
+    assert!(script.literals.len() < 200 * 5, "{} bytes of numbers with up to four digits in 200 rows", script.literals.len());
+    assert!(script.copies.len() < 450, "{} copies", script.copies.len());
+}
+
+#[test]
 fn what_has_little_in_common_is_left_to_others() {
-    assert_eq!(encode(&noise(50_000, 4), &noise(50_000, 5), 3), None);
-    assert_eq!(encode(&noise(50_000, 4), &[], 3), None);
+    assert_eq!(encode(&noise(50_000, 4), &noise(50_000, 5), 0, 3), None);
+    assert_eq!(encode(&noise(50_000, 4), &[], 0, 3), None);
     // All of it is there, in pieces of 100 bytes that stand elsewhere.
     let base = noise(100_000, 6);
     let plain: Vec<u8> = (0..1000).flat_map(|piece| base[piece * 7919 % 1000 * 100..][..100].to_vec()).collect();
-    assert_eq!(encode(&plain, &base, 3), None);
+    assert_eq!(encode(&plain, &base, 0, 3), None);
 }
 
 #[test]
 fn nothing_is_made_of_nothing() {
-    let coded = encode(&[], b"base", 3).unwrap();
+    let coded = encode(&[], b"base", 0, 3).unwrap();
     assert_eq!(decode(&coded, b"base", 0), Ok(Vec::new()));
 }
 
