@@ -169,7 +169,12 @@ impl<'c> PlainCutter<'c> {
             lens.push(len);
             at += len;
         }
-        self.rest = bytes.split_off(at);
+        if !last {
+            // With the room for what is read next.
+            self.rest.reserve_exact(bytes.len() - at + room);
+            self.rest.extend_from_slice(&bytes[at..]);
+        }
+        bytes.truncate(at);
         let piece = (!lens.is_empty()).then_some(Piece::Plain { bytes, lens, permit });
         Ok((piece, last))
     }

@@ -8,6 +8,7 @@ use rayon::ScopeFifo;
 use super::budget::Budget;
 use super::coding::CodingShared;
 use crate::base::ids::{ChunkId, NodeId};
+use crate::base::limits;
 use crate::base::units::KIB;
 use crate::blob::group_is_full;
 use crate::error::Error;
@@ -175,6 +176,10 @@ impl<'s, 'scope> BlobStore<'s, 'scope> {
         group.limit = group.limit.into_iter().chain(limit).reduce(Limit::and);
         if group.ids.is_empty() {
             group.path.clone_from(&self.path);
+            // Numbers mostly come as one segment.
+            if dtype.is_none() {
+                group.plain.reserve((target + target / 4).min(limits::BLOB_LEN));
+            }
         }
         group.add(id, bytes, hint);
         full.map_or(Ok(()), |full| self.draw_and_send(full, false))
