@@ -81,10 +81,13 @@ mod tests {
         let mut left = table;
         left[..4].iter_mut().for_each(|sketch| sketch[0] = 0);
         assert_eq!(telling(&table, |_| false), left);
-        let mut of_large = left;
-        of_large.iter_mut().take(4).for_each(|sketch| {
-            [1, 2, 3].iter().for_each(|at| sketch[*at] = if [8, 2, 3].contains(&sketch[*at]) { 0 } else { sketch[*at] })
-        });
+        let of_large = [
+            [0, 1, 0, 0, 4, 5, 6, 7],
+            [0, 0, 12, 13, 14, 15, 16, 17],
+            [0, 0, 22, 23, 24, 25, 26, 27],
+            [0, 38, 0, 0, 34, 35, 36, 37],
+            [40, 48, 42, 43, 44, 45, 46, 47],
+        ];
         assert_eq!(telling(&table, |_| true), of_large);
         // Four are enough to be alike.
         let alike = [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 9, 9, 9, 9], [1, 2, 3, 4, 10, 10, 10, 10]];

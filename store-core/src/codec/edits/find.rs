@@ -1,10 +1,9 @@
 //! Finding what plain bytes have in common with a base.
 //!
 //! First *anchors*: ranges that begin with, or hold, a window of the base that is there only once, or, where that is enough, once near the place that is
-//! expected. Tables of like rows are full of windows that stand
-//! in thousands of places, and a copy that follows the wrong one ends with its row; a window with the row's number in it stands in one, and its copy goes on
-//! to the next change. Then what lies between anchors, where any window will do and a copy of eight bytes pays if it stands where it is expected.
-//! The first step is what B. Cohen's *patience diff* does with lines.
+//! expected. Tables of like rows are full of windows that stand in thousands of places, and a copy that follows the wrong one ends with its row; a window
+//! with the row's number in it stands in one, and its copy goes on to the next change. Then what lies between anchors, where any window will do and a copy
+//! of eight bytes pays if it stands where it is expected. The first step is what B. Cohen's *patience diff* does with lines.
 
 use std::ops::Range;
 
@@ -15,8 +14,8 @@ use super::windows::Windows;
 const ANCHOR: (usize, usize) = (24, 16);
 /// The same of windows for what lies between anchors, where that is much.
 const SHORT: (usize, usize) = (16, 8);
-/// What lies between anchors is much at one part in so many of the plain bytes: then windows of its own pay. They do also where all windows of the base
-/// were never entered, and as much as [`FAR`] lies between in ranges that are no single numbers.
+/// What lies between anchors is much at one part in so many of the plain bytes: then windows of its own pay. So they do where the base's windows were not all
+/// entered, if as much as [`FAR`] lies between in ranges that are long enough to be found elsewhere.
 const MUCH: usize = 256;
 /// Where a copy ends, so many places are looked at for the longest that begins there. No multiple of the step of windows, so that all alignments come
 /// to be looked at where that is done here and there.
@@ -117,8 +116,8 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// Ranges that are found by windows that the base has once, or once near there, or that go on where the one before ended; `None` once too much lies between them, or
-    /// they are too many. The first one is expected at `begins`.
+    /// Ranges that are found by windows that the base has once, or once near there, or that go on where the one before ended; `None` once too much lies
+    /// between them, or they are too many. The first one is expected at `begins`.
     fn anchors(&mut self, begins: usize) -> Option<Vec<Match>> {
         let plain = self.plain;
         let mut found: Vec<Match> = Vec::new();
