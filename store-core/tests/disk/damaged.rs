@@ -124,7 +124,11 @@ pub fn restorable(repo: &Repo, stored: &StoredSnapshot, tree: &Tree) -> BTreeSet
     let found = tree_at(target.path());
     let right: BTreeSet<PathBuf> =
         tree.iter().filter(|(path, thing)| found.get(*path) == Some(thing)).map(|(path, _)| path.clone()).collect();
-    assert!(right.len() == tree.len() || report.failed + report.lost > 0, "something is missing and nobody says so");
+    let wrong: Vec<_> = tree.keys().filter(|path| !right.contains(*path)).map(|path| (path, found.contains_key(path))).collect();
+    assert!(
+        wrong.is_empty() || report.failed + report.lost > 0,
+        "not as it was (or not there, where false), and nobody says so: {wrong:?}, {report:?}"
+    );
     let said = heard.0.into_inner().unwrap();
     for path in tree.keys().filter(|path| !right.contains(*path)) {
         let full = Path::new("/").join(path);
