@@ -14,6 +14,8 @@ pub struct Want {
     pub start: u32,
     /// Its length in bytes.
     pub len: u32,
+    /// Which chunk, by a number of the caller's.
+    pub chunk: u32,
     /// Which file, by a number of the caller's.
     pub file: u32,
     /// Where in the file.
@@ -34,13 +36,6 @@ pub struct PlannedBlob<'w> {
     pub bases: Vec<u32>,
     /// How many blobs of the plan are coded against it.
     pub users: u32,
-}
-
-impl PlannedBlob<'_> {
-    /// Whether it is wanted itself, and needed as a base.
-    pub fn is_wanted_base(&self) -> bool {
-        self.users > 0 && !self.wants.is_empty()
-    }
 }
 
 /// Which blobs are read. A blob is named by its place in `blobs`.
@@ -119,7 +114,7 @@ mod tests {
     use super::*;
 
     fn want(pack: u32, ordinal: u32, start: u32, file: u32) -> Want {
-        Want { pack, ordinal, start, len: 1, file, offset: 0 }
+        Want { pack, ordinal, start, len: 1, chunk: 0, file, offset: 0 }
     }
 
     fn plan<'w>(wants: &'w mut [Want], edges: &[(BlobKey, BlobKey)]) -> Plan<'w> {

@@ -94,17 +94,15 @@ impl Repo {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::{Arc, Condvar};
     use std::time::Duration;
 
     use super::*;
     use crate::backend::{Backend, BackendError, Created, Folder, Listed, MemoryBackend};
-    use crate::base::units::MIB;
-    use crate::codec::Compression;
     use crate::format::blob::{BlobKind, Frame};
-    use crate::format::config::Config;
     use crate::format::pack::{BlobEntry, PackBuilder};
-    use crate::repo::{OpenOptions, Secrets};
+    use crate::repo::testing::init_on;
 
     const LANES: usize = 4;
 
@@ -167,18 +165,7 @@ mod tests {
 
     fn repo() -> (Repo, Arc<Slow>) {
         let store = Arc::new(Slow::default());
-        let options = OpenOptions {
-            location: String::new(),
-            cache_dir: "/nowhere".into(),
-            threads: 1,
-            memory: 64 * MIB,
-            compression: Compression::Auto,
-            kept: 0,
-        };
-        let secrets = Secrets { passphrase: None, key_file: Some(crate::crypto::Secret::take(&mut [7; 32])) };
-        let backend: Arc<dyn Backend> = Arc::<Slow>::clone(&store);
-        let (repo, _) = Repo::init_on(backend, Config::new(crate::clock::now()), &options, &secrets, "").unwrap();
-        (repo, store)
+        (init_on(Arc::<Slow>::clone(&store), Path::new("/nowhere")), store)
     }
 
     /// A pack of one blob of so many bytes that is said to be `chunks` chunks.

@@ -26,6 +26,8 @@ mod sample;
 mod scratch;
 mod session;
 mod snapshots;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tree;
 mod uptime;
 

@@ -82,26 +82,13 @@ mod tests {
     use super::*;
     use crate::backend::{MemoryBackend, ObjectPath};
     use crate::base::ids::ChunkId;
-    use crate::clock;
-    use crate::codec::Compression;
-    use crate::crypto::Secret;
     use crate::format::blob::{BlobKind, Frame};
-    use crate::format::config::Config;
     use crate::format::pack::BlobEntry;
     use crate::format::segment::{PackEntry, Segment};
-    use crate::repo::{OpenOptions, Secrets};
+    use crate::repo::testing::init_on;
 
     fn repo(cache: &std::path::Path) -> Repo {
-        let options = OpenOptions {
-            location: "memory".into(),
-            cache_dir: cache.to_path_buf(),
-            threads: 1,
-            memory: 64 << 20,
-            compression: Compression::Fastest,
-            kept: 0,
-        };
-        let secrets = Secrets { passphrase: None, key_file: Some(Secret::take(&mut [7; 32])) };
-        Repo::init_on(Arc::new(MemoryBackend::default()), Config::new(clock::now()), &options, &secrets, "test").unwrap().0
+        init_on(Arc::new(MemoryBackend::default()), cache)
     }
 
     fn id(n: u8) -> PackId {

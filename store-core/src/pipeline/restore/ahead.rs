@@ -141,7 +141,7 @@ mod tests {
 
     /// Which blobs each trip starts with, and how many it fetches, for so many blobs of a mebibyte, each coded against those that `bases` names.
     fn trips(count: u32, most: u64, bases: &dyn Fn(u32) -> Vec<u32>) -> Vec<(Vec<u32>, usize)> {
-        let want = |ordinal| Want { pack: 0, ordinal, start: 0, len: LEN, file: 0, offset: 0 };
+        let want = |ordinal| Want { pack: 0, ordinal, start: 0, len: LEN, chunk: 0, file: 0, offset: 0 };
         let mut wants: Vec<_> = (0..count).map(want).collect();
         let mut bases_of = |key: BlobKey| Ok::<_, ()>(bases(key.1).into_iter().map(|base| (0, base)).collect());
         let plan = Plan::new(&mut wants, &mut bases_of).unwrap();

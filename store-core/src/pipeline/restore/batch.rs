@@ -1,6 +1,6 @@
 //! Files and runs that are planned and restored together, so many that blobs are shared and so few that the plan stays small.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::run::BlobRunner;
@@ -27,7 +27,7 @@ pub(crate) struct RestoreBatch {
     index: Option<Arc<dyn ChunkIndex>>,
     files: Vec<Arc<FileSlot>>,
     wants: Vec<Want>,
-    /// Which chunk each want is for.
+    /// The chunks, by the numbers that the wants give them.
     ids: Vec<ChunkId>,
     /// Places of chunks that have several, with the numbers of the wants.
     several: Vec<(usize, Vec<Location>)>,
@@ -35,13 +35,15 @@ pub(crate) struct RestoreBatch {
     /// Runs of the file that was begun last, so far, and whether it is open.
     runs: usize,
     is_open: bool,
+    /// Whether all runs of that file are known.
+    is_ended: bool,
 }
 
 impl RestoreBatch {
     /// Adds a file whose runs follow; `is_open` says that it was there already.
     pub(crate) fn begin(&mut self, slot: FileSlot, is_open: bool) {
         self.files.push(Arc::new(slot));
-        (self.runs, self.is_open) = (0, is_open);
+        (self.runs, self.is_open, self.is_ended) = (0, is_open, false);
     }
 
     /// Adds runs of the file that was begun last. Holes are made at once.
@@ -67,11 +69,11 @@ impl RestoreBatch {
             places.retain(|place| place.len == len);
             match places.first().copied() {
                 Some(at) => {
-                    let file = number;
+                    let (chunk, file) = (self.ids.len() as u32, number);
                     if places.len() > 1 {
                         self.several.push((self.wants.len(), places));
                     }
-                    self.wants.push(Want { pack: at.pack, ordinal: at.ordinal, start: at.start, len, file, offset });
+                    self.wants.push(Want { pack: at.pack, ordinal: at.ordinal, start: at.start, len, chunk, file, offset });
                     self.ids.push(id);
                     self.runs += 1;
                     slot.expect(1);
@@ -112,6 +114,7 @@ impl RestoreBatch {
 
     /// Ends the file that was begun last.
     pub(crate) fn end(&mut self, context: &RestoreContext<'_>) {
+        self.is_ended = true;
         let (Some(slot), Some(target)) = (self.files.last(), context.target) else { return };
         self.open_files += usize::from(self.runs > 4 || self.is_open && self.runs > 0);
         slot.done(context, target, 1);
@@ -127,20 +130,23 @@ impl RestoreBatch {
         let batch = std::mem::take(self);
         // A file whose runs are not all known goes on in the next batch.
         self.files.extend(batch.files.last().cloned());
-        (self.runs, self.is_open) = (batch.runs, batch.is_open);
+        (self.runs, self.is_open, self.is_ended) = (batch.runs, batch.is_open, batch.is_ended);
         let mut wants = batch.wants;
         let Some(index) = batch.index else { return Ok(()) };
         let blobs = IndexedBlobs::new(&*index);
         let mut needed = choose_copies(&blobs, &mut wants, &batch.several)?;
-        // Planning takes the wants from their ids, so those go along by place in the blob.
-        let places = wants.iter().map(|want| (want.pack, want.ordinal, want.start));
-        let ids: HashMap<_, _> = places.zip(batch.ids.iter().copied()).collect();
         let plan = Plan::new(&mut wants, &mut |key| {
             let bases = blobs.bases_of(key, &needed)?;
             needed.extend(&bases);
             Ok::<_, IndexError>(bases)
         })?;
-        BlobRunner::new(context, &*index, &batch.files, &ids, &plan).run()
+        BlobRunner::new(context, &*index, &batch.files, &batch.ids, &plan).run()?;
+        // Else nobody would see it: a file of the right length with zeros in it.
+        for (number, slot) in batch.files.iter().enumerate() {
+            let goes_on = number + 1 == batch.files.len() && !batch.is_ended;
+            slot.must_be_done(context, goes_on);
+        }
+        Ok(())
     }
 }
 

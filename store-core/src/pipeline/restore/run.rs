@@ -1,7 +1,7 @@
-//! Running a plan: workers start with the blobs that nothing is coded against, and decode on the way the bases that nobody has decoded.
+//! Running a plan: workers start with the blobs that nothing is coded against, and decode on the way the bases that nobody has decoded. What is
+//! wanted of a blob is written by whoever decodes it first: once, since files count their runs.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,8 +24,8 @@ pub(super) struct BlobRunner<'b> {
     context: &'b RestoreContext<'b>,
     index: &'b dyn ChunkIndex,
     files: &'b [Arc<FileSlot>],
-    /// Which chunk is where in which blob.
-    ids: &'b HashMap<(u32, u32, u32), ChunkId>,
+    /// The chunks, by the numbers that wants give them.
+    ids: &'b [ChunkId],
     plan: &'b Plan<'b>,
     kept: KeptBlobs,
     fetched: Fetched,
@@ -36,7 +36,7 @@ impl<'b> BlobRunner<'b> {
         context: &'b RestoreContext<'b>,
         index: &'b dyn ChunkIndex,
         files: &'b [Arc<FileSlot>],
-        ids: &'b HashMap<(u32, u32, u32), ChunkId>,
+        ids: &'b [ChunkId],
         plan: &'b Plan<'b>,
     ) -> Self {
         let kept = KeptBlobs::new(plan.blobs.iter().map(|blob| blob.users), context.repo.memory.bases());
@@ -58,25 +58,21 @@ impl<'b> BlobRunner<'b> {
             0 | 1 => self.context.repo.pool.install(|| self.start(target, &self.plan.starts()))?,
             lanes => self.start_ahead(target, lanes)?,
         }
-        self.context.repo.pool.install(|| {
-            // What is wanted of bases that nobody asked for, since what is coded against them is damaged.
-            let left = |number: &u32| self.plan.blobs[*number as usize].is_wanted_base() && !self.kept.has_begun(*number);
-            (0..self.plan.blobs.len() as u32).into_par_iter().filter(left).try_for_each(|number| {
-                self.interrupted()?;
-                // Why it fails is told by the files that want it.
-                let _ = self.base(target, number);
-                Ok(())
-            })
-        })
+        // What is wanted of bases that nobody asked for, since what is coded against them is damaged.
+        let wanted: Vec<u32> =
+            (0..self.plan.blobs.len() as u32).filter(|number| !self.plan.blobs[*number as usize].wants.is_empty()).collect();
+        self.context.repo.pool.install(|| self.start(target, &wanted))
     }
 
-    /// Decodes blobs that nothing is coded against, with what they are coded against, and writes what is wanted of them. On the pool.
-    fn start(&self, target: &Target, starts: &[u32]) -> Result<(), Error> {
-        starts.par_iter().try_for_each(|number| {
+    /// Decodes those of the blobs that nobody has begun, with what they are coded against, and writes what is wanted of them. On the pool.
+    fn start(&self, target: &Target, blobs: &[u32]) -> Result<(), Error> {
+        blobs.par_iter().try_for_each(|number| {
             self.interrupted()?;
-            let blob = &self.plan.blobs[*number as usize];
-            let read = self.decode(target, *number, blob);
-            self.write(target, blob, read.as_ref());
+            // One that nothing is coded against by the plan may have stood in for a base that is damaged.
+            if !self.kept.has_begun(*number) {
+                // Why it fails is told by the files that want it.
+                let _ = self.content(target, *number);
+            }
             Ok(())
         })
     }
@@ -147,7 +143,7 @@ impl<'b> BlobRunner<'b> {
             (None, _) => repo.blob_bytes(location).map(|(bytes, _)| Content::Whole(bytes)),
             (Some(number), Some((held, bytes))) if *held == number => Ok(bytes.clone()),
             (Some(number), _) => {
-                let bytes = self.base(target, number)?;
+                let bytes = self.content(target, number)?;
                 last = Some((number, bytes.clone()));
                 Ok(bytes)
             }
@@ -162,8 +158,8 @@ impl<'b> BlobRunner<'b> {
         }
     }
 
-    /// A base: kept, or decoded now, and then what is wanted of it is written, too.
-    fn base(&self, target: &Target, number: u32) -> Result<Content, ReadError> {
+    /// A blob's bytes: kept, or decoded now, and then, the first time, what is wanted of it is written, too.
+    fn content(&self, target: &Target, number: u32) -> Result<Content, ReadError> {
         let turn = match self.kept.claim(number) {
             Claim::Kept(bytes) => return Ok(bytes),
             Claim::Turn(turn) => turn,
@@ -202,8 +198,8 @@ impl<'b> BlobRunner<'b> {
     fn write_bytes(&self, target: &Target, blob: &PlannedBlob<'_>, read: Result<Part<'_>, &ReadError>) {
         let (context, keys) = (self.context, &self.context.repo.keys);
         let mut good: Vec<&Want> = Vec::with_capacity(blob.wants.len());
-        for wants in blob.wants.chunk_by(|a, b| a.start == b.start && a.len == b.len) {
-            let Some(id) = self.ids.get(&(blob.key.0, blob.key.1, wants[0].start)) else { continue };
+        for wants in blob.wants.chunk_by(|a, b| a.start == b.start && a.len == b.len && self.id(a) == self.id(b)) {
+            let id = self.id(&wants[0]);
             if read.is_ok_and(|plain| keys.chunk_id(plain.of(wants[0].start, wants[0].len)) == *id) {
                 good.extend(wants);
                 continue;
@@ -236,6 +232,10 @@ impl<'b> BlobRunner<'b> {
             let (first, last) = (run[0], run[run.len() - 1]);
             self.write_run(target, run, plain.of(first.start, last.start + last.len - first.start));
         }
+    }
+
+    fn id(&self, want: &Want) -> &ChunkId {
+        &self.ids[want.chunk as usize]
     }
 
     fn fail(&self, want: &Want, kind: ErrorKind, message: String) {

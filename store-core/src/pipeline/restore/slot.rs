@@ -10,6 +10,9 @@ use crate::error::{ErrorKind, chain};
 use crate::format::entry::Metadata;
 use crate::sink::{Existing, SinkError, Target, TargetFile, TargetPath};
 
+/// Said of a file of which the runs that were planned were not written once each. Nothing leads here.
+const MISCOUNTED: &str = "was not written as planned, which is a fault of this program: some of its bytes may be missing";
+
 /// One file that is being restored.
 pub(crate) struct FileSlot {
     path: TargetPath,
@@ -48,7 +51,9 @@ impl FileSlot {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             SlotState::Open(file) => return Some(Arc::clone(file)),
-            SlotState::Failed | SlotState::Closed => return None,
+            SlotState::Failed => return None,
+            // Not without a word: what is not written any more may be what was missing.
+            SlotState::Closed => context.fail_file(&self.path, ErrorKind::Failed, MISCOUNTED),
             SlotState::Waiting => match self.make(target) {
                 Ok(file) => {
                     let file = Arc::new(file);
@@ -111,6 +116,15 @@ impl FileSlot {
         }
     }
 
+    /// Fails the file if runs of it are still to be written, or were written twice, now that no blob is to come; `goes_on`: besides those that are
+    /// not known yet.
+    pub(super) fn must_be_done(&self, context: &RestoreContext<'_>, goes_on: bool) {
+        let left = self.left.load(Ordering::Acquire).saturating_sub(usize::from(goes_on));
+        if context.target.is_some() && left > 0 {
+            self.fail(context, ErrorKind::Failed, MISCOUNTED.into());
+        }
+    }
+
     /// Ends the file when all its runs are done.
     pub(super) fn done(&self, context: &RestoreContext<'_>, target: &Target, runs: usize) {
         if self.left.fetch_sub(runs, Ordering::AcqRel) == runs {
@@ -149,4 +163,50 @@ fn write(sparse: bool, file: &TargetFile, offset: u64, bytes: &[u8]) -> Result<(
         at += len;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::format::entry::Timestamp;
+    use crate::monitor::Silent;
+    use crate::pipeline::RestoreCounts;
+    use crate::repo::testing::init_on;
+
+    /// How many files fail of one of two runs, of which `written` are written, when its batch is over.
+    fn failed(written: usize, ended: bool, goes_on: bool) -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = init_on(Arc::new(MemoryBackend::default()), &folder.path().join("cache"));
+        let target = Target::open(&folder.path().join("target"), true).unwrap();
+        let context = RestoreContext {
+            repo: &repo,
+            target: Some(&target),
+            monitor: &Silent,
+            sparse: false,
+            counts: RestoreCounts::default(),
+            spare: None,
+            other: Mutex::default(),
+            finished: Mutex::default(),
+        };
+        let time = Timestamp { seconds: 0, nanos: 0 };
+        let meta = Metadata { mode: 0o644, uid: 0, gid: 0, mtime: time, ctime: time, inode: 1, device: 1, links: 1, xattrs: Vec::new() };
+        let slot = FileSlot::new(TargetPath::root().child(b"file").unwrap(), meta, 8, None);
+        slot.expect(2);
+        (0..written).for_each(|run| slot.write(&context, &target, 4 * run as u64, b"abcd", 1));
+        if ended {
+            slot.done(&context, &target, 1);
+        }
+        slot.must_be_done(&context, goes_on);
+        slot.must_be_done(&context, goes_on);
+        context.counts.failed.into_inner()
+    }
+
+    #[test]
+    fn a_file_of_which_a_run_was_never_written_fails_once() {
+        assert_eq!([failed(2, true, false), failed(1, true, false), failed(0, true, false)], [0, 1, 1]);
+        assert_eq!([failed(2, false, true), failed(1, false, true)], [0, 1], "more runs are to come in the next batch");
+    }
 }
