@@ -4,6 +4,7 @@
 mod decision;
 mod prune;
 mod repair;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 pub(crate) use decision::Decision;
 pub(crate) use prune::{Forgotten, PackFate, Pruned, Retention};
 pub(crate) use repair::{BrokenSnapshot, DamagedPack, Lost, PacksRepaired, Repaired, SnapshotsRepaired};
+pub(crate) use ways::BaseWays;
 
 /// One line.
 #[derive(Debug, Serialize)]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use store_core::ops::bench::{Estimate, Report};
 
 use super::human::{count, duration, ratio, size};
+use super::json::BaseWays;
 use super::table::{Column, layout};
 
 /// Characters of the longest bar.
@@ -43,12 +44,8 @@ struct Version {
     stored: u64,
     stored_error: u64,
     metadata: u64,
-    bases_parent: u64,
-    bases_votes: u64,
-    bases_locality: u64,
-    bases_none: u64,
-    bases_full: u64,
-    bases_unpaid: u64,
+    #[serde(flatten)]
+    bases: BaseWays,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,12 +166,7 @@ impl From<&store_core::ops::bench::Version> for Version {
             stored,
             stored_error,
             metadata: bytes(&version.metadata).0,
-            bases_parent: version.ways.parent,
-            bases_votes: version.ways.votes,
-            bases_locality: version.ways.locality,
-            bases_none: version.ways.none,
-            bases_full: version.ways.full,
-            bases_unpaid: version.ways.unpaid,
+            bases: version.ways.into(),
         }
     }
 }
@@ -183,10 +175,10 @@ impl Version {
     /// How the chunks found older ones to be coded against.
     fn bases(&self) -> String {
         let ways = [
-            (self.bases_parent, "same tensor"),
-            (self.bases_votes, "similar"),
-            (self.bases_locality, "next to it"),
-            (self.bases_none, "none"),
+            (self.bases.parent, "same tensor"),
+            (self.bases.votes, "similar"),
+            (self.bases.locality, "next to it"),
+            (self.bases.none, "none"),
         ];
         let ways = ways.into_iter().filter(|(count, _)| *count > 0).map(|(count, way)| format!("{count} {way}"));
         ways.collect::<Vec<_>>().join(", ")

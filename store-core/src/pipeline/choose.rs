@@ -1,4 +1,4 @@
-//! Which of several similar chunks becomes the base. Pure: it sees places and votes, no bytes.
+//! Which of several similar chunks becomes the base, and which values of their sketches may vote for it. Pure: it sees places and votes, no bytes.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use store_core::monitor;
 
+use super::BaseWays;
+
 /// How a blob came to be coded as it is.
 #[derive(Debug, Serialize)]
 pub(crate) struct Decision<'a> {
@@ -10,12 +12,8 @@ pub(crate) struct Decision<'a> {
     data: &'static str,
     chunks: u64,
     size: u64,
-    bases_parent: u64,
-    bases_votes: u64,
-    bases_locality: u64,
-    bases_none: u64,
-    bases_full: u64,
-    bases_unpaid: u64,
+    #[serde(flatten)]
+    bases: BaseWays,
     weighed: Vec<Weighed>,
     codec: &'static str,
     stored: u64,
@@ -44,12 +42,7 @@ impl<'a> From<&'a monitor::Decision> for Decision<'a> {
             data: decision.what,
             chunks: decision.chunks,
             size: decision.plain,
-            bases_parent: decision.bases.parent,
-            bases_votes: decision.bases.votes,
-            bases_locality: decision.bases.locality,
-            bases_none: decision.bases.none,
-            bases_full: decision.bases.full,
-            bases_unpaid: decision.bases.unpaid,
+            bases: decision.bases.into(),
             weighed: weighed.collect(),
             codec: decision.codec.unwrap_or("left out"),
             stored: decision.stored,

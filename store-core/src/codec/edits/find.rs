@@ -69,10 +69,10 @@ pub(super) fn copies(plain: &[u8], base: &[u8], begins: usize) -> Option<Vec<Cop
     let begins = begins.min(base.len());
     let mut finder = Finder { plain, base, searched: 0, short: 0, windows: None };
     let anchors = finder.anchors(begins)?;
-    let gaps = between_all(plain, &anchors).map(|gap| gap.len());
-    let (between, long) = gaps.fold((0, 0), |(all, long), gap| (all + gap, long + if gap >= ANCHOR.0 { gap } else { 0 }));
+    let lens = gaps(plain, &anchors).map(|gap| gap.len());
+    let (between, long) = lens.fold((0, 0), |(all, long), gap| (all + gap, long + if gap >= ANCHOR.0 { gap } else { 0 }));
     let is_worth_it = between * MUCH > plain.len() || finder.windows.is_none() && long >= FAR;
-    let short = is_worth_it.then(|| Windows::shared(base, SHORT, plain, between_all(plain, &anchors)));
+    let short = is_worth_it.then(|| Windows::shared(base, SHORT, plain, gaps(plain, &anchors)));
     let filler = Filler { plain, base, begins, windows: short.as_ref().or(finder.windows.as_ref()) };
     let mut found = Vec::with_capacity(anchors.len());
     for anchor in &anchors {
@@ -84,7 +84,7 @@ pub(super) fn copies(plain: &[u8], base: &[u8], begins: usize) -> Option<Vec<Cop
 }
 
 /// What lies between anchors, as ranges of the plain bytes.
-fn between_all<'a>(plain: &[u8], anchors: &'a [Match]) -> impl Iterator<Item = Range<usize>> + Clone + 'a {
+fn gaps<'a>(plain: &[u8], anchors: &'a [Match]) -> impl Iterator<Item = Range<usize>> + Clone + 'a {
     let starts = std::iter::once(0).chain(anchors.iter().map(Match::end));
     starts.zip(anchors.iter().map(|anchor| anchor.start).chain([plain.len()])).map(|(start, end)| start..end)
 }
@@ -115,6 +115,14 @@ struct Finder<'a> {
     windows: Option<Windows>,
 }
 
+/// What a look near the expected place comes to.
+enum Near {
+    /// The longest match there, if any is long enough.
+    Found(Option<Match>),
+    /// All windows of the base are to be looked through.
+    Elsewhere,
+}
+
 impl Finder<'_> {
     /// Ranges that are found by windows that the base has once, or once near there, or that go on where the one before ended; `None` once too much lies
     /// between them, or they are too many. The first one is expected at `begins`.
@@ -131,8 +139,8 @@ impl Finder<'_> {
             let next = match &self.windows {
                 Some(windows) => self.longest((at, stride), base_end, windows, 0),
                 None => match self.near((at, stride), base_end) {
-                    Some(next) => next,
-                    None => {
+                    Near::Found(next) => next,
+                    Near::Elsewhere => {
                         // What was taken for want of better is looked for again.
                         self.windows = Some(Windows::of(self.base, ANCHOR));
                         found.truncate(sure.0);
@@ -165,11 +173,10 @@ impl Finder<'_> {
         Some(found)
     }
 
-    /// The longest that begins within [`LOOK`] bytes of `at`, by windows near the place where it is expected; `None` where all windows are to be looked through.
-    /// Where little has changed, not all of the base need be entered into a table: what goes on begins near where the last one ended, and goes on for long.
-    fn near(&mut self, (at, stride): (usize, usize), base_end: usize) -> Option<Option<Match>> {
+    /// The longest that begins within [`LOOK`] bytes of `at`, by windows near the place where it is expected. Where little has changed, not all of the base need be entered into a table: what goes on begins near where the last one ended, and goes on for long.
+    fn near(&mut self, (at, stride): (usize, usize), base_end: usize) -> Near {
         if self.searched > self.base.len() / (NEAR.0 + NEAR.1) {
-            return None;
+            return Near::Elsewhere;
         }
         let first = base_end.saturating_sub(NEAR.0);
         let near = &self.base[first..(base_end + NEAR.1).min(self.base.len())];
@@ -178,7 +185,7 @@ impl Finder<'_> {
         self.searched += 1;
         self.short = if is_long { 0 } else { self.short + 1 };
         let is_little = (self.plain.len() - at) * MUCH <= self.plain.len();
-        (is_long || is_little || found.is_some() && self.short <= MOST_SHORT).then_some(found)
+        if is_long || is_little || found.is_some() && self.short <= MOST_SHORT { Near::Found(found) } else { Near::Elsewhere }
     }
 
     /// The longest that begins within [`LOOK`] bytes of `at`, by these windows, which are of the base from `first` on.
