@@ -16,10 +16,13 @@ use std::sync::Arc;
 
 use damaged::{Harm, Whole, findings, fresh, write_tree};
 use disk::{Disk, Forgets, Objects};
-use rig::{Noise, Thing, Tree, restored};
-use store_core::backend::ObjectPath;
+use rig::{Noise, Thing, Tree, assert_restores, restored};
+use store_core::backend::{GcStage, ObjectPath};
+use store_core::base::ids::SnapshotId;
+use store_core::error::{ErrorKind, chain};
 use store_core::monitor::{Silent, Warning};
-use store_core::ops::push::push;
+use store_core::ops::push::{self, push};
+use store_core::ops::repair::{PacksOptions, packs_with};
 use store_core::repo::Repo;
 
 /// A repository where the chunks of what `harm` was done to are stored once more, and then what was done is undone; with the packs that it was done
@@ -132,4 +135,105 @@ fn a_blob_that_is_wanted_and_stands_in_for_a_damaged_base_is_written_once() {
     // Which copy is read first hangs on the repository's keys, and so does where chunks end: of ten, about two read what is damaged.
     let mut noise = Noise::new(77);
     (0..50).for_each(|_| stand_in(&mut noise));
+}
+
+/// A repository in memory, and a folder for what is pushed to it.
+struct Pushed {
+    folder: tempfile::TempDir,
+    disk: Arc<Disk>,
+}
+
+impl Pushed {
+    fn new() -> Self {
+        let (folder, disk) = (rig::quick_folder(), Disk::new());
+        drop(tiny::init(&disk, &folder.path().join("cache")));
+        Self { folder, disk }
+    }
+
+    /// Pushes by a host that knows nothing. Gives the packs that it wrote.
+    fn push(&self, name: &str, tree: &Tree, no_delta: bool) -> (SnapshotId, Vec<ObjectPath>) {
+        let before = self.disk.objects();
+        let data = self.folder.path().join(name);
+        write_tree(&data, tree);
+        let (_cache, repo) = fresh(&self.disk);
+        let snapshot = push(&repo, push::Options { no_delta, ..rig::push_options(&data) }, &Silent).unwrap().snapshot.unwrap();
+        (snapshot, new_packs(&before, &self.disk.objects()))
+    }
+
+    /// The same store with these packs lost, sound or damaged.
+    fn with(&self, harms: &[(ObjectPath, Harm)], back: &[(ObjectPath, Arc<Vec<u8>>)]) -> Self {
+        let mut objects = self.disk.objects();
+        harms.iter().for_each(|(pack, harm)| harm.to(&mut objects, pack));
+        objects.extend(back.iter().cloned());
+        Self { folder: rig::quick_folder(), disk: Disk::that(Forgets::Nothing, objects) }
+    }
+
+    fn sound(&self, packs: &[ObjectPath]) -> Vec<(ObjectPath, Arc<Vec<u8>>)> {
+        let objects = self.disk.objects();
+        packs.iter().map(|pack| (*pack, Arc::clone(&objects[pack]))).collect()
+    }
+}
+
+fn each(packs: &[ObjectPath], harm: Harm) -> Vec<(ObjectPath, Harm)> {
+    packs.iter().map(|pack| (*pack, harm)).collect()
+}
+
+#[test]
+fn what_is_coded_against_a_copy_that_was_read_needs_no_other_one() {
+    let mut noise = Noise::new(78);
+    for round in 0..40 {
+        let older = noise.bytes(1500);
+        let base = [&older[..400], b"base", &older[400..]].concat();
+        let changed = [&base[..900], b"changed", &base[900..]].concat();
+        let pushed = Pushed::new();
+        pushed.push("0", &files(&[("older", &[&older])]), false);
+        // As a difference from the older one; then, where that is lost, by itself, where it is not found by what it resembles.
+        let (_, deep) = pushed.push("1", &files(&[("base", &[&base])]), false);
+        let sound = pushed.sound(&deep);
+        let pushed = pushed.with(&each(&deep, Harm::Gone), &[]);
+        let (_, whole) = pushed.push("2", &files(&[("base", &[&base])]), true);
+        let pushed = pushed.with(&each(&whole, Harm::Flip(200)), &sound);
+        let all = files(&[("changed", &[&changed])]);
+        let (snapshot, _) = pushed.push("3", &all, false);
+        let (_cache, repo) = fresh(&pushed.disk);
+        let (found, _, said) = restored(&repo, &rig::find(&repo, snapshot).unwrap());
+        assert!(found == all, "round {round}: {said:?}");
+    }
+}
+
+#[test]
+fn no_final_takes_the_only_sound_copy_whatever_was_read_before_the_plan() {
+    let mut noise = Noise::new(79);
+    let all = files(&[("file", &[&noise.bytes(2000)])]);
+    let pushed = Pushed::new();
+    let (_, first) = pushed.push("0", &all, false);
+    let sound = pushed.sound(&first);
+    let pushed = pushed.with(&each(&first, Harm::Gone), &[]);
+    let (snapshot, second) = pushed.push("1", &all, false);
+    let pushed = pushed.with(&[], &sound);
+    // Which of them a prune would delete.
+    let done = pushed.with(&[], &[]);
+    tiny::prune_all(&fresh(&done.disk).1, &BTreeSet::new()).unwrap();
+    let there = done.disk.objects();
+    let (goes, stays): (Vec<_>, Vec<_>) = first.into_iter().chain(second).partition(|pack| !there.contains_key(pack));
+    assert!(!goes.is_empty() && !stays.is_empty(), "{goes:?} {stays:?}");
+    // One that ends between its plan and its final, and then what it relied on is damaged.
+    pushed.disk.set_hook(|_, action, path| match path {
+        Some(ObjectPath::Gc(_, GcStage::Final)) if action == "create" => Err(std::io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    });
+    let _ = tiny::prune_all(&fresh(&pushed.disk).1, &BTreeSet::new()).unwrap_err();
+    pushed.disk.clear_hook();
+    let pushed = pushed.with(&each(&stays, Harm::Flip(200)), &[]);
+    let (_cache, repo) = fresh(&pushed.disk);
+    let error = tiny::prune_all(&repo, &BTreeSet::new()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Damage && chain(&error).contains("repair packs"), "{}", chain(&error));
+    let there = pushed.disk.objects();
+    assert!(goes.iter().all(|pack| there.contains_key(pack)));
+    assert_restores(&fresh(&pushed.disk).1, snapshot, &all);
+    // The plan is closed: the next one is told the same, and once what is damaged is repaired a prune goes through.
+    assert_eq!(tiny::prune_all(&repo, &BTreeSet::new()).unwrap_err().kind(), ErrorKind::Damage);
+    packs_with(&repo, None, &PacksOptions { read_data: true, execute: true, ..PacksOptions::default() }, &Silent).unwrap();
+    tiny::prune_all(&repo, &BTreeSet::new()).unwrap();
+    assert_restores(&fresh(&pushed.disk).1, snapshot, &all);
 }

@@ -133,6 +133,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether this and `other`, both of which say that they are of the same inode, are one file: it did not change between the looks at both, or has the
+    /// same content all the same.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.meta.ctime == other.meta.ctime || self.kind == other.kind
+    }
+
     /// Whether `name` can be an entry's name.
     pub fn is_name(name: &[u8]) -> bool {
         !name.is_empty() && name.len() <= limits::NAME_LEN && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)

@@ -304,11 +304,13 @@ impl<'r> BaseFinder<'r> {
         let blob = &open.insert((location, blob)).1;
         let bytes = chunk_of(blob, &location)?.to_vec();
         let id = self.repo.keys.chunk_id(&bytes);
-        // What is found by its place must be found by its name, too: that is how a reader will ask for it, and at what depth.
+        // What is found by its place must be found by its name, too: that is how a reader will ask for it.
         let by_name = known.locate(&[id]).ok()?[0]?;
+        // A reader takes no copy that lies deeper. This one was read; the other one nobody has looked at.
+        let depth = by_name.depth.max(location.depth);
         // A chunk that is about to be written is no base of its neighbours: it could become its own.
-        let usable = by_name.depth < limits::DEPTH && !group.ids.contains(&id);
-        usable.then_some(Found { id, bytes, depth: by_name.depth, location, chain })
+        let usable = depth < limits::DEPTH && !group.ids.contains(&id);
+        usable.then_some(Found { id, bytes, depth, location, chain })
     }
 
     /// What a segment that serves as base was itself coded against. To read it costs nothing more: the base cannot be read without it.

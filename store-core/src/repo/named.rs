@@ -1,6 +1,8 @@
 //! Reading chunks and nodes by their ids: from where the index says that they are, again where a prune has moved them since, and from another pack
 //! where the first one is damaged.
 
+use std::sync::Arc;
+
 use super::Repo;
 use super::again::looks;
 use super::derived::ATTEMPTS;
@@ -10,7 +12,7 @@ use crate::backend::ObjectPath;
 use crate::base::ids::{ChunkId, NodeId};
 use crate::format::blob::BlobKind;
 use crate::format::node::Node;
-use crate::index::Location;
+use crate::index::{ChunkIndex, Location};
 use crate::merkle::NodeSource;
 
 impl Repo {
@@ -50,14 +52,36 @@ impl Repo {
 
     /// The same from the place that the index names, and when that is damaged from any other.
     fn named_as_indexed(&self, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        let found = self.index_now()?.find(std::slice::from_ref(id))?;
+        let index = self.index_now()?;
+        let found = index.find(std::slice::from_ref(id))?;
         let location = found.into_iter().next().flatten().ok_or_else(|| ReadError::Unknown(format!("{what} {id}")))?;
-        let mut read = |location: &Location| self.read_named(location, id, what, is_it);
-        read(&location).or_else(|error| self.elsewhere(id, &location, &mut read).ok_or(error))
+        let read = |location: &Location| self.read_named(&index, location, id, what, is_it);
+        let error = match read(&location) {
+            Err(error) => error,
+            read => return read,
+        };
+        // Where one place is damaged and another one gone, a prune may have moved what was there.
+        let mut gone = None;
+        let mut other = |copy: &Location| {
+            read(copy).map_err(|error| {
+                if error.is_gone() {
+                    gone = Some(error);
+                }
+            })
+        };
+        let found = Self::elsewhere(&index, id, &location, &mut other);
+        found.ok_or_else(|| gone.unwrap_or(error))
     }
 
-    fn read_named(&self, location: &Location, id: &ChunkId, what: &str, is_it: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ReadError> {
-        let (blob, pack) = self.blob_bytes(location)?;
+    fn read_named(
+        &self,
+        index: &Arc<dyn ChunkIndex>,
+        location: &Location,
+        id: &ChunkId,
+        what: &str,
+        is_it: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, ReadError> {
+        let (blob, pack) = self.blob_bytes_in(index, location)?;
         let bytes = chunk_of(&blob, location).filter(|bytes| is_it(bytes));
         bytes
             .map(<[u8]>::to_vec)
@@ -66,26 +90,28 @@ impl Repo {
 
     /// One chunk, compared with its id, from another place than `failed`, if there is one that can be read.
     pub(crate) fn other_copy(&self, id: &ChunkId, failed: &Location) -> Option<Vec<u8>> {
-        self.elsewhere(id, failed, &mut |copy| self.read_named(copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id))
+        let index = self.index_now().ok()?;
+        let mut read = |copy: &Location| self.read_named(&index, copy, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id);
+        Self::elsewhere(&index, id, failed, &mut read)
     }
 
-    /// Reads what is at `location`, and fails unless it is the chunk, or the node, of this id.
-    pub(crate) fn read_as(&self, location: &Location, id: &ChunkId, kind: BlobKind) -> Result<(), ReadError> {
+    /// Reads what is at `location`, a place of this index, and fails unless it is the chunk, or the node, of this id.
+    pub(crate) fn read_as(&self, index: &Arc<dyn ChunkIndex>, location: &Location, id: &ChunkId, kind: BlobKind) -> Result<(), ReadError> {
         let read = match kind {
-            BlobKind::Data => self.read_named(location, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
-            BlobKind::Nodes => self.read_named(location, id, "node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
+            BlobKind::Data => self.read_named(index, location, id, "chunk", &|bytes| self.keys.chunk_id(bytes) == *id),
+            BlobKind::Nodes => self.read_named(index, location, id, "node", &|bytes| self.keys.node_id(bytes).as_bytes() == id.as_bytes()),
         };
         read.map(drop)
     }
 
-    /// What `read` gets of a chunk from a place other than the one that failed.
-    pub(super) fn elsewhere<T>(
-        &self,
+    /// What `read` gets of a chunk from a place of this index other than the one that failed.
+    pub(super) fn elsewhere<T, E>(
+        index: &Arc<dyn ChunkIndex>,
         id: &ChunkId,
         failed: &Location,
-        read: &mut dyn FnMut(&Location) -> Result<T, ReadError>,
+        read: &mut dyn FnMut(&Location) -> Result<T, E>,
     ) -> Option<T> {
-        let copies = self.index_now().ok()?.copies(id).ok()?;
+        let copies = index.copies(id).ok()?;
         copies.iter().filter(|copy| (copy.pack, copy.ordinal) != (failed.pack, failed.ordinal)).find_map(|copy| read(copy).ok())
     }
 }

@@ -1,10 +1,10 @@
 //! Why a blob, a chunk or a node cannot be read, and what kind of failure that is.
 
-use crate::backend::BackendError;
+use crate::backend::{BackendError, ObjectPath};
 use crate::blob::DecodeError;
 use crate::error::{Error, ErrorKind, chain};
 use crate::format::envelope::ObjectError;
-use crate::index::IndexError;
+use crate::index::{BlobPlace, IndexError};
 
 /// A blob, chunk or node that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,11 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether bytes were there, and not those that should be.
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(self, Self::Object { .. } | Self::Decode { .. } | Self::Content { .. })
+    }
+
     /// Whether a pack is not there, or nobody says any more where something is.
     pub(crate) fn is_gone(&self) -> bool {
         match self {
@@ -67,9 +72,10 @@ impl ReadError {
         }
     }
 
-    /// Whether bytes were there, and not those that should be.
-    pub(crate) fn is_content(&self) -> bool {
-        matches!(self, Self::Object { .. } | Self::Decode { .. } | Self::Content { .. })
+    /// Whether bytes of this blob were there, and not those that should be; not of one that it is coded against.
+    pub(crate) fn is_of(&self, place: &BlobPlace) -> bool {
+        let pack = || ObjectPath::Pack(place.pack).to_string();
+        matches!(self, Self::Object { object, offset, .. } | Self::Decode { object, offset, .. } if *offset == place.offset && *object == pack())
     }
 
     /// The index failed. That it is damaged is no damage of the repository: it is built anew.

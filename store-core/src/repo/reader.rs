@@ -23,9 +23,9 @@ type BlobKey = (PackId, u32);
 /// The plain bytes of a blob, as they are.
 pub(crate) type Decoded = Arc<Vec<u8>>;
 /// Gives the blob at a location.
-pub(crate) type BaseBlob<'b> = dyn FnMut(&Location) -> Result<Content, ReadError> + 'b;
+pub(crate) type BaseBlob<'b> = dyn FnMut(&Arc<dyn ChunkIndex>, &Location) -> Result<Content, ReadError> + 'b;
 /// Whether a base is rather read from this one of its places.
-pub(crate) type Prefer<'p> = dyn Fn(&Location) -> bool + 'p;
+pub(crate) type Prefer<'p> = dyn Fn(&Arc<dyn ChunkIndex>, &Location) -> bool + 'p;
 
 /// The bytes of a blob's bases, one after the other.
 enum BaseBytes {
@@ -49,6 +49,16 @@ struct Wanted<'p> {
     id: &'p ChunkId,
     /// Where it starts in all bases, one after the other.
     start: usize,
+}
+
+impl Wanted<'_> {
+    /// It in a blob that holds it: within that, and as long as was asked for.
+    fn of(&self, content: Content, location: &Location) -> Result<BaseChunk, ReadError> {
+        // Another copy's place is another segment's word: it has the length that was asked for, or is none.
+        let range = range_of(location).filter(|range| range.end <= content.len() && range.len() == self.location.len as usize);
+        let range = range.ok_or_else(|| ReadError::Unknown(format!("base {}", self.id)))?;
+        Ok(BaseChunk { content, range })
+    }
 }
 
 /// From so many blobs at the most ranges are followed to where their bytes stand: all of them are held on to meanwhile.
@@ -213,12 +223,16 @@ impl Repo {
         let known = index.number(&place.pack)?.map(|number| index.pack(number)).transpose()?;
         let pack_len = known.flatten().map_or(0, |(_, len)| len);
         let mut read = |most: usize| {
-            self.reader.read_bytes.fetch_add(most as u64, Ordering::Relaxed);
-            self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, most)
+            let read = |len: usize| {
+                self.reader.read_bytes.fetch_add(len as u64, Ordering::Relaxed);
+                self.backend.read_range(&ObjectPath::Pack(place.pack), place.offset, len)
+            };
+            // A pack that was cut off has no more, and may have this.
+            read(most).or_else(|error| if most > len { read(len) } else { Err(error) })
         };
         let sealed = self.reader.runs.part(&place.pack, pack_len, place.offset, len, &mut read)?;
         match self.decode_blob(place, ordinal, sealed) {
-            Err(error) if error.is_content() => {
+            Err(error) if error.is_of(place) => {
                 self.reader.runs.forget(&place.pack);
                 self.read_blob(place, ordinal)
             }
@@ -250,8 +264,9 @@ impl Repo {
 
     /// Opens and decodes one blob's sealed bytes.
     pub(crate) fn decode_blob(&self, place: &BlobPlace, ordinal: u32, sealed: Vec<u8>) -> Result<Vec<u8>, ReadError> {
-        let mut base = |location: &Location| self.blob_bytes(location).map(|(bytes, _)| Content::Whole(bytes));
-        self.decode_blob_with(place, ordinal, sealed, &|_| true, &mut base).map(Content::into_bytes)
+        let mut base =
+            |index: &Arc<dyn ChunkIndex>, location: &Location| self.blob_bytes_in(index, location).map(|(bytes, _)| Content::Whole(bytes));
+        self.decode_blob_with(place, ordinal, sealed, &|_, _| true, &mut base).map(Content::into_bytes)
     }
 
     /// The same, with blobs that it is coded against from `base`: those that are preferred, where there are several.
@@ -264,24 +279,26 @@ impl Repo {
         base: &mut BaseBlob<'_>,
     ) -> Result<Content, ReadError> {
         self.open_sealed(place, ordinal, &mut sealed)?;
-        let wanted = self.base_places(place, prefer)?;
+        // One index for all: in one that is built anew meanwhile the same numbers are of other packs.
+        let index = &self.index_now()?;
+        let wanted = Self::base_places(index, place, prefer)?;
         let decoded = if blob::is_edits(&place.frame) && blobs_of(&wanted) <= MOST_FOLLOWED {
-            blob::follow(&place.frame, &sealed, &self.base_chunks(place, wanted, base)?)
+            blob::follow(&place.frame, &sealed, &self.base_chunks(index, place, wanted, base)?)
         } else {
-            blob::decode(&place.frame, sealed, self.read_bases(place, wanted, base)?.bytes()).map(Content::whole)
+            blob::decode(&place.frame, sealed, self.read_bases(index, place, wanted, base)?.bytes()).map(Content::whole)
         };
         let (object, len) = (|| ObjectPath::Pack(place.pack).to_string(), u64::from(place.frame.sealed_len));
         decoded.map_err(|source| ReadError::Decode { object: object(), offset: place.offset, len, source })
     }
 
     /// Where the bases of a blob are. Bounded: each base lies less deep than the blob.
-    fn base_places<'p>(&self, place: &'p BlobPlace, prefer: &Prefer<'_>) -> Result<Vec<Wanted<'p>>, ReadError> {
+    fn base_places<'p>(index: &Arc<dyn ChunkIndex>, place: &'p BlobPlace, prefer: &Prefer<'_>) -> Result<Vec<Wanted<'p>>, ReadError> {
         if place.frame.bases.is_empty() {
             return Ok(Vec::new());
         }
         let (mut wanted, mut len) = (Vec::new(), 0);
-        for (id, places) in place.frame.bases.iter().zip(self.index_now()?.find_all(&place.frame.bases)?) {
-            let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(location);
+        for (id, places) in place.frame.bases.iter().zip(index.find_all(&place.frame.bases)?) {
+            let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(index, location);
             let location =
                 places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
             wanted.push(Wanted { location, id, start: len });
@@ -294,64 +311,110 @@ impl Repo {
     }
 
     /// One base, in its blob: within that, and as long as was asked for.
-    fn read_base(&self, place: &BlobPlace, wanted: &Wanted<'_>, base: &mut BaseBlob<'_>) -> Result<BaseChunk, ReadError> {
-        let mut read = |location: &Location| {
-            if location.depth >= place.frame.depth {
-                let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
-                let object = ObjectPath::Pack(place.pack).to_string();
-                return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
-            }
-            Ok((base(location)?, *location))
-        };
+    fn read_base(
+        &self,
+        index: &Arc<dyn ChunkIndex>,
+        place: &BlobPlace,
+        wanted: &Wanted<'_>,
+        base: &mut BaseBlob<'_>,
+    ) -> Result<BaseChunk, ReadError> {
+        let mut read = |location: &Location| Self::base_content(index, place, location, base);
         let (content, location) = match read(&wanted.location) {
             Ok(found) => found,
-            Err(error) => self.elsewhere(wanted.id, &wanted.location, &mut read).ok_or(error)?,
+            Err(error) => Self::elsewhere(index, wanted.id, &wanted.location, &mut read).ok_or(error)?,
         };
-        // Another copy's place is another segment's word: it has the length that was asked for, or is none.
-        let range = range_of(&location).filter(|range| range.end <= content.len() && range.len() == wanted.location.len as usize);
-        let range = range.ok_or_else(|| ReadError::Unknown(format!("base {}", wanted.id)))?;
-        Ok(BaseChunk { content, range })
+        wanted.of(content, &location)
+    }
+
+    /// The blob of a base, if it lies less deep than what is coded against it.
+    fn base_content(
+        index: &Arc<dyn ChunkIndex>,
+        place: &BlobPlace,
+        location: &Location,
+        base: &mut BaseBlob<'_>,
+    ) -> Result<(Content, Location), ReadError> {
+        if location.depth >= place.frame.depth {
+            let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
+            let object = ObjectPath::Pack(place.pack).to_string();
+            return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
+        }
+        Ok((base(index, location)?, *location))
     }
 
     /// The bases of a blob, each in its own, in their order.
-    fn base_chunks(&self, place: &BlobPlace, wanted: Vec<Wanted<'_>>, base: &mut BaseBlob<'_>) -> Result<Vec<BaseChunk>, ReadError> {
+    fn base_chunks(
+        &self,
+        index: &Arc<dyn ChunkIndex>,
+        place: &BlobPlace,
+        wanted: Vec<Wanted<'_>>,
+        base: &mut BaseBlob<'_>,
+    ) -> Result<Vec<BaseChunk>, ReadError> {
         let mut order: Vec<(usize, Wanted<'_>)> = wanted.into_iter().enumerate().collect();
         order.sort_unstable_by_key(|(_, wanted)| wanted.location);
-        let read = order.iter().map(|(number, wanted)| Ok((*number, self.read_base(place, wanted, base)?)));
+        let read = order.iter().map(|(number, wanted)| Ok((*number, self.read_base(index, place, wanted, base)?)));
         let mut chunks = read.collect::<Result<Vec<_>, ReadError>>()?;
         chunks.sort_unstable_by_key(|(number, _)| *number);
         Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
     }
 
     /// The bytes of a blob's bases, one after the other.
-    fn read_bases(&self, place: &BlobPlace, mut wanted: Vec<Wanted<'_>>, base: &mut BaseBlob<'_>) -> Result<BaseBytes, ReadError> {
+    fn read_bases(
+        &self,
+        index: &Arc<dyn ChunkIndex>,
+        place: &BlobPlace,
+        mut wanted: Vec<Wanted<'_>>,
+        base: &mut BaseBlob<'_>,
+    ) -> Result<BaseBytes, ReadError> {
         // Most continue a whole blob, and what need not be copied is not touched once more.
-        if let Some(run) = run_of(wanted.iter().map(|wanted| &wanted.location)).filter(|run| run.depth < place.frame.depth)
-            && let Ok(content) = base(&run)
-            && let Some(range) = range_of(&run).filter(|range| range.end <= content.len())
-        {
-            return Ok(match content {
-                Content::Whole(blob) => BaseBytes::Run(blob, run),
-                Content::Pieces(_) => BaseBytes::Joined(content.to_bytes(range)),
-            });
+        if let Some(run) = run_of(wanted.iter().map(|wanted| &wanted.location)).filter(|run| run.depth < place.frame.depth) {
+            match base(index, &run) {
+                Ok(content) => {
+                    if let Some(range) = range_of(&run).filter(|range| range.end <= content.len()) {
+                        return Ok(match content {
+                            Content::Whole(blob) => BaseBytes::Run(blob, run),
+                            Content::Pieces(_) => BaseBytes::Joined(content.to_bytes(range)),
+                        });
+                    }
+                }
+                Err(error) => return self.read_elsewhere(index, place, &wanted, base).ok_or(error),
+            }
         }
         // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
         let len = wanted.last().map_or(0, |last| last.start + last.location.len as usize);
         wanted.sort_unstable_by_key(|wanted| wanted.location);
         let mut bytes = Vec::with_capacity(len);
         for wanted in &wanted {
-            let BaseChunk { content, range } = self.read_base(place, wanted, base)?;
+            let BaseChunk { content, range } = self.read_base(index, place, wanted, base)?;
             put(&mut bytes, wanted.start, range.len(), |bytes| content.append(range, bytes));
         }
         Ok(BaseBytes::Joined(bytes))
+    }
+
+    /// The same of bases whose blob cannot be read: each from another place. That blob is not tried again: it would be so at every step of a chain,
+    /// which is twice as often for each of them.
+    fn read_elsewhere(
+        &self,
+        index: &Arc<dyn ChunkIndex>,
+        place: &BlobPlace,
+        wanted: &[Wanted<'_>],
+        base: &mut BaseBlob<'_>,
+    ) -> Option<BaseBytes> {
+        let mut bytes = Vec::new();
+        for wanted in wanted {
+            let mut read = |location: &Location| Self::base_content(index, place, location, base);
+            let (content, location) = Self::elsewhere(index, wanted.id, &wanted.location, &mut read)?;
+            let BaseChunk { content, range } = wanted.of(content, &location).ok()?;
+            content.append(range, &mut bytes);
+        }
+        Some(BaseBytes::Joined(bytes))
     }
 
     pub(super) fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
         self.index().map_err(|error| ReadError::index(&error))
     }
 
-    fn blob_at(&self, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
-        let place = self.index_now()?.blob(location.pack, location.ordinal)?;
+    fn blob_at(&self, index: &Arc<dyn ChunkIndex>, location: &Location) -> Result<(Option<Decoded>, BlobPlace), ReadError> {
+        let place = index.blob(location.pack, location.ordinal)?;
         let place = place.ok_or_else(|| ReadError::Unknown(format!("blob {} of a pack", location.ordinal)))?;
         Ok((lock(&self.reader.state).blobs.get(&(place.pack, location.ordinal)), place))
     }
@@ -370,7 +433,12 @@ impl Repo {
 
     /// The plain bytes of the blob at `location`, from the cache or from its pack.
     pub(crate) fn blob_bytes(&self, location: &Location) -> Result<(Decoded, PackId), ReadError> {
-        let (cached, place) = self.blob_at(location)?;
+        self.blob_bytes_in(&self.index_now()?, location)
+    }
+
+    /// The same where the place is one of this index.
+    pub(crate) fn blob_bytes_in(&self, index: &Arc<dyn ChunkIndex>, location: &Location) -> Result<(Decoded, PackId), ReadError> {
+        let (cached, place) = self.blob_at(index, location)?;
         let bytes = match cached {
             Some(bytes) => bytes,
             None => self.load(&place, location.ordinal)?,

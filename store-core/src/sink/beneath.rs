@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::error::SinkError;
 use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
+use crate::linux::far::is_far;
 use crate::linux::{FOLDER, Inode, proc_path};
 
 /// Folders that are kept open.
@@ -29,6 +30,7 @@ pub struct Target {
     path: PathBuf,
     root: Arc<OwnedFd>,
     one_step: bool,
+    is_far: bool,
     pub(super) privileged: bool,
     keep: Keep,
     /// Folders that were made to hold the target, and itself if it was.
@@ -64,7 +66,8 @@ impl Target {
         // An older kernel does not know the call, and some sandboxes forbid it.
         let one_step = rustix::fs::openat2(&root, c".", PLACE, Mode::empty(), BENEATH).is_ok();
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, privileged, keep, made, kept: Mutex::default() })
+        let is_far = is_far(&root);
+        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, is_far, privileged, keep, made, kept: Mutex::default() })
     }
 
     /// Gives the folders above the target that were made for it the mode that folders get here, and, with `itself`, the target, if it was
@@ -118,6 +121,11 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether it is on a file system where a write can fail after it was said to be done: a file is whole once it is synced.
+    pub fn is_far(&self) -> bool {
+        self.is_far
     }
 
     /// Whether this inode has to stay.

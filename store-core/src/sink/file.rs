@@ -29,7 +29,7 @@ impl TargetFile {
         Self { file: File::from(fd), path, privileged }
     }
 
-    /// Where it is.
+    /// Where it was made, or found.
     pub fn path(&self) -> &TargetPath {
         &self.path
     }
@@ -123,5 +123,11 @@ impl TargetFile {
             offset = offset.saturating_add(some);
         }
         Ok(())
+    }
+}
+
+impl AsFd for TargetFile {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }

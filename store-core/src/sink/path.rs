@@ -8,6 +8,13 @@ use std::path::Path;
 use super::error::SinkError;
 use crate::format::entry::Entry;
 
+/// The longest name that file systems take, in bytes.
+const NAME_LEN: usize = 255;
+/// How names of files end that are not whole yet.
+const UNFINISHED: &[u8] = b".snap-part";
+/// Digits that tell long names apart.
+const HASH_LEN: usize = 16;
+
 /// A path beneath a target: names that each passed [`Entry::is_name`], so that none leads up, to the side or nowhere.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetPath(Vec<u8>);
@@ -51,6 +58,20 @@ impl TargetPath {
         })
     }
 
+    /// Where what is to become this is written until it is whole: beside it, by the same name at each attempt.
+    pub fn unfinished(&self) -> Option<Self> {
+        let (folder, name) = self.split()?;
+        let len = name.len().min(NAME_LEN - UNFINISHED.len() - 1 - HASH_LEN);
+        let mut unfinished = name[..len].to_vec();
+        if len < name.len() {
+            // Long names may begin alike.
+            unfinished.push(b'.');
+            unfinished.extend_from_slice(&blake3::hash(name).to_hex().as_bytes()[..HASH_LEN]);
+        }
+        unfinished.extend_from_slice(UNFINISHED);
+        folder.child(&unfinished).ok()
+    }
+
     /// How many names it has.
     pub fn depth(&self) -> usize {
         if self.is_root() { 0 } else { self.names().count() }
@@ -91,6 +112,15 @@ mod tests {
         for name in [&b""[..], b".", b"..", b"/", b"a/b", b"../x", b"a\0b", &[b'x'; 1025]] {
             assert!(TargetPath::root().child(name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_is_unfinished_stands_beside_what_it_becomes() {
+        let folder = TargetPath::root().child(b"a").unwrap();
+        assert_eq!(folder.child(b"b").unwrap().unfinished(), folder.child(b"b.snap-part").ok());
+        let long = |last: u8| folder.child(&[&[b'x'; 254][..], &[last]].concat()).unwrap().unfinished().unwrap();
+        assert!(long(b'1') != long(b'2') && long(b'1').split().unwrap().1.len() == 255);
+        assert_eq!(TargetPath::root().unfinished(), None);
     }
 
     #[test]

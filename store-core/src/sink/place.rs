@@ -12,7 +12,7 @@ use super::file::TargetFile;
 use super::keep::Kept;
 use super::path::TargetPath;
 use crate::linux::names::Names;
-use crate::linux::proc_path;
+use crate::linux::{Inode, proc_path};
 
 /// How often something in the way is cleared, when somebody keeps putting things there.
 const ATTEMPTS: usize = 8;
@@ -97,6 +97,26 @@ impl Target {
         // While half of it is new, nobody else runs or reads it.
         let closed = stat.st_mode & 0o7077 == 0 || rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).is_ok();
         Ok(closed.then(|| TargetFile::new(fd, path.clone(), self.privileged)))
+    }
+
+    /// Gives a file of this target the name `path` in place of the one that it was made, or found, by. What was there is removed.
+    ///
+    /// # Errors
+    /// Besides those of making it there, [`SinkError::Replaced`] when the file has that name no more.
+    pub fn rename(&self, file: &TargetFile, path: &TargetPath) -> Result<(), SinkError> {
+        let (from, old) = self.parent(file.path())?;
+        let inode = |stat: rustix::io::Result<rustix::fs::Stat>| stat.ok().as_ref().map(Inode::of);
+        let own = inode(rustix::fs::fstat(file));
+        self.make("rename to", path, Existing::ReplaceAll, |folder, name| {
+            // Whoever has put another one there meanwhile keeps it.
+            if own.is_none() || inode(rustix::fs::statat(&from, old, AtFlags::SYMLINK_NOFOLLOW)) != own {
+                return Err(Errno::STALE);
+            }
+            match rustix::fs::renameat(&from, old, folder, name) {
+                Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(Errno::EXIST),
+                renamed => renamed,
+            }
+        })
     }
 
     /// Makes a symbolic link to any target whatever: nothing here follows it.

@@ -4,6 +4,7 @@
 //! times with nanoseconds or before 1970, extended attributes (as `SCHILY.xattr.NAME`, which GNU tar, bsdtar and Python read).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::io::Write;
 
 use tar::{EntryType, Header};
@@ -25,7 +26,7 @@ const ELEVEN_DIGITS: u64 = 0o777_7777_7777;
 pub(super) struct TarWriter<'o> {
     out: &'o mut dyn Write,
     /// The first name of each file with several.
-    names: HashMap<(u64, u64), Vec<u8>>,
+    names: HashMap<(u64, u64), (Vec<u8>, Entry)>,
 }
 
 impl<'o> TarWriter<'o> {
@@ -69,13 +70,15 @@ impl<'o> TarWriter<'o> {
         };
         if kind != EntryType::Directory && meta.links > 1 && meta.inode != 0 {
             match self.names.entry((meta.device, meta.inode)) {
-                std::collections::hash_map::Entry::Occupied(first) => {
-                    (kind, size) = (EntryType::Link, 0);
-                    link.clone_from(first.get());
+                Place::Occupied(first) => {
+                    let (first_path, first) = first.get();
+                    // One that changed while it was pushed has other bytes under another name.
+                    if first.is_same_file(entry) {
+                        (kind, size) = (EntryType::Link, 0);
+                        link.clone_from(first_path);
+                    }
                 }
-                std::collections::hash_map::Entry::Vacant(slot) => {
-                    slot.insert(path.clone());
-                }
+                Place::Vacant(slot) => _ = slot.insert((path.clone(), entry.clone())),
             }
         }
         let mut records = Vec::new();
@@ -236,6 +239,11 @@ mod tests {
         for name in [&b"n"[..], b"other"] {
             writer.entry(name, &file, |out| out.write_all(b"bytes").map_err(unwritten)).unwrap();
         }
+        // Somebody wrote to it before it was read under its third name.
+        let mut changed = file.clone();
+        changed.meta.ctime.nanos += 1;
+        changed.kind = Kind::File { size: 7, content: Content::Inline(Vec::new()) };
+        writer.entry(b"third", &changed, |out| out.write_all(b"changed").map_err(unwritten)).unwrap();
         writer.finish().unwrap();
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut entries = archive.entries().unwrap().map(Result::unwrap);
@@ -253,6 +261,8 @@ mod tests {
         let second = entries.next().unwrap();
         assert_eq!(second.header().entry_type(), EntryType::Link);
         assert_eq!(second.link_name_bytes().unwrap(), &b"n"[..]);
+        let third = entries.next().unwrap();
+        assert_eq!((third.header().entry_type(), third.size()), (EntryType::Regular, 7));
         assert!(entries.next().is_none());
     }
 }

@@ -45,7 +45,8 @@ impl Run<'_> {
         // Another prune may have been quicker, and says the same.
         let _ = self.with_room(|| self.repo.create_done(number, &done))?;
         self.has_got_on = true;
-        self.repo.refresh()
+        self.repo.refresh()?;
+        self.unread.take().map_or(Ok(()), Err)
     }
 
     /// What is deleted, once nobody is left who could rely on it.
@@ -79,10 +80,21 @@ impl Run<'_> {
             let number = marked.index.number(pack)?;
             needed.extend(number.filter(|number| marked.marks.is_needed(*number)).map(|_| *pack));
         }
+        let goes = deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack));
+        let twins = self.twins.take();
+        match self.read_twins(&goes, &marked, twins.as_ref()) {
+            Ok(_) => {}
+            // The plan is closed, or each prune to come would meet the same.
+            Err(error) if error.kind() == ErrorKind::Damage => {
+                self.unread = Some(error);
+                return Ok(nothing);
+            }
+            Err(error) => return Err(error),
+        }
         self.report.rescued_packs += needed.len() as u64;
         // Forgotten by a program that did not tell of their refs: the histories of these are to outlast the records (`spec/NOTES.md`, N6).
         self.repo.write_notes(live.untold, &live.heads)?;
-        Ok(Final { deleted: deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack)), dropped: live.dropped, ..nothing })
+        Ok(Final { deleted: goes, dropped: live.dropped, ..nothing })
     }
 
     /// Waits until every session that is announced now has an outcome or is given up; ends those that are old or whose processes are gone.

@@ -34,6 +34,7 @@ pub(crate) use remove::{finish_decided, open_sessions, remove};
 use survey::Survey;
 pub use told::check_told;
 pub(crate) use turn::Turn;
+use twins::TwinsRead;
 
 /// How a prune is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,6 +178,10 @@ struct Run<'r> {
     turn: Option<Turn<'r>>,
     /// Whether something was done that the next prune need not do.
     has_got_on: bool,
+    /// What was read of packs that stay, by the marks that this prune decided by.
+    twins: Option<TwinsRead>,
+    /// Why the plan that is being finished deletes nothing.
+    unread: Option<Error>,
     report: Report,
 }
 
@@ -187,7 +192,7 @@ const QUICKER: &str = "other prunes were quicker each time: try again";
 impl<'r> Run<'r> {
     /// Without a deadline.
     fn new(repo: &'r Repo, options: &'r Options, monitor: &'r dyn Monitor) -> Self {
-        Self { repo, options, monitor, deadline: None, turn: None, has_got_on: false, report: Report::default() }
+        Self { repo, options, monitor, deadline: None, turn: None, has_got_on: false, twins: None, unread: None, report: Report::default() }
     }
 }
 
@@ -236,6 +241,7 @@ impl Run<'_> {
                 let GcState { open, names, .. } = self.repo.gc_state()?;
                 let Some(open) = open.into_iter().next() else { break names };
                 self.report.resumed = true;
+                self.twins = None;
                 self.finish(open)?;
             };
             self.stop_if_over()?;
@@ -245,7 +251,8 @@ impl Run<'_> {
                 self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
             }
-            let read = self.read_twins(&survey);
+            let read = self.read_twins(&survey.decision.condemned(), &survey.marked, None);
+            let read = read.map(|read| self.twins = Some(read));
             let (copied, no_room) = match read.and_then(|()| self.repack(&survey)) {
                 // Another prune has deleted what was to be copied.
                 Err(error) if error.kind() == ErrorKind::Damage && self.repo.gc_names()? != before => continue,

@@ -150,7 +150,7 @@ impl Salvage {
                 for copy in index.copies(id)? {
                     if copy.depth <= entry.frame.depth
                         && is_elsewhere(&*index, &copy, unsafe_packs)?
-                        && repo.read_as(&copy, id, entry.frame.kind).is_ok()
+                        && repo.read_as(&index, &copy, id, entry.frame.kind).is_ok()
                     {
                         return Ok(true);
                     }

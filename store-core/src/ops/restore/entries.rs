@@ -28,7 +28,7 @@ pub(super) struct Restorer<'c, 'r> {
     /// Folders made, or found to be there.
     made: HashSet<TargetPath>,
     /// The first name of each file with several, by device and inode.
-    links: HashMap<(u64, u64), TargetPath>,
+    links: HashMap<(u64, u64), (TargetPath, Entry)>,
     pending_links: Vec<(TargetPath, TargetPath)>,
 }
 
@@ -153,9 +153,20 @@ impl<'c, 'r> Restorer<'c, 'r> {
             return None;
         }
         match self.links.entry((entry.meta.device, entry.meta.inode)) {
-            Place::Occupied(first) => Some(first.get().clone()),
+            Place::Occupied(first) => {
+                let (path, first) = first.get();
+                if first.is_same_file(entry) {
+                    return Some(path.clone());
+                }
+                let message = format!(
+                    "was another name of {}, which changed while it was pushed: it becomes a file of its own",
+                    path.as_path().display()
+                );
+                self.context.warn(here.shown.display(), message);
+                None
+            }
             Place::Vacant(slot) => {
-                slot.insert(here.target.clone());
+                slot.insert((here.target.clone(), entry.clone()));
                 None
             }
         }

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use super::Here;
 use super::entries::Restorer;
 use super::guard::Verdict;
+use super::{Here, Overwrite};
 use crate::error::{Error, chain};
 use crate::format::entry::{Entry, Extent};
 use crate::pipeline::FileSlot;
 use crate::repo::{Placed, StoredFile};
-use crate::sink::{SinkError, TargetFile};
+use crate::sink::{SinkError, TargetFile, TargetPath};
 
 /// Runs of a file that are handled together.
 const RUNS: usize = 1024;
@@ -35,7 +35,10 @@ impl Restorer<'_, '_> {
             context.advance(size);
             return Ok(());
         }
-        let reused = match self.reuse(size, here) {
+        // By these it is told from its time, or from its being there, that a file is as it should be: one that is half written must not look so.
+        let waits = matches!(self.options.overwrite, Overwrite::IfNewer | Overwrite::Never);
+        let unfinished = if waits { here.target.unfinished() } else { None };
+        let reused = match self.reuse(size, unfinished.as_ref().unwrap_or(&here.target)) {
             Ok(reused) => reused.map(Arc::new),
             Err(error) => {
                 context.fail_file(&here.target, error.kind(), chain(&error));
@@ -43,7 +46,8 @@ impl Restorer<'_, '_> {
             }
         };
         let Some(stored) = StoredFile::new(context.repo, entry) else { return Ok(()) };
-        self.batch.begin(FileSlot::new(here.target.clone(), entry.meta.clone(), size, reused.clone()), reused.is_some());
+        let slot = FileSlot::new(here.target.clone(), unfinished, entry.meta.clone(), size, reused.clone());
+        self.batch.begin(slot, reused.is_some());
         if let Err(error) = self.runs(&stored, reused.as_deref())? {
             let slot = self.batch.file().map(Arc::clone);
             slot.iter().for_each(|slot| {
@@ -85,9 +89,9 @@ impl Restorer<'_, '_> {
     }
 
     /// The file that is there, with the length that it shall have.
-    fn reuse(&self, size: u64, here: &Here) -> Result<Option<TargetFile>, SinkError> {
+    fn reuse(&self, size: u64, path: &TargetPath) -> Result<Option<TargetFile>, SinkError> {
         let Some(target) = self.context.target else { return Ok(None) };
-        let reused = target.reuse_file(&here.target)?;
+        let reused = target.reuse_file(path)?;
         if let Some(file) = &reused
             && file.len()? != size
         {

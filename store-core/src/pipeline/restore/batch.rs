@@ -116,7 +116,7 @@ impl RestoreBatch {
     pub(crate) fn end(&mut self, context: &RestoreContext<'_>) {
         self.is_ended = true;
         let (Some(slot), Some(target)) = (self.files.last(), context.target) else { return };
-        self.open_files += usize::from(self.runs > 4 || self.is_open && self.runs > 0);
+        self.open_files += usize::from(self.runs > 1 || self.is_open && self.runs > 0);
         slot.done(context, target, 1);
     }
 

@@ -110,6 +110,12 @@ impl<'b> BlobRunner<'b> {
         Err(Error::new(ErrorKind::Interrupted, "interrupted: some files are not restored, restore again to go on"))
     }
 
+    /// Whether a prune may have moved a chunk, or a copy of it, since this was planned: then it is found by its name alone.
+    fn may_have_moved(&self, id: &ChunkId, read: Result<Part<'_>, &ReadError>) -> bool {
+        let has_copies = || self.index.copies(id).is_ok_and(|copies| copies.len() > 1);
+        !self.is_current() || read.is_err_and(ReadError::is_gone) || has_copies()
+    }
+
     /// Whether packs have the numbers that they were planned by: an index that was built anew, since a prune has deleted some, gives them others.
     fn is_current(&self) -> bool {
         self.context.repo.index().is_ok_and(|now| std::ptr::addr_eq(Arc::as_ptr(&now), self.index))
@@ -137,10 +143,13 @@ impl<'b> BlobRunner<'b> {
         counts.decoded.fetch_add(1, Ordering::Relaxed);
         // Several chunks of one base blob mostly follow one another.
         let mut last: Option<(u32, Content)> = None;
-        let planned = |location: &Location| self.plan.number((location.pack, location.ordinal)).filter(|_| self.is_current());
-        let mut base = |location: &Location| match (planned(location), &last) {
+        let planned = |index: &Arc<dyn ChunkIndex>, location: &Location| {
+            let is_ours = std::ptr::addr_eq(Arc::as_ptr(index), self.index);
+            if is_ours { self.plan.number((location.pack, location.ordinal)) } else { None }
+        };
+        let mut base = |index: &Arc<dyn ChunkIndex>, location: &Location| match (planned(index, location), &last) {
             // A copy that is read since the one that was planned is damaged.
-            (None, _) => repo.blob_bytes(location).map(|(bytes, _)| Content::Whole(bytes)),
+            (None, _) => repo.blob_bytes_in(index, location).map(|(bytes, _)| Content::Whole(bytes)),
             (Some(number), Some((held, bytes))) if *held == number => Ok(bytes.clone()),
             (Some(number), _) => {
                 let bytes = self.content(target, number)?;
@@ -148,10 +157,11 @@ impl<'b> BlobRunner<'b> {
                 Ok(bytes)
             }
         };
-        let is_planned = |location: &Location| planned(location).is_some_and(|number| blob.bases.contains(&number));
+        let is_planned =
+            |index: &Arc<dyn ChunkIndex>, location: &Location| planned(index, location).is_some_and(|number| blob.bases.contains(&number));
         match repo.decode_blob_with(&place, blob.key.1, sealed, &is_planned, &mut base) {
             // It may have been spoilt on the way.
-            Err(error) if error.is_content() && looks(&*repo.backend) > 1 => {
+            Err(error) if error.is_of(&place) && looks(&*repo.backend) > 1 => {
                 repo.decode_blob_with(&place, blob.key.1, repo.read_sealed(&place)?, &is_planned, &mut base)
             }
             decoded => decoded,
@@ -205,12 +215,8 @@ impl<'b> BlobRunner<'b> {
                 continue;
             }
             let failed = Location { pack: blob.key.0, ordinal: blob.key.1, start: wants[0].start, len: wants[0].len, depth: 0 };
-            // By its name alone, when a prune has moved it since this was planned.
-            let gone = |error: &ReadError| error.is_gone().then(|| context.repo.chunk(id).ok()).flatten();
-            let copy = match self.is_current() {
-                true => context.repo.other_copy(id, &failed).or_else(|| read.err().and_then(gone)),
-                false => context.repo.chunk(id).ok(),
-            };
+            let other = if self.is_current() { context.repo.other_copy(id, &failed) } else { None };
+            let copy = other.or_else(|| if self.may_have_moved(id, read) { context.repo.chunk(id).ok() } else { None });
             for want in wants {
                 match (&copy, read) {
                     (Some(bytes), _) => self.write_run(target, &[want], bytes),

@@ -16,6 +16,8 @@ const MISCOUNTED: &str = "was not written as planned, which is a fault of this p
 /// One file that is being restored.
 pub(crate) struct FileSlot {
     path: TargetPath,
+    /// Where it is written until it is whole, if not there.
+    unfinished: Option<TargetPath>,
     meta: Metadata,
     size: u64,
     /// Whether it was there before, so that holes must be made in it.
@@ -34,11 +36,17 @@ enum SlotState {
 }
 
 impl FileSlot {
-    /// `reused` is the file if it is there already: what is right in it stays.
-    pub(crate) fn new(path: TargetPath, meta: Metadata, size: u64, reused: Option<Arc<TargetFile>>) -> Self {
+    /// `reused` is the file if it is there already: what is right in it stays. With `unfinished` it is written there, and gets its name last.
+    pub(crate) fn new(
+        path: TargetPath,
+        unfinished: Option<TargetPath>,
+        meta: Metadata,
+        size: u64,
+        reused: Option<Arc<TargetFile>>,
+    ) -> Self {
         let was_there = reused.is_some();
         let state = reused.map_or(SlotState::Waiting, SlotState::Open);
-        Self { path, meta, size, was_there, left: AtomicUsize::new(1), state: Mutex::new(state) }
+        Self { path, unfinished, meta, size, was_there, left: AtomicUsize::new(1), state: Mutex::new(state) }
     }
 
     /// Counts runs that are to be written.
@@ -68,7 +76,7 @@ impl FileSlot {
     }
 
     fn make(&self, target: &Target) -> Result<TargetFile, SinkError> {
-        let file = target.create_file(&self.path, Existing::ReplaceAll)?;
+        let file = target.create_file(self.unfinished.as_ref().unwrap_or(&self.path), Existing::ReplaceAll)?;
         if self.size > 0 {
             file.set_len(self.size)?;
         }
@@ -134,8 +142,18 @@ impl FileSlot {
 
     fn finish(&self, context: &RestoreContext<'_>, target: &Target) {
         let Some(file) = self.open(context, target) else { return };
+        if target.is_far()
+            && let Err(error) = file.sync()
+        {
+            return self.fail(context, error.kind(), chain(&error));
+        }
         for warning in file.set_metadata(&self.meta) {
             context.warn(warning.path.display(), chain(&warning));
+        }
+        if self.unfinished.is_some()
+            && let Err(error) = target.rename(&file, &self.path)
+        {
+            return self.fail(context, error.kind(), chain(&error));
         }
         context.is_finished(&self.path, &self.meta);
         context.counts.files_done.fetch_add(1, Ordering::Relaxed);
@@ -193,7 +211,7 @@ mod tests {
         };
         let time = Timestamp { seconds: 0, nanos: 0 };
         let meta = Metadata { mode: 0o644, uid: 0, gid: 0, mtime: time, ctime: time, inode: 1, device: 1, links: 1, xattrs: Vec::new() };
-        let slot = FileSlot::new(TargetPath::root().child(b"file").unwrap(), meta, 8, None);
+        let slot = FileSlot::new(TargetPath::root().child(b"file").unwrap(), None, meta, 8, None);
         slot.expect(2);
         (0..written).for_each(|run| slot.write(&context, &target, 4 * run as u64, b"abcd", 1));
         if ended {
