@@ -1,5 +1,7 @@
 //! Chunks that several packs hold, as after a heal, and damage to one of those packs: what has a copy comes back, and what comes back otherwise is
 //! told of. A blob that is read for what is wanted of it may then stand in for a base that is damaged, too.
+//!
+//! More of it: `SNAP_SEEDS=2000 cargo test --release -p store-core --test several_copies`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -41,10 +43,15 @@ fn stored_twice(whole: &Whole, noise: &mut Noise, harm: &dyn Fn(&mut Noise) -> H
     (objects, packs)
 }
 
+/// How often something is tried: so often in a usual run.
+fn rounds(usual: u64) -> u64 {
+    std::env::var("SNAP_SEEDS").map_or(usual, |number| number.parse().unwrap())
+}
+
 /// For some repositories, damages each of those packs, and restores every version on a host that knows nothing.
 fn damage_one_of_two(harm: &dyn Fn(&mut Noise) -> Harm, is_whole: bool) {
     let mut tried = 0;
-    for seed in 0..40 {
+    for seed in 0..rounds(40) {
         let whole = Whole::new(seed, 3);
         let mut noise = Noise::new(seed + 1000);
         let (objects, packs) = stored_twice(&whole, &mut noise, harm);
@@ -134,7 +141,7 @@ fn stand_in(noise: &mut Noise) {
 fn a_blob_that_is_wanted_and_stands_in_for_a_damaged_base_is_written_once() {
     // Which copy is read first hangs on the repository's keys, and so does where chunks end: of ten, about two read what is damaged.
     let mut noise = Noise::new(77);
-    (0..50).for_each(|_| stand_in(&mut noise));
+    (0..rounds(50)).for_each(|_| stand_in(&mut noise));
 }
 
 /// A repository in memory, and a folder for what is pushed to it.
@@ -181,7 +188,7 @@ fn each(packs: &[ObjectPath], harm: Harm) -> Vec<(ObjectPath, Harm)> {
 #[test]
 fn what_is_coded_against_a_copy_that_was_read_needs_no_other_one() {
     let mut noise = Noise::new(78);
-    for round in 0..40 {
+    for round in 0..rounds(40) {
         let older = noise.bytes(1500);
         let base = [&older[..400], b"base", &older[400..]].concat();
         let changed = [&base[..900], b"changed", &base[900..]].concat();

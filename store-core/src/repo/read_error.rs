@@ -72,10 +72,10 @@ impl ReadError {
         }
     }
 
-    /// Whether bytes of this blob were there, and not those that should be; not of one that it is coded against.
+    /// Whether bytes of this blob, or of its pack's header, were there, and not those that should be; not of a blob that it is coded against.
     pub(crate) fn is_of(&self, place: &BlobPlace) -> bool {
-        let pack = || ObjectPath::Pack(place.pack).to_string();
-        matches!(self, Self::Object { object, offset, .. } | Self::Decode { object, offset, .. } if *offset == place.offset && *object == pack())
+        let (Self::Object { object, offset, .. } | Self::Decode { object, offset, .. }) = self else { return false };
+        [0, place.offset].contains(offset) && *object == ObjectPath::Pack(place.pack).to_string()
     }
 
     /// The index failed. That it is damaged is no damage of the repository: it is built anew.

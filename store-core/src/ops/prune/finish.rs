@@ -32,7 +32,11 @@ impl Run<'_> {
         if next_step(true, !matches!(last, Ok(None)), false) == Step::Finish {
             last = match self.decide_final(number, plan) {
                 Ok(made) if self.with_room(|| self.repo.create_final(number, &made))? == Created::New => Ok(Some(made)),
-                Ok(_) => self.repo.read_final(number),
+                Ok(_) => {
+                    // What could not be read may be what that one deleted.
+                    self.unread = None;
+                    self.repo.read_final(number)
+                }
                 // What is missing may be what another prune deletes, which was quicker.
                 Err(error) if self.report.stopped.is_none() => self.repo.read_final(number)?.map(Some).ok_or(error),
                 Err(error) => Err(error),

@@ -11,13 +11,14 @@ use super::contents::for_each_contents;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
-use crate::index::ChunkIndex;
+use crate::index::{ChunkIndex, PackNumber};
 use crate::repo::Marked;
 
 /// What was read when it was decided which packs go.
 pub(super) struct TwinsRead {
-    /// The packs that there were. What came later was compared when it was written.
-    packs: Arc<dyn ChunkIndex>,
+    /// Numbers of the packs that there were, and how many. What came later was compared when it was written.
+    index: Arc<dyn ChunkIndex>,
+    packs: PackNumber,
     /// Chunks that are right in these packs.
     right: HashSet<(ChunkId, PackId)>,
 }
@@ -25,7 +26,7 @@ pub(super) struct TwinsRead {
 impl TwinsRead {
     /// Whether a chunk was read in this pack, or came with it since.
     fn is_sure(&self, id: &ChunkId, pack: &PackId) -> Result<bool, Error> {
-        Ok(self.right.contains(&(*id, *pack)) || self.packs.number(pack)?.is_none())
+        Ok(self.right.contains(&(*id, *pack)) || self.index.number(pack)?.is_none_or(|number| number >= self.packs))
     }
 }
 
@@ -36,7 +37,7 @@ impl Run<'_> {
     /// Of kind [`ErrorKind::Damage`] when it cannot be read there: the copy that would go may be the only good one.
     pub(super) fn read_twins(&self, goes: &BTreeSet<PackId>, marked: &Marked, before: Option<&TwinsRead>) -> Result<TwinsRead, Error> {
         let index = &marked.index;
-        let mut read = TwinsRead { packs: Arc::clone(index), right: HashSet::new() };
+        let mut read = TwinsRead { index: Arc::clone(index), packs: marked.marks.packs(), right: HashSet::new() };
         for_each_contents(self.repo, goes, &mut |pack, contents| {
             let Some(number) = index.number(&pack)? else { return Ok(ControlFlow::Continue(())) };
             for (ordinal, entry) in contents.blobs.iter().enumerate() {
