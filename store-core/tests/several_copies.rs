@@ -23,6 +23,7 @@ use store_core::backend::{GcStage, ObjectPath};
 use store_core::base::ids::SnapshotId;
 use store_core::error::{ErrorKind, chain};
 use store_core::monitor::{Silent, Warning};
+use store_core::ops::prune;
 use store_core::ops::push::{self, push};
 use store_core::ops::repair::{PacksOptions, packs_with};
 use store_core::repo::Repo;
@@ -243,4 +244,36 @@ fn no_final_takes_the_only_sound_copy_whatever_was_read_before_the_plan() {
     packs_with(&repo, None, &PacksOptions { read_data: true, execute: true, ..PacksOptions::default() }, &Silent).unwrap();
     tiny::prune_all(&repo, &BTreeSet::new()).unwrap();
     assert_restores(&fresh(&pushed.disk).1, snapshot, &all);
+}
+
+#[test]
+fn no_final_takes_what_a_push_relies_on_since_it_was_decided_what_goes() {
+    let mut noise = Noise::new(80);
+    let (all, other) = (files(&[("file", &[&noise.bytes(2000)])]), files(&[("other", &[&noise.bytes(2000)])]));
+    let both: Tree = all.iter().chain(&other).map(|(path, thing)| (path.clone(), thing.clone())).collect();
+    let pushed = Pushed::new();
+    let (first, sound) = pushed.push("0", &all, false);
+    let back = pushed.sound(&sound);
+    let pushed = pushed.with(&each(&sound, Harm::Gone), &[]);
+    let (second, damaged) = pushed.push("1", &both, false);
+    let pushed = pushed.with(&each(&damaged, Harm::Flip(200)), &back);
+    pushed.push("2", &other, false);
+    // Nobody needs the file when it is decided that its first pack goes; then somebody pushes it.
+    let pushed = Arc::new(pushed);
+    let (pusher, snapshot) = (Arc::clone(&pushed), Arc::new(std::sync::Mutex::new(None)));
+    let (tree, told) = (all.clone(), Arc::clone(&snapshot));
+    pushed.disk.set_hook(move |_, action, path| {
+        if action == "create" && matches!(path, Some(ObjectPath::Gc(_, GcStage::Plan))) {
+            let (id, packs) = pusher.push("3", &tree, false);
+            assert!(packs.len() < 2, "the file was stored again");
+            *told.lock().unwrap() = Some(id);
+        }
+        Ok(())
+    });
+    let (_cache, repo) = fresh(&pushed.disk);
+    let options = prune::Options { max_unused: 1.0, ..tiny::prune_options(&[first, second].into()) };
+    let pruned = prune::prune(&repo, &options, &Silent);
+    pushed.disk.clear_hook();
+    assert_eq!(pruned.unwrap_err().kind(), ErrorKind::Damage);
+    assert_restores(&fresh(&pushed.disk).1, snapshot.lock().unwrap().unwrap(), &all);
 }

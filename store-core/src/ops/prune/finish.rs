@@ -86,8 +86,8 @@ impl Run<'_> {
         }
         let goes = deleted(plan.condemned.iter().copied(), |pack| needed.contains(pack));
         let twins = self.twins.take();
-        match self.read_twins(&goes, &marked, twins.as_ref()) {
-            Ok(_) => {}
+        match self.read_twins_again(&goes, &marked, twins.as_ref()) {
+            Ok(()) => {}
             // The plan is closed, or each prune to come would meet the same.
             Err(error) if error.kind() == ErrorKind::Damage => {
                 self.unread = Some(error);

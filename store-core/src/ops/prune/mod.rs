@@ -251,7 +251,7 @@ impl Run<'_> {
                 self.note(survey.decision, survey.live.len(), 0);
                 return Ok(());
             }
-            let read = self.read_twins(&survey.decision.condemned(), &survey.marked, None);
+            let read = self.read_twins(&survey.decision.condemned(), &survey.marked);
             let read = read.map(|read| self.twins = Some(read));
             let (copied, no_room) = match read.and_then(|()| self.repack(&survey)) {
                 // Another prune has deleted what was to be copied.

@@ -11,7 +11,7 @@ use super::contents::for_each_contents;
 use crate::base::ids::{ChunkId, PackId};
 use crate::error::{Error, ErrorKind};
 use crate::format::blob::BlobKind;
-use crate::index::{ChunkIndex, PackNumber};
+use crate::index::{ChunkIndex, Location, PackNumber};
 use crate::repo::Marked;
 
 /// What was read when it was decided which packs go.
@@ -21,6 +21,8 @@ pub(super) struct TwinsRead {
     packs: PackNumber,
     /// Chunks that are right in these packs.
     right: HashSet<(ChunkId, PackId)>,
+    /// What packs that go held and others, too, needed or not.
+    shared: Vec<(PackId, ChunkId, BlobKind)>,
 }
 
 impl TwinsRead {
@@ -31,41 +33,55 @@ impl TwinsRead {
 }
 
 impl Run<'_> {
-    /// Reads what packs that are to go have in common with what is needed of others, but for what is sure by an earlier look.
+    /// Reads what packs that are to go have in common with what is needed of others.
     ///
     /// # Errors
     /// Of kind [`ErrorKind::Damage`] when it cannot be read there: the copy that would go may be the only good one.
-    pub(super) fn read_twins(&self, goes: &BTreeSet<PackId>, marked: &Marked, before: Option<&TwinsRead>) -> Result<TwinsRead, Error> {
+    pub(super) fn read_twins(&self, goes: &BTreeSet<PackId>, marked: &Marked) -> Result<TwinsRead, Error> {
         let index = &marked.index;
-        let mut read = TwinsRead { index: Arc::clone(index), packs: marked.marks.packs(), right: HashSet::new() };
+        let (mut right, mut shared) = (HashSet::new(), Vec::new());
         for_each_contents(self.repo, goes, &mut |pack, contents| {
             let Some(number) = index.number(&pack)? else { return Ok(ControlFlow::Continue(())) };
             for (ordinal, entry) in contents.blobs.iter().enumerate() {
-                if self.monitor.interrupted() {
-                    return Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was deleted"));
-                }
+                self.stop_if_interrupted()?;
                 let needed = marked.marks.chunks(number, ordinal as u32);
                 let here = needed.iter().copied().chain(std::iter::repeat(false));
-                for (id, _) in entry.ids.iter().zip(here).filter(|(_, is_needed)| !is_needed) {
-                    self.read_twin(marked, &pack, id, entry.frame.kind, before, &mut read.right)?;
+                for (id, is_needed) in entry.ids.iter().zip(here) {
+                    let copies = index.copies(id)?;
+                    if copies.len() > 1 {
+                        shared.push((pack, *id, entry.frame.kind));
+                    }
+                    if !is_needed {
+                        self.read_twin(marked, &(pack, *id, entry.frame.kind), &copies, None, &mut right)?;
+                    }
                 }
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        Ok(read)
+        Ok(TwinsRead { index: Arc::clone(index), packs: marked.marks.packs(), right, shared })
+    }
+
+    /// The same of packs of which nothing is needed now, but for what is sure by the look `before`, if these are packs that it was about.
+    pub(super) fn read_twins_again(&self, goes: &BTreeSet<PackId>, marked: &Marked, before: Option<&TwinsRead>) -> Result<(), Error> {
+        let Some(before) = before else { return self.read_twins(goes, marked).map(drop) };
+        let mut right = HashSet::new();
+        for shared in before.shared.iter().filter(|(pack, ..)| goes.contains(pack)) {
+            self.stop_if_interrupted()?;
+            self.read_twin(marked, shared, &marked.index.copies(&shared.1)?, Some(before), &mut right)?;
+        }
+        Ok(())
     }
 
     fn read_twin(
         &self,
         marked: &Marked,
-        pack: &PackId,
-        id: &ChunkId,
-        kind: BlobKind,
+        (pack, id, kind): &(PackId, ChunkId, BlobKind),
+        copies: &[Location],
         before: Option<&TwinsRead>,
         right: &mut HashSet<(ChunkId, PackId)>,
     ) -> Result<(), Error> {
         let index = &marked.index;
-        for copy in index.copies(id)? {
+        for copy in copies {
             let Some(place) = index.blob(copy.pack, copy.ordinal)? else { continue };
             let mut start = 0;
             let at = place.frame.chunk_lens.iter().position(|len| {
@@ -78,7 +94,7 @@ impl Run<'_> {
             if !is_needed || is_sure()? {
                 continue;
             }
-            if let Err(why) = self.repo.read_as(index, &copy, id, kind) {
+            if let Err(why) = self.repo.read_as(index, copy, id, *kind) {
                 let message = format!(
                     "{id} is needed and cannot be read from pack {}, and pack {pack}, which has it too, would go: `snap repair packs \
                      --read-data` first",
