@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Repo;
+use super::again::looks;
 use super::read_error::ReadError;
 use super::recent::Recent;
 use super::runs::Runs;
@@ -14,6 +15,7 @@ use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, PackId};
 use crate::base::limits;
 use crate::blob::{self, BaseChunk, Content, DecodeError};
+use crate::error::Error;
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::HEADER_LEN;
 use crate::format::pack::PackOpener;
@@ -253,6 +255,21 @@ impl Repo {
             sealed.keep(key, &Arc::new(bytes.clone()));
         }
         Ok(bytes)
+    }
+
+    /// What `open` makes of one blob's sealed bytes. Where that fails and requests go over a network they are read once more: they may have been
+    /// spoilt on the way.
+    ///
+    /// # Errors
+    /// Those of reading, and of `open`.
+    pub(crate) fn read_opened<T>(&self, place: &BlobPlace, open: impl Fn(Vec<u8>) -> Result<T, Error>) -> Result<T, Error> {
+        match open(self.read_sealed(place)?) {
+            Err(_) if looks(&*self.backend) > 1 => {
+                lock(&self.reader.sealed).forget(&(place.pack, place.offset));
+                open(self.read_sealed(place)?)
+            }
+            opened => opened,
+        }
     }
 
     /// Reads a run of a pack: sealed bytes of several blobs, and what lies between them.

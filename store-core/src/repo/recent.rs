@@ -62,6 +62,14 @@ impl<K: Copy + Eq + Hash> Recent<K> {
         self.shrink();
     }
 
+    /// Drops what is kept under a key.
+    pub(super) fn forget(&mut self, key: &K) {
+        if let Some((old, age)) = self.entries.remove(key) {
+            self.bytes -= old.len();
+            self.ages.remove(&age);
+        }
+    }
+
     fn shrink(&mut self) {
         while self.bytes > self.budget {
             let Some((_, oldest)) = self.ages.pop_first() else { break };

@@ -176,16 +176,18 @@ fn rewritten(
     if !needed.contains(&true) {
         return Ok(None);
     }
-    let mut bytes = repo.read_sealed(place)?;
     if !needed.contains(&false) {
         let damaged = |error| {
             Error::with(ErrorKind::Damage, format!("blob {ordinal} of pack {} does not open: nothing is deleted", place.pack), error)
         };
-        opener.open_blob(ordinal, &entry.frame, &mut bytes).map_err(damaged)?;
+        let bytes = repo.read_opened(place, |mut sealed| {
+            opener.open_blob(ordinal, &entry.frame, &mut sealed).map_err(damaged)?;
+            Ok(sealed)
+        })?;
         let coded = CodedBlob::of(entry.frame.clone(), bytes);
         return Ok(Some(NewBlob { coded, ids: entry.ids.clone(), sketches: entry.sketches.clone() }));
     }
-    let plain = repo.decode_blob(place, ordinal, bytes)?;
+    let plain = repo.read_opened(place, |sealed| Ok(repo.decode_blob(place, ordinal, sealed)?))?;
     let mut kept = Kept::default();
     let mut start = 0;
     for (i, (id, len)) in entry.ids.iter().zip(&entry.frame.chunk_lens).enumerate() {
