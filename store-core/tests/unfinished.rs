@@ -10,12 +10,16 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rig::{Noise, Place, Thing, find, push_path, quick_folder, tree_at};
+use rig::{Noise, Place, Thing, find, push_path, quick_folder, secrets, tree_at};
 use store_core::error::ErrorKind;
 use store_core::monitor::{Monitor, Progress, Silent};
 use store_core::ops::restore::{Options, Overwrite, restore};
+use store_core::repo::{OpenOptions, Repo};
 
 const ALL: [Overwrite; 4] = [Overwrite::Always, Overwrite::IfChanged, Overwrite::IfNewer, Overwrite::Never];
+
+/// Of a file: several blobs.
+const SIZE: usize = 12 << 20;
 
 /// The packs of a repository, the largest last.
 fn packs(place: &Place) -> Vec<PathBuf> {
@@ -27,9 +31,15 @@ fn packs(place: &Place) -> Vec<PathBuf> {
 
 fn flip(pack: &Path) {
     let file = fs::File::options().read(true).write(true).open(pack).unwrap();
-    let (at, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
+    let (at, mut byte) = (file.metadata().unwrap().len() / 8 * 7, [0]);
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+/// A repository that is read by one worker, from the first blob of a file to the last: some is written when a late one is found to be damaged.
+fn init(place: &Place) -> Repo {
+    let options = OpenOptions { threads: 1, ..place.options() };
+    Repo::init(&options, &secrets(), "test").unwrap().0
 }
 
 /// Stops once something was written.
@@ -51,9 +61,9 @@ fn what_a_restore_that_ended_early_wrote_is_not_taken_for_whole() {
     for (overwrite, is_there) in ALL.into_iter().flat_map(|overwrite| [(overwrite, false), (overwrite, true)]) {
         let folder = quick_folder();
         let (place, data, target) = (Place::below(folder.path()), folder.path().join("data"), folder.path().join("target"));
-        let repo = place.init();
+        let repo = init(&place);
         fs::create_dir_all(&data).unwrap();
-        fs::write(data.join("file"), Noise::new(1).bytes(6 << 20)).unwrap();
+        fs::write(data.join("file"), Noise::new(1).bytes(SIZE)).unwrap();
         let stored = find(&repo, push_path(&repo, &data).unwrap().snapshot.unwrap()).unwrap();
         let stays = is_there && overwrite == Overwrite::Never;
         if is_there {
@@ -63,7 +73,7 @@ fn what_a_restore_that_ended_early_wrote_is_not_taken_for_whole() {
             fs::File::options().write(true).open(target.join("file")).unwrap().set_modified(old).unwrap();
         }
         let options = Options { target: target.clone(), overwrite, ..Options::default() };
-        // Bytes in the middle are lost for a while.
+        // Some bytes are lost for a while.
         let pack = packs(&place).pop().unwrap();
         flip(&pack);
         let failed = restore(&repo, &stored, &options, &Silent).unwrap().failed;
@@ -80,9 +90,38 @@ fn what_a_restore_that_ended_early_wrote_is_not_taken_for_whole() {
         assert!(found == expected, "{overwrite:?}, {is_there}: {:?}, {report:?}", found.keys().collect::<Vec<_>>());
         assert_eq!(report.failed, 0);
         // What was right already was not written again.
-        assert!(report.written_bytes < 6 << 20, "{overwrite:?}: {report:?}");
+        assert!(report.written_bytes < SIZE as u64, "{overwrite:?}: {report:?}");
         if !stays {
             assert_eq!(fs::metadata(target.join("file")).unwrap().mtime(), fs::metadata(data.join("file")).unwrap().mtime());
         }
+    }
+}
+
+#[test]
+fn what_is_left_of_a_restore_can_be_pushed_and_restored_beside_what_it_would_have_become() {
+    for overwrite in [Overwrite::IfNewer, Overwrite::Never] {
+        let folder = quick_folder();
+        let (place, data) = (Place::below(folder.path()), folder.path().join("data"));
+        let repo = init(&place);
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("file"), Noise::new(1).bytes(SIZE)).unwrap();
+        let first = find(&repo, push_path(&repo, &data).unwrap().snapshot.unwrap()).unwrap();
+        let to = |name: &str| Options { target: folder.path().join(name), overwrite, ..Options::default() };
+        let pack = packs(&place).pop().unwrap();
+        flip(&pack);
+        assert_eq!(restore(&repo, &first, &to("left"), &Silent).unwrap().failed, 1);
+        flip(&pack);
+        // Now there is what was to become the file, and another file of that name.
+        let left = folder.path().join("left");
+        let names = || tree_at(&left).into_keys().collect::<Vec<_>>();
+        assert!(names().len() == 1 && names()[0] != Path::new("file"), "{:?}", names());
+        fs::write(left.join("file"), Noise::new(2).bytes(3 << 20)).unwrap();
+        let second = find(&repo, push_path(&repo, &left).unwrap().snapshot.unwrap()).unwrap();
+        let report = restore(&repo, &second, &to("second"), &Silent).unwrap();
+        assert!(report.failed == 0 && tree_at(&folder.path().join("second")) == tree_at(&left), "{report:?}");
+        // The first one still goes on from it.
+        fs::remove_file(left.join("file")).unwrap();
+        let report = restore(&repo, &first, &to("left"), &Silent).unwrap();
+        assert!(report.kept_bytes > 0 && tree_at(&left) == tree_at(&data), "{report:?}");
     }
 }

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::error::SinkError;
+use crate::base::ids::SnapshotId;
 use crate::format::entry::Entry;
 
 /// The longest name that file systems take, in bytes.
 const NAME_LEN: usize = 255;
-/// How names of files end that are not whole yet.
-const UNFINISHED: &[u8] = b".snap-part";
-/// Digits that tell long names apart.
+/// How names of files go on that are not whole yet.
+const UNFINISHED: &[u8] = b".snap-part-";
+/// Digits behind that.
 const HASH_LEN: usize = 16;
 
 /// A path beneath a target: names that each passed [`Entry::is_name`], so that none leads up, to the side or nowhere.
@@ -58,18 +59,13 @@ impl TargetPath {
         })
     }
 
-    /// Where what is to become this is written until it is whole: beside it, by the same name at each attempt.
-    pub fn unfinished(&self) -> Option<Self> {
+    /// Where what is to become this by a snapshot is written until it is whole: beside it, by the same name at each attempt. A snapshot has
+    /// nothing of that name itself, were it a leftover of another restore: when names were given nobody knew which id it would get.
+    pub fn unfinished(&self, snapshot: &SnapshotId) -> Option<Self> {
         let (folder, name) = self.split()?;
-        let len = name.len().min(NAME_LEN - UNFINISHED.len() - 1 - HASH_LEN);
-        let mut unfinished = name[..len].to_vec();
-        if len < name.len() {
-            // Long names may begin alike.
-            unfinished.push(b'.');
-            unfinished.extend_from_slice(&blake3::hash(name).to_hex().as_bytes()[..HASH_LEN]);
-        }
-        unfinished.extend_from_slice(UNFINISHED);
-        folder.child(&unfinished).ok()
+        let hash = blake3::Hasher::new().update(snapshot.as_bytes()).update(name).finalize().to_hex();
+        let shown = &name[..name.len().min(NAME_LEN - UNFINISHED.len() - HASH_LEN)];
+        folder.child(&[shown, UNFINISHED, &hash.as_bytes()[..HASH_LEN]].concat()).ok()
     }
 
     /// How many names it has.
@@ -117,10 +113,13 @@ mod tests {
     #[test]
     fn what_is_unfinished_stands_beside_what_it_becomes() {
         let folder = TargetPath::root().child(b"a").unwrap();
-        assert_eq!(folder.child(b"b").unwrap().unfinished(), folder.child(b"b.snap-part").ok());
-        let long = |last: u8| folder.child(&[&[b'x'; 254][..], &[last]].concat()).unwrap().unfinished().unwrap();
+        let (one, other) = (SnapshotId::from_bytes([1; 32]), SnapshotId::from_bytes([2; 32]));
+        let part = |name: &[u8], snapshot| folder.child(name).unwrap().unfinished(snapshot).unwrap();
+        assert!(part(b"b", &one).is_within(&folder) && part(b"b", &one).split().unwrap().1.starts_with(b"b.snap-part-"));
+        assert!(part(b"b", &one) == part(b"b", &one) && part(b"b", &one) != part(b"b", &other));
+        let long = |last: u8| part(&[&[b'x'; 254][..], &[last]].concat(), &one);
         assert!(long(b'1') != long(b'2') && long(b'1').split().unwrap().1.len() == 255);
-        assert_eq!(TargetPath::root().unfinished(), None);
+        assert_eq!(TargetPath::root().unfinished(&one), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use super::guard::Verdict;
 use super::walk::Visit;
 use super::{Here, Options, Overwrite, Report};
+use crate::base::ids::SnapshotId;
 use crate::error::{Error, ErrorKind, chain};
 use crate::format::entry::{Entry, Kind, Metadata};
 use crate::pipeline::{RestoreBatch, RestoreContext};
@@ -17,6 +18,8 @@ use crate::sink::{Existing, Form, TargetPath};
 /// Restores what a walk meets.
 pub(super) struct Restorer<'c, 'r> {
     pub(super) context: &'c RestoreContext<'r>,
+    /// Which one is restored.
+    pub(super) snapshot: SnapshotId,
     pub(super) options: &'c Options,
     pub(super) batch: RestoreBatch,
     pub(super) report: Report,
@@ -33,9 +36,10 @@ pub(super) struct Restorer<'c, 'r> {
 }
 
 impl<'c, 'r> Restorer<'c, 'r> {
-    pub(super) fn new(context: &'c RestoreContext<'r>, options: &'c Options, target_was_there: bool) -> Self {
+    pub(super) fn new(context: &'c RestoreContext<'r>, snapshot: SnapshotId, options: &'c Options, target_was_there: bool) -> Self {
         Self {
             context,
+            snapshot,
             options,
             batch: RestoreBatch::default(),
             report: Report::default(),

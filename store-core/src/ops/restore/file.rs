@@ -37,7 +37,7 @@ impl Restorer<'_, '_> {
         }
         // By these it is told from its time, or from its being there, that a file is as it should be: one that is half written must not look so.
         let waits = matches!(self.options.overwrite, Overwrite::IfNewer | Overwrite::Never);
-        let unfinished = if waits { here.target.unfinished() } else { None };
+        let unfinished = if waits { here.target.unfinished(&self.snapshot) } else { None };
         let reused = match self.reuse(size, unfinished.as_ref().unwrap_or(&here.target)) {
             Ok(reused) => reused.map(Arc::new),
             Err(error) => {

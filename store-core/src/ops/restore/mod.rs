@@ -156,7 +156,7 @@ pub fn restore_with(
         other: Mutex::default(),
         finished: Mutex::default(),
     };
-    let mut restorer = Restorer::new(&context, options, target_was_there);
+    let mut restorer = Restorer::new(&context, stored.id, options, target_was_there);
     walk(repo, &start, options, &mut restorer)?;
     restorer.write_rest()?;
     let deleted = if options.delete { delete(&context, &start, options, stored, keep) } else { Ok(0) };
