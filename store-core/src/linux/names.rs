@@ -54,6 +54,11 @@ impl Names {
         self.spans.dedup_by(|a, b| at(bytes, *a) == at(bytes, *b));
     }
 
+    /// Whether a name is among those that were [sorted](Self::sort).
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        self.spans.binary_search_by(|&span| at(&self.bytes, span).cmp(name)).is_ok()
+    }
+
     /// Keeps only the names that `keep` says yes to.
     pub(crate) fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
         let bytes = &self.bytes;

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::SinkError;
+use super::folded::Asked;
 use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
 use crate::linux::far::is_far;
@@ -36,6 +37,7 @@ pub struct Target {
     /// Folders that were made to hold the target, and itself if it was.
     made: Vec<Inode>,
     kept: Mutex<Kept>,
+    asked: Mutex<Option<Asked>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +69,8 @@ impl Target {
         let one_step = rustix::fs::openat2(&root, c".", PLACE, Mode::empty(), BENEATH).is_ok();
         let privileged = rustix::process::geteuid().is_root();
         let is_far = is_far(&root);
-        Ok(Self { path: path.to_path_buf(), root: Arc::new(root), one_step, is_far, privileged, keep, made, kept: Mutex::default() })
+        let (path, root) = (path.to_path_buf(), Arc::new(root));
+        Ok(Self { path, root, one_step, is_far, privileged, keep, made, kept: Mutex::default(), asked: Mutex::default() })
     }
 
     /// Gives the folders above the target that were made for it the mode that folders get here, and, with `itself`, the target, if it was
@@ -166,6 +169,12 @@ impl Target {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // The map is whole between any two statements.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the names of the folder that was asked last.
+    pub(super) fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
+        // A listing is put there whole.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn resolve(&self, path: &TargetPath) -> Result<OwnedFd, SinkError> {

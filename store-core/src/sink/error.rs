@@ -61,6 +61,14 @@ pub enum SinkError {
         /// Where.
         path: PathBuf,
     },
+    /// The folder takes two names for one, and what it has is listed by another one.
+    #[error("the file system takes {path:?} for {}; move that away, or restore where both can be", other_name(.there))]
+    OneName {
+        /// What was to be there.
+        path: PathBuf,
+        /// What is there, if its name is the same but for upper and lower case.
+        there: Option<PathBuf>,
+    },
     /// What was written a moment ago is now another thing: somebody else works in the target.
     #[error("{path:?} was replaced while it was restored; let nothing else write to the target")]
     Replaced {
@@ -77,6 +85,10 @@ pub enum SinkError {
         /// Why not.
         source: io::Error,
     },
+}
+
+fn other_name(there: &Option<PathBuf>) -> String {
+    there.as_ref().map_or_else(|| "something there of another name".into(), |there| format!("{there:?}, which is there"))
 }
 
 impl SinkError {

@@ -1,5 +1,7 @@
 //! Looking at what stands in the target, which changes nothing.
 
+use std::os::fd::AsFd as _;
+
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -58,6 +60,7 @@ impl Target {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
+        self.must_have_name(folder.as_fd(), name, path)?;
         let form = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Form::File(stat.st_size as u64),
             FileType::Directory => Form::Directory,

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
 
 use super::beneath::{PLACE, Target};
 use super::error::{SinkError, Warning};
@@ -180,23 +180,26 @@ fn set_mode(handle: Handle<'_>, mode: u32) -> io::Result<()> {
 }
 
 fn set_time(handle: Handle<'_>, time: Timestamp) -> io::Result<()> {
-    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
     let nanos = time.nanos.min(999_999_999);
-    let times = Timestamps { last_access: omit, last_modification: Timespec { tv_sec: time.seconds, tv_nsec: nanos.into() } };
-    let stat = match handle {
-        Handle::Open(fd) => {
-            rustix::fs::futimens(fd, &times)?;
-            rustix::fs::fstat(fd)
+    let set = |last_access| {
+        let times = Timestamps { last_access, last_modification: Timespec { tv_sec: time.seconds, tv_nsec: nanos.into() } };
+        match handle {
+            Handle::Open(fd) => {
+                rustix::fs::futimens(fd, &times)?;
+                rustix::fs::fstat(fd)
+            }
+            Handle::Entry { folder, name, .. } => {
+                rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+                rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            }
         }
-        Handle::Entry { folder, name, .. } => {
-            rustix::fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-            rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
-        }
-    }?;
+    };
     // The kernel takes what the file system cannot hold, and sets the nearest that it can. Some hold even seconds only.
-    if (stat.st_mtime as i64).abs_diff(time.seconds) <= 1 {
-        Ok(())
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "the file system cannot hold so early or so late a time"))
+    let is_set = |stat: &Stat| stat.st_mtime.abs_diff(time.seconds) <= 1;
+    let stat = set(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ })?;
+    // Some do nothing when they get one of the two times alone, and say that it is done: those of libfuse 2.
+    if is_set(&stat) || is_set(&set(Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ })?) {
+        return Ok(());
     }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the file system cannot hold so early or so late a time"))
 }

@@ -4,6 +4,8 @@
 //! from an opened folder and follows no symbolic link, whoever planted it and whenever. What stands in the way of an entry is replaced
 //! only as far as [`Existing`] allows, and a file that has other names is never written to: its names may be outside.
 //!
+//! A folder that takes two names for one holds one of the two: [`SinkError::OneName`] is said of the other.
+//!
 //! What a [`Keep`] names is never removed, nor a folder that holds it: that is decided before anything of such a folder is.
 //!
 //! Metadata come last, since they may forbid writing: [`TargetFile::set_metadata`] when a file's bytes are there,
@@ -14,6 +16,7 @@
 mod beneath;
 mod error;
 mod file;
+mod folded;
 mod keep;
 mod look;
 mod metadata;

@@ -47,13 +47,14 @@ impl Target {
         if self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))? == Some(Kept::Closed) {
             return Err(SinkError::Closed { path: path.as_path().to_path_buf() });
         }
-        self.make("make the folder", path, existing, |folder, name| match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
+        let is_made = self.make("make the folder", path, existing, |folder, name| match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
             Err(Errno::EXIST) => match rustix::fs::openat(folder, name, PLACE, Mode::empty()) {
-                Ok(there) => self.open_up(there.as_fd()),
+                Ok(there) => self.open_up(there.as_fd()).map(|()| false),
                 Err(_) => Err(Errno::EXIST),
             },
-            made => made,
-        })
+            made => made.map(|()| true),
+        })?;
+        if is_made { Ok(()) } else { self.must_have_name(folder.as_fd(), name, path) }
     }
 
     /// Makes a folder and those above it, or takes the ones that are there.
@@ -85,7 +86,7 @@ impl Target {
         let regular = |stat: &rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
         // A device is not even opened: that could have effects.
         match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if regular(&stat) => {}
+            Ok(stat) if regular(&stat) => self.must_have_name(folder.as_fd(), name, path)?,
             Ok(_) | Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(SinkError::at("look at", path, error)),
         }
@@ -107,6 +108,10 @@ impl Target {
         let (from, old) = self.parent(file.path())?;
         let inode = |stat: rustix::io::Result<rustix::fs::Stat>| stat.ok().as_ref().map(Inode::of);
         let own = inode(rustix::fs::fstat(file));
+        let (to, new) = self.parent(path)?;
+        if rustix::fs::statat(&to, new, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            self.must_have_name(to.as_fd(), new, path)?;
+        }
         self.make("rename to", path, Existing::ReplaceAll, |folder, name| {
             // Whoever has put another one there meanwhile keeps it.
             if own.is_none() || inode(rustix::fs::statat(&from, old, AtFlags::SYMLINK_NOFOLLOW)) != own {
@@ -198,6 +203,7 @@ impl Target {
         if existing == Existing::Refuse {
             return Err(SinkError::Exists { path: path.as_path().to_path_buf() });
         }
+        self.must_have_name(folder, name, path)?;
         let kept = self.stays(folder, name).map_err(|error| SinkError::at("look at", path, error))?;
         // A file or a link in use may be replaced by what the snapshot has in its place.
         if kept.is_some() && is_folder(folder, name) {

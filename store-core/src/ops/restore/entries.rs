@@ -53,7 +53,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
     }
 
     /// What is to happen at `path`, and whether a folder stands there. `None` when nobody can tell, which is reported.
-    pub(super) fn verdict(&mut self, entry: &Entry, path: &TargetPath, shown: &Path) -> Option<(Verdict, Option<u32>)> {
+    pub(super) fn verdict(&mut self, entry: &Entry, path: &TargetPath) -> Option<(Verdict, Option<u32>)> {
         // Without a guard nothing needs to be looked at.
         let Some(target) = self.context.target.filter(|_| self.options.overwrite != Overwrite::Always) else {
             return Some((Verdict::Write, None));
@@ -64,7 +64,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
                 Some((self.options.overwrite.verdict(there.as_ref(), entry), folder))
             }
             Err(error) => {
-                self.context.fail(shown.display(), chain(&error));
+                self.context.fail_at(path, error.kind(), chain(&error));
                 None
             }
         }
@@ -108,7 +108,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
 
     fn make(&mut self, made: Result<(), crate::sink::SinkError>, path: &TargetPath) -> bool {
         if let Err(error) = made {
-            self.context.fail_as(error.kind(), path.as_path().display(), chain(&error));
+            self.context.fail_at(path, error.kind(), chain(&error));
             return false;
         }
         self.made.insert(path.clone());
@@ -118,7 +118,7 @@ impl<'c, 'r> Restorer<'c, 'r> {
     fn other(&mut self, entry: &Entry, here: &Here) {
         self.report.others += 1;
         let path = &here.target;
-        let Some((verdict, _)) = self.verdict(entry, path, &here.shown) else { return };
+        let Some((verdict, _)) = self.verdict(entry, path) else { return };
         let Some(target) = self.context.target else { return };
         if verdict == Verdict::Stay {
             return self.skip(path);
@@ -193,12 +193,12 @@ impl<'c, 'r> Restorer<'c, 'r> {
             // What stands there under the first name is half of it, or another file: what is at the second one may be better.
             if !finished.contains(original) {
                 let message = format!("is another name of {}, which was not restored", original.as_path().display());
-                self.context.fail_file(path, ErrorKind::Failed, message);
+                self.context.fail_at(path, ErrorKind::Failed, message);
                 continue;
             }
             match target.hard_link(original, path, Existing::ReplaceAll) {
                 Ok(()) => _ = self.context.counts.files_done.fetch_add(1, Ordering::Relaxed),
-                Err(error) => self.context.fail_file(path, error.kind(), chain(&error)),
+                Err(error) => self.context.fail_at(path, error.kind(), chain(&error)),
             }
         }
         Ok(())
@@ -233,7 +233,7 @@ impl Visit for Restorer<'_, '_> {
             return self.enter_root(&entry.meta);
         }
         self.report.directories += 1;
-        let Some((verdict, standing)) = self.verdict(entry, &here.target, &here.shown) else { return Ok(false) };
+        let Some((verdict, standing)) = self.verdict(entry, &here.target) else { return Ok(false) };
         let Some(target) = self.context.target else { return Ok(true) };
         match (verdict, standing) {
             (Verdict::Stay, None) => {
@@ -242,19 +242,22 @@ impl Visit for Restorer<'_, '_> {
                 self.context.fail(here.shown.display(), message);
                 return Ok(false);
             }
-            (Verdict::Stay, Some(mode)) => {
-                self.skip(&here.target);
-                if mode & 0o700 != 0o700 {
-                    self.kept_directories.push((here.target.clone(), mode));
-                }
-            }
-            (Verdict::Write, _) => self.directories.push((here.target.clone(), entry.meta.clone())),
+            // What is beneath may be restored, and compared.
+            (Verdict::Stay, Some(_)) => self.report.skipped += 1,
+            (Verdict::Write, _) => {}
         }
         let above = here.target.split().map(|(above, _)| above);
-        if !above.is_none_or(|above| self.make_above(&above)) {
+        if !above.is_none_or(|above| self.make_above(&above))
+            || !self.make(target.make_dir(&here.target, Existing::ReplaceAll), &here.target)
+        {
             return Ok(false);
         }
-        Ok(self.make(target.make_dir(&here.target, Existing::ReplaceAll), &here.target))
+        match (verdict, standing) {
+            (Verdict::Write, _) => self.directories.push((here.target.clone(), entry.meta.clone())),
+            (Verdict::Stay, Some(mode)) if mode & 0o700 != 0o700 => self.kept_directories.push((here.target.clone(), mode)),
+            (Verdict::Stay, _) => {}
+        }
+        Ok(true)
     }
 
     fn entry(&mut self, entry: &Entry, here: &Here, above: &Here) -> Result<(), Error> {

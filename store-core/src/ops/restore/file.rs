@@ -23,7 +23,7 @@ impl Restorer<'_, '_> {
         let context = self.context;
         self.report.files += 1;
         self.report.bytes += size;
-        let Some((verdict, _)) = self.verdict(entry, &here.target, &here.shown) else { return Ok(()) };
+        let Some((verdict, _)) = self.verdict(entry, &here.target) else { return Ok(()) };
         if verdict == Verdict::Stay {
             self.skip(&here.target);
             context.counts.kept.fetch_add(size, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl Restorer<'_, '_> {
         let reused = match self.reuse(size, unfinished.as_ref().unwrap_or(&here.target)) {
             Ok(reused) => reused.map(Arc::new),
             Err(error) => {
-                context.fail_file(&here.target, error.kind(), chain(&error));
+                context.fail_at(&here.target, error.kind(), chain(&error));
                 return Ok(());
             }
         };

@@ -60,6 +60,11 @@ impl Verifier<'_, '_> {
         }
     }
 
+    /// Whether it is known that what is there is not what the snapshot has.
+    fn is_other(&self, here: &Here) -> bool {
+        self.context.other.lock().unwrap_or_else(PoisonError::into_inner).contains(&here.target)
+    }
+
     fn is_right(&self, file: &TargetFile, run: &Placed) -> bool {
         match run.extent {
             Extent::Hole { len } => file.is_zero(run.offset, len).unwrap_or(false),
@@ -72,13 +77,13 @@ impl Verifier<'_, '_> {
 }
 
 impl Visit for Verifier<'_, '_> {
-    fn enter(&mut self, _: &Entry, _: &Here) -> Result<bool, Error> {
-        Ok(true)
+    fn enter(&mut self, _: &Entry, here: &Here) -> Result<bool, Error> {
+        Ok(!self.is_other(here))
     }
 
     fn entry(&mut self, entry: &Entry, here: &Here, _: &Here) -> Result<(), Error> {
         let Kind::File { size, .. } = entry.kind else { return Ok(()) };
-        if self.context.other.lock().unwrap_or_else(PoisonError::into_inner).contains(&here.target) {
+        if self.is_other(here) {
             self.context.advance(size);
             return Ok(());
         }

@@ -91,8 +91,8 @@ impl RestoreContext<'_> {
         self.warn(item, message);
     }
 
-    /// Fails the file at `path`, so that nobody compares it later.
-    pub(crate) fn fail_file(&self, path: &TargetPath, kind: ErrorKind, message: impl Into<String>) {
+    /// Fails the entry at `path`, so that nobody compares it, or what is beneath, later.
+    pub(crate) fn fail_at(&self, path: &TargetPath, kind: ErrorKind, message: impl Into<String>) {
         self.is_other(path);
         self.fail_as(kind, path.as_path().display(), message);
     }

@@ -61,14 +61,14 @@ impl FileSlot {
             SlotState::Open(file) => return Some(Arc::clone(file)),
             SlotState::Failed => return None,
             // Not without a word: what is not written any more may be what was missing.
-            SlotState::Closed => context.fail_file(&self.path, ErrorKind::Failed, MISCOUNTED),
+            SlotState::Closed => context.fail_at(&self.path, ErrorKind::Failed, MISCOUNTED),
             SlotState::Waiting => match self.make(target) {
                 Ok(file) => {
                     let file = Arc::new(file);
                     *state = SlotState::Open(Arc::clone(&file));
                     return Some(file);
                 }
-                Err(error) => context.fail_file(&self.path, error.kind(), chain(&error)),
+                Err(error) => context.fail_at(&self.path, error.kind(), chain(&error)),
             },
         }
         *state = SlotState::Failed;
@@ -120,7 +120,7 @@ impl FileSlot {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(*state, SlotState::Failed) {
             *state = SlotState::Failed;
-            context.fail_file(&self.path, kind, message);
+            context.fail_at(&self.path, kind, message);
         }
     }
 
@@ -148,7 +148,7 @@ impl FileSlot {
             return self.fail(context, error.kind(), chain(&error));
         }
         for warning in file.set_metadata(&self.meta) {
-            context.warn(warning.path.display(), chain(&warning));
+            context.warn(self.path.as_path().display(), chain(&warning));
         }
         if self.unfinished.is_some()
             && let Err(error) = target.rename(&file, &self.path)
