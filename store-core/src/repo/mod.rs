@@ -2,6 +2,7 @@
 
 mod adopt;
 pub(crate) mod again;
+mod bases;
 mod damage;
 mod dangling;
 mod derived;

@@ -1,20 +1,20 @@
 //! Reading blobs: sealed bytes, opened, decoded with what they are coded against, and kept for the next reader. What several packs hold is read from
 //! another one when the first is damaged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Repo;
 use super::again::looks;
+use super::bases::{BaseBlob, Bases, MOST_FOLLOWED, Prefer};
 use super::read_error::ReadError;
 use super::recent::Recent;
 use super::runs::Runs;
 use crate::backend::{BackendError, ObjectPath};
 use crate::base::ids::{ChunkId, PackId};
-use crate::base::limits;
-use crate::blob::{self, BaseChunk, Content, DecodeError};
+use crate::blob::{self, Content};
 use crate::error::Error;
 use crate::format::blob::{BlobKind, Frame};
 use crate::format::envelope::HEADER_LEN;
@@ -24,62 +24,6 @@ use crate::index::{BlobPlace, ChunkIndex, Location, PackNumber};
 type BlobKey = (PackId, u32);
 /// The plain bytes of a blob, as they are.
 pub(crate) type Decoded = Arc<Vec<u8>>;
-/// Gives the blob at a location.
-pub(crate) type BaseBlob<'b> = dyn FnMut(&Arc<dyn ChunkIndex>, &Location) -> Result<Content, ReadError> + 'b;
-/// Whether a base is rather read from this one of its places.
-pub(crate) type Prefer<'p> = dyn Fn(&Arc<dyn ChunkIndex>, &Location) -> bool + 'p;
-
-/// The bytes of a blob's bases, one after the other.
-enum BaseBytes {
-    /// Those of a decoded blob that stand one after the other there: a single one, as of most numbers, or what a version of a dump continues.
-    Run(Decoded, Location),
-    Joined(Vec<u8>),
-}
-
-impl BaseBytes {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Run(blob, location) => chunk_of(blob, location).unwrap_or_default(),
-            Self::Joined(bytes) => bytes,
-        }
-    }
-}
-
-/// A base that is to be read.
-struct Wanted<'p> {
-    location: Location,
-    id: &'p ChunkId,
-    /// Where it starts in all bases, one after the other.
-    start: usize,
-}
-
-impl Wanted<'_> {
-    /// It in a blob that holds it: within that, and as long as was asked for.
-    fn of(&self, content: Content, location: &Location) -> Result<BaseChunk, ReadError> {
-        // Another copy's place is another segment's word: it has the length that was asked for, or is none.
-        let range = range_of(location).filter(|range| range.end <= content.len() && range.len() == self.location.len as usize);
-        let range = range.ok_or_else(|| ReadError::Unknown(format!("base {}", self.id)))?;
-        Ok(BaseChunk { content, range })
-    }
-}
-
-/// From so many blobs at the most ranges are followed to where their bytes stand: all of them are held on to meanwhile.
-const MOST_FOLLOWED: usize = 4;
-
-/// In how many blobs these are.
-fn blobs_of(wanted: &[Wanted<'_>]) -> usize {
-    wanted.iter().map(|wanted| (wanted.location.pack, wanted.location.ordinal)).collect::<HashSet<_>>().len()
-}
-
-/// Where these chunks are together, if they stand one after the other in one blob.
-fn run_of<'l>(mut locations: impl Iterator<Item = &'l Location>) -> Option<Location> {
-    let first = *locations.next()?;
-    locations.try_fold(first, |run, next| {
-        let follows = (next.pack, next.ordinal) == (run.pack, run.ordinal) && run.start.checked_add(run.len) == Some(next.start);
-        Some(Location { len: run.len.checked_add(next.len)?, ..run }).filter(|_| follows)
-    })
-}
-
 /// Decoded blobs and opened packs, within a budget.
 #[derive(Debug)]
 pub(crate) struct BlobReader {
@@ -298,132 +242,14 @@ impl Repo {
         self.open_sealed(place, ordinal, &mut sealed)?;
         // One index for all: in one that is built anew meanwhile the same numbers are of other packs.
         let index = &self.index_now()?;
-        let wanted = Self::base_places(index, place, prefer)?;
-        let decoded = if blob::is_edits(&place.frame) && blobs_of(&wanted) <= MOST_FOLLOWED {
-            blob::follow(&place.frame, &sealed, &self.base_chunks(index, place, wanted, base)?)
+        let bases = Bases::of(place, index, prefer, base)?;
+        let decoded = if blob::is_edits(&place.frame) && bases.blobs() <= MOST_FOLLOWED {
+            blob::follow(&place.frame, &sealed, &bases.chunks()?)
         } else {
-            blob::decode(&place.frame, sealed, self.read_bases(index, place, wanted, base)?.bytes()).map(Content::whole)
+            blob::decode(&place.frame, sealed, bases.bytes()?.bytes()).map(Content::whole)
         };
         let (object, len) = (|| ObjectPath::Pack(place.pack).to_string(), u64::from(place.frame.sealed_len));
         decoded.map_err(|source| ReadError::Decode { object: object(), offset: place.offset, len, source })
-    }
-
-    /// Where the bases of a blob are. Bounded: each base lies less deep than the blob.
-    fn base_places<'p>(index: &Arc<dyn ChunkIndex>, place: &'p BlobPlace, prefer: &Prefer<'_>) -> Result<Vec<Wanted<'p>>, ReadError> {
-        if place.frame.bases.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (mut wanted, mut len) = (Vec::new(), 0);
-        for (id, places) in place.frame.bases.iter().zip(index.find_all(&place.frame.bases)?) {
-            let is_preferred = |location: &&Location| location.depth < place.frame.depth && prefer(index, location);
-            let location =
-                places.iter().find(is_preferred).or(places.first()).copied().ok_or_else(|| ReadError::Unknown(format!("base {id}")))?;
-            wanted.push(Wanted { location, id, start: len });
-            len += location.len as usize;
-            if len > limits::BASES_LEN {
-                return Err(ReadError::Unknown(format!("base {id} beyond the limit")));
-            }
-        }
-        Ok(wanted)
-    }
-
-    /// One base, in its blob: within that, and as long as was asked for.
-    fn read_base(
-        &self,
-        index: &Arc<dyn ChunkIndex>,
-        place: &BlobPlace,
-        wanted: &Wanted<'_>,
-        base: &mut BaseBlob<'_>,
-    ) -> Result<BaseChunk, ReadError> {
-        let mut read = |location: &Location| Self::base_content(index, place, location, base);
-        let (content, location) = match read(&wanted.location) {
-            Ok(found) => found,
-            Err(error) => Self::elsewhere(index, wanted.id, &wanted.location, &mut read).ok_or(error)?,
-        };
-        wanted.of(content, &location)
-    }
-
-    /// The blob of a base, if it lies less deep than what is coded against it.
-    fn base_content(
-        index: &Arc<dyn ChunkIndex>,
-        place: &BlobPlace,
-        location: &Location,
-        base: &mut BaseBlob<'_>,
-    ) -> Result<(Content, Location), ReadError> {
-        if location.depth >= place.frame.depth {
-            let source = DecodeError::Codec(crate::codec::CodecError::BaseLength);
-            let object = ObjectPath::Pack(place.pack).to_string();
-            return Err(ReadError::Decode { object, offset: place.offset, len: place.frame.sealed_len.into(), source });
-        }
-        Ok((base(index, location)?, *location))
-    }
-
-    /// The bases of a blob, each in its own, in their order.
-    fn base_chunks(
-        &self,
-        index: &Arc<dyn ChunkIndex>,
-        place: &BlobPlace,
-        wanted: Vec<Wanted<'_>>,
-        base: &mut BaseBlob<'_>,
-    ) -> Result<Vec<BaseChunk>, ReadError> {
-        let mut order: Vec<(usize, Wanted<'_>)> = wanted.into_iter().enumerate().collect();
-        order.sort_unstable_by_key(|(_, wanted)| wanted.location);
-        let read = order.iter().map(|(number, wanted)| Ok((*number, self.read_base(index, place, wanted, base)?)));
-        let mut chunks = read.collect::<Result<Vec<_>, ReadError>>()?;
-        chunks.sort_unstable_by_key(|(number, _)| *number);
-        Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
-    }
-
-    /// The bytes of a blob's bases, one after the other.
-    fn read_bases(
-        &self,
-        index: &Arc<dyn ChunkIndex>,
-        place: &BlobPlace,
-        mut wanted: Vec<Wanted<'_>>,
-        base: &mut BaseBlob<'_>,
-    ) -> Result<BaseBytes, ReadError> {
-        // Most continue a whole blob, and what need not be copied is not touched once more.
-        if let Some(run) = run_of(wanted.iter().map(|wanted| &wanted.location)).filter(|run| run.depth < place.frame.depth) {
-            match base(index, &run) {
-                Ok(content) => {
-                    if let Some(range) = range_of(&run).filter(|range| range.end <= content.len()) {
-                        return Ok(match content {
-                            Content::Whole(blob) => BaseBytes::Run(blob, run),
-                            Content::Pieces(_) => BaseBytes::Joined(content.to_bytes(range)),
-                        });
-                    }
-                }
-                Err(error) => return self.read_elsewhere(index, place, &wanted, base).ok_or(error),
-            }
-        }
-        // Those of one blob one after the other: where few blobs are kept, each would be decoded again for the next one.
-        let len = wanted.last().map_or(0, |last| last.start + last.location.len as usize);
-        wanted.sort_unstable_by_key(|wanted| wanted.location);
-        let mut bytes = Vec::with_capacity(len);
-        for wanted in &wanted {
-            let BaseChunk { content, range } = self.read_base(index, place, wanted, base)?;
-            put(&mut bytes, wanted.start, range.len(), |bytes| content.append(range, bytes));
-        }
-        Ok(BaseBytes::Joined(bytes))
-    }
-
-    /// The same of bases whose blob cannot be read: each from another place. That blob is not tried again: it would be so at every step of a chain,
-    /// which is twice as often for each of them.
-    fn read_elsewhere(
-        &self,
-        index: &Arc<dyn ChunkIndex>,
-        place: &BlobPlace,
-        wanted: &[Wanted<'_>],
-        base: &mut BaseBlob<'_>,
-    ) -> Option<BaseBytes> {
-        let mut bytes = Vec::new();
-        for wanted in wanted {
-            let mut read = |location: &Location| Self::base_content(index, place, location, base);
-            let (content, location) = Self::elsewhere(index, wanted.id, &wanted.location, &mut read)?;
-            let BaseChunk { content, range } = wanted.of(content, &location).ok()?;
-            content.append(range, &mut bytes);
-        }
-        Some(BaseBytes::Joined(bytes))
     }
 
     pub(super) fn index_now(&self) -> Result<Arc<dyn ChunkIndex>, ReadError> {
@@ -481,21 +307,8 @@ impl Repo {
     }
 }
 
-/// Puts a part of `len` bytes, which `append` appends, where it belongs. Parts mostly come in order: then nothing is cleared first.
-fn put(bytes: &mut Vec<u8>, start: usize, len: usize, append: impl FnOnce(&mut Vec<u8>)) {
-    if bytes.len() == start {
-        return append(bytes);
-    }
-    let (mut part, end) = (Vec::with_capacity(len), start + len);
-    append(&mut part);
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[start..end].copy_from_slice(&part);
-}
-
 /// The bytes of a chunk within its blob.
-fn range_of(location: &Location) -> Option<Range<usize>> {
+pub(super) fn range_of(location: &Location) -> Option<Range<usize>> {
     let start = location.start as usize;
     Some(start..start.checked_add(location.len as usize)?)
 }
@@ -503,19 +316,4 @@ fn range_of(location: &Location) -> Option<Range<usize>> {
 /// The bytes of a chunk within its blob.
 pub(crate) fn chunk_of<'b>(blob: &'b [u8], location: &Location) -> Option<&'b [u8]> {
     blob.get(range_of(location)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_stand_where_they_belong_in_whichever_order_they_come() {
-        let parts: [(usize, &[u8]); 3] = [(0, b"ab"), (2, b"cde"), (5, b"f")];
-        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let mut bytes = Vec::new();
-            order.into_iter().for_each(|i| put(&mut bytes, parts[i].0, parts[i].1.len(), |bytes| bytes.extend_from_slice(parts[i].1)));
-            assert_eq!(bytes, b"abcdef", "{order:?}");
-        }
-    }
 }
