@@ -8,6 +8,7 @@
 mod audit;
 mod full;
 mod kills;
+mod linkless;
 mod melee;
 mod place;
 mod trace;

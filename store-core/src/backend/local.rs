@@ -1,4 +1,4 @@
-//! A repository in a local folder. Order of a write: temporary file, data to disk, link under the final name without replacing,
+//! A repository in a local folder. Order of a write: temporary file, data to disk, link (or rename) to the final name without replacing,
 //! folder to disk (`spec/PROTOCOL.md`, section 2). Whoever sees a name sees the whole object.
 
 use std::fs::{self, File};
@@ -6,6 +6,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 
 use super::path::is_object_name;
 use super::{Backend, BackendError, Created, Folder, Listed, ObjectPath, reserve};
@@ -64,7 +67,7 @@ impl LocalBackend {
 
     fn publish(&self, unfinished: &Path, target: &Path, bytes: &[u8]) -> io::Result<Created> {
         self.with_folder(unfinished, || self.write_unfinished(unfinished, bytes))?;
-        let created = match self.with_folder(target, || fs::hard_link(unfinished, target)) {
+        let created = match self.with_folder(target, || give_name(unfinished, target)) {
             Ok(()) => Created::New,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Created::Exists,
             Err(error) => return Err(error),
@@ -104,6 +107,25 @@ impl LocalBackend {
         }
         Err(io::Error::new(io::ErrorKind::NotFound, "the repository is not there any more: is its disk mounted?"))
     }
+}
+
+/// Gives what is written the name of an object, which nothing may have yet: by a link, or where the file system has none by a rename.
+fn give_name(unfinished: &Path, target: &Path) -> io::Result<()> {
+    let refused = match fs::hard_link(unfinished, target) {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) => error,
+        linked => return linked,
+    };
+    match rename_new(unfinished, target) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Err(io::Error::new(
+            refused.kind(),
+            "the file system has neither hard links nor renames that replace nothing; put the repository on another one: ext4, XFS, Btrfs",
+        )),
+        renamed => Ok(renamed?),
+    }
+}
+
+fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -266,6 +288,17 @@ mod tests {
             assert_eq!(backend.read(&path, 10).unwrap(), b"bytes");
         }
         assert_eq!(backend.list(Folder::Packs).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_rename_replaces_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let (unfinished, object) = (root.path().join("unfinished"), root.path().join("object"));
+        fs::write(&unfinished, "new").unwrap();
+        assert_eq!(rename_new(&unfinished, &object), Ok(()));
+        fs::write(&unfinished, "newer").unwrap();
+        let error = io::Error::from(rename_new(&unfinished, &object).unwrap_err());
+        assert_eq!((error.kind(), fs::read_to_string(&object).unwrap().as_str()), (io::ErrorKind::AlreadyExists, "new"));
     }
 
     #[test]
