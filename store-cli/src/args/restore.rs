@@ -37,6 +37,9 @@ pub(crate) struct Restore {
     #[arg(short = 'e', long, value_name = "PATTERN")]
     pub(crate) exclude: Vec<String>,
     /// What becomes of files that are there already
+    ///
+    /// By if-newer and never a file is NAME.snap-part-… until it is whole. A restore that ends early leaves such files: the next one of the same
+    /// snapshot goes on with them.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Overwrite::Always)]
     pub(crate) overwrite: Overwrite,
     /// Delete in the target what the snapshot does not have, what its push left out included: see below, and try -n first

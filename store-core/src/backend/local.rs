@@ -1,4 +1,4 @@
-//! A repository in a local folder. Order of a write: temporary file, data to disk, link (or rename) to the final name without replacing,
+//! A repository in a local folder. Order of a write: temporary file, data to disk, link under the final name without replacing,
 //! folder to disk (`spec/PROTOCOL.md`, section 2). Whoever sees a name sees the whole object.
 
 use std::fs::{self, File};
@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
 use super::path::is_object_name;
@@ -109,23 +108,17 @@ impl LocalBackend {
     }
 }
 
-/// Gives what is written the name of an object, which nothing may have yet: by a link, or where the file system has none by a rename.
+/// Gives what is written the name of an object, which nothing may have yet.
 fn give_name(unfinished: &Path, target: &Path) -> io::Result<()> {
-    let refused = match fs::hard_link(unfinished, target) {
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)) => error,
-        linked => return linked,
-    };
-    match rename_new(unfinished, target) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Err(io::Error::new(
-            refused.kind(),
-            "the file system has neither hard links nor renames that replace nothing; put the repository on another one: ext4, XFS, Btrfs",
-        )),
-        renamed => Ok(renamed?),
-    }
-}
-
-fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+    fs::hard_link(unfinished, target).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+        // As exFAT and FAT say it, SMB, and FUSE.
+        Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => {
+            let message =
+                format!("hard links are refused there ({error}); put the repository on a file system that has them: ext4, XFS, Btrfs");
+            io::Error::new(error.kind(), message)
+        }
+        _ => error,
+    })
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -288,17 +281,6 @@ mod tests {
             assert_eq!(backend.read(&path, 10).unwrap(), b"bytes");
         }
         assert_eq!(backend.list(Folder::Packs).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_rename_replaces_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let (unfinished, object) = (root.path().join("unfinished"), root.path().join("object"));
-        fs::write(&unfinished, "new").unwrap();
-        assert_eq!(rename_new(&unfinished, &object), Ok(()));
-        fs::write(&unfinished, "newer").unwrap();
-        let error = io::Error::from(rename_new(&unfinished, &object).unwrap_err());
-        assert_eq!((error.kind(), fs::read_to_string(&object).unwrap().as_str()), (io::ErrorKind::AlreadyExists, "new"));
     }
 
     #[test]

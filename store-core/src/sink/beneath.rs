@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::SinkError;
-use super::folded::Asked;
+use super::folded::Known;
 use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
 use crate::linux::far::is_far;
@@ -37,7 +37,7 @@ pub struct Target {
     /// Folders that were made to hold the target, and itself if it was.
     made: Vec<Inode>,
     kept: Mutex<Kept>,
-    asked: Mutex<Option<Asked>>,
+    known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Target {
         let privileged = rustix::process::geteuid().is_root();
         let is_far = is_far(&root);
         let (path, root) = (path.to_path_buf(), Arc::new(root));
-        Ok(Self { path, root, one_step, is_far, privileged, keep, made, kept: Mutex::default(), asked: Mutex::default() })
+        Ok(Self { path, root, one_step, is_far, privileged, keep, made, kept: Mutex::default(), known: Mutex::default() })
     }
 
     /// Gives the folders above the target that were made for it the mode that folders get here, and, with `itself`, the target, if it was
@@ -171,10 +171,10 @@ impl Target {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of the names of the folder that was asked last.
-    pub(super) fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
+    /// What is known of the names of folders.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         // A listing is put there whole.
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn resolve(&self, path: &TargetPath) -> Result<OwnedFd, SinkError> {

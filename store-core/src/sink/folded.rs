@@ -1,7 +1,10 @@
-//! Folders that take two names for one: by upper and lower case (FAT, exFAT, NTFS, SMB, ext4 where it is told to), by the form of an accent,
-//! by dots at the end. Two entries of a snapshot must not become one file there without a word, so what is found by a name must have it.
+//! Folders that take two names for one: by upper and lower case (exFAT, NTFS, FAT, SMB, ext4 where it is told to), by the form of an accent,
+//! by a dot at the end. Two entries of a snapshot must not become one file there without a word, so what is found by a name must have it.
+//!
+//! A file system that changes names as it stores them shows what was restored by another name, and is told of when it is restored once more.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -13,58 +16,84 @@ use super::error::SinkError;
 use super::path::TargetPath;
 use crate::linux::names::Names;
 
-/// What is known of the folder that was asked last: entries come folder by folder.
-#[derive(Debug)]
-pub(super) struct Asked {
-    folder: TargetPath,
-    /// Whether upper and lower case are told apart there. Not known before a name with letters was met.
-    has_case: bool,
+/// Folders of which something is kept: entries come folder by folder, each with those above it.
+const FOLDERS: usize = 8;
+
+/// By which name something is listed that was found by one.
+#[derive(Debug, PartialEq, Eq)]
+enum Listed {
+    ByThis,
+    /// By another one: the first that is the same but for upper and lower case, if there is one.
+    ByOther(Option<Vec<u8>>),
+    /// There is no such thing by now.
+    Gone,
+}
+
+/// A folder that is asked for names.
+trait Folder {
+    fn finds(&self, name: &[u8]) -> bool;
+    fn list(&self) -> io::Result<Names>;
+}
+
+/// What is known of the folders that were asked last, the latest at the end.
+#[derive(Debug, Default)]
+pub(super) struct Known(Vec<(TargetPath, Case)>);
+
+/// What is known of one folder.
+#[derive(Debug, Default)]
+struct Case {
+    /// Whether it tells upper and lower case apart. Not known before a name with letters was met.
+    is_told: bool,
     names: Names,
 }
 
-impl Target {
-    /// Passes when what is found as `name` in the opened folder is listed by this very name there. `path` is the same in the target.
-    ///
-    /// # Errors
-    /// [`SinkError::OneName`] when it is listed by another name alone, and when the folder cannot be listed.
-    pub(super) fn must_have_name(&self, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<(), SinkError> {
-        let mut asked = self.asked();
-        let (above, _) = path.split().unwrap_or_else(|| (TargetPath::root(), name));
-        let asked = match &mut *asked {
-            Some(asked) if asked.folder == above => asked,
-            asked => asked.insert(Asked { folder: above, has_case: false, names: Names::default() }),
-        };
-        // One look in most folders, where their names would be many.
-        let other_case = other_case(name).filter(|_| name.is_ascii());
-        if let Some(other_case) = other_case {
-            asked.has_case = asked.has_case || is_missing(folder, &other_case);
-            if asked.has_case {
-                return Ok(());
-            }
+impl Known {
+    fn of(&mut self, folder: TargetPath) -> &mut Case {
+        let known = self.0.iter().position(|(path, _)| *path == folder).map(|at| self.0.remove(at));
+        if known.is_none() && self.0.len() >= FOLDERS {
+            self.0.remove(0);
         }
-        if asked.names.contains(name) {
-            return Ok(());
-        }
-        asked.names = self.names(folder).map_err(|error| SinkError::at("list the folder of", path, error))?;
-        if asked.names.contains(name) || is_missing(folder, name) {
-            return Ok(());
-        }
-        let like = asked.names.iter().find(|listed| listed.eq_ignore_ascii_case(name));
-        let path = path.as_path().to_path_buf();
-        let there = like.map(|listed| path.with_file_name(OsStr::from_bytes(listed)));
-        Err(SinkError::OneName { path, there })
-    }
-
-    fn names(&self, folder: BorrowedFd<'_>) -> std::io::Result<Names> {
-        let opened = self.open_folder(folder, b".", true)?;
-        let (mut names, error) = Names::read(opened.as_fd());
-        names.sort();
-        error.map_or(Ok(names), Err)
+        self.0.push(known.unwrap_or_else(|| (folder, Case::default())));
+        let last = self.0.len() - 1;
+        &mut self.0[last].1
     }
 }
 
-fn is_missing(folder: BorrowedFd<'_>, name: &[u8]) -> bool {
-    matches!(rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+impl Case {
+    fn listed(&mut self, folder: &impl Folder, name: &[u8]) -> io::Result<Listed> {
+        if has_one_form(name) {
+            return Ok(Listed::ByThis);
+        }
+        // A look or three in most folders, where the names would be many.
+        if let Some(other) = other_case(name).filter(|_| name.is_ascii()) {
+            // Between two looks something may come or go.
+            self.is_told = self.is_told || !folder.finds(&other) && folder.finds(name) && !folder.finds(&other);
+            if self.is_told {
+                return Ok(Listed::ByThis);
+            }
+        }
+        // Twice: a file that is replaced while its folder is listed may be missing.
+        for _ in 0..2 {
+            if self.names.contains(name) {
+                return Ok(Listed::ByThis);
+            }
+            if !folder.finds(name) {
+                return Ok(Listed::Gone);
+            }
+            self.names = folder.list()?;
+        }
+        if self.names.contains(name) {
+            return Ok(Listed::ByThis);
+        }
+        Ok(Listed::ByOther(self.names.iter().find(|listed| listed.eq_ignore_ascii_case(name)).map(<[u8]>::to_vec)))
+    }
+}
+
+/// Whether no file system takes another name for this one: ASCII, without letters, and without what some leave out or make up.
+fn has_one_form(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_alphabetic() && *byte != b'~')
+        && !name.ends_with(b".")
+        && !name.ends_with(b" ")
 }
 
 /// A name with its ASCII letters in the other case, if it has any.
@@ -73,33 +102,157 @@ fn other_case(name: &[u8]) -> Option<Vec<u8>> {
     name.iter().any(u8::is_ascii_alphabetic).then(|| name.iter().map(swap).collect())
 }
 
+struct Opened<'t> {
+    target: &'t Target,
+    folder: BorrowedFd<'t>,
+}
+
+impl Folder for Opened<'_> {
+    fn finds(&self, name: &[u8]) -> bool {
+        !matches!(rustix::fs::statat(self.folder, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
+    }
+
+    fn list(&self) -> io::Result<Names> {
+        let opened = self.target.open_folder(self.folder, b".", true)?;
+        let (mut names, error) = Names::read(opened.as_fd());
+        names.sort();
+        error.map_or(Ok(names), Err)
+    }
+}
+
+impl Target {
+    /// Passes when what is found as `name` in the opened folder is listed by this very name there, is gone, or nobody may know since the folder
+    /// may not be listed. `path` is the same in the target.
+    ///
+    /// # Errors
+    /// [`SinkError::OneName`] when it is listed by another name alone, and when the folder cannot be listed.
+    pub(super) fn must_have_name(&self, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<(), SinkError> {
+        self.has_name(&mut self.known(), folder, name, path).map(drop)
+    }
+
+    /// The same, and takes the name away or over then by `act`, which is told whether something has it. Nobody else does so meanwhile: what stands
+    /// there might be of another name by then.
+    pub(super) fn take_name<T>(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &[u8],
+        path: &TargetPath,
+        act: impl FnOnce(bool) -> T,
+    ) -> Result<T, SinkError> {
+        let mut known = self.known();
+        let is_there = self.has_name(&mut known, folder, name, path)?;
+        let done = act(is_there);
+        // It may come back by another name.
+        known.of(folder_of(path)).names.retain(|listed| listed != name);
+        Ok(done)
+    }
+
+    fn has_name(&self, known: &mut Known, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<bool, SinkError> {
+        match known.of(folder_of(path)).listed(&Opened { target: self, folder }, name) {
+            Ok(Listed::ByThis) => Ok(true),
+            Ok(Listed::Gone) => Ok(false),
+            Ok(Listed::ByOther(there)) => {
+                let path = path.as_path().to_path_buf();
+                let there = there.map(|there| path.with_file_name(OsStr::from_bytes(&there)));
+                Err(SinkError::OneName { path, there })
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+            Err(error) => Err(SinkError::at("list the folder of", path, error)),
+        }
+    }
+}
+
+fn folder_of(path: &TargetPath) -> TargetPath {
+    path.split().map_or_else(TargetPath::root, |(above, _)| above)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
-    #[test]
-    fn what_has_its_name_passes() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = Target::open(folder.path(), false).unwrap();
-        // Both cases, none, and letters that have it elsewhere.
-        for name in ["a", "A", "7", "É", "é", "e\u{301}", "b"] {
-            fs::write(folder.path().join(name), name).unwrap();
-            let path = TargetPath::root().child(name.as_bytes()).unwrap();
-            let (above, name) = target.parent(&path).unwrap();
-            target.must_have_name(above.as_fd(), name, &path).unwrap();
+    /// A folder that tells case apart, or does not, and counts how often it is listed.
+    struct Fake {
+        names: RefCell<Vec<&'static str>>,
+        tells_case: bool,
+        listed: Cell<usize>,
+    }
+
+    impl Fake {
+        fn new(names: &[&'static str], tells_case: bool) -> Self {
+            Self { names: RefCell::new(names.to_vec()), tells_case, listed: Cell::new(0) }
         }
-        // What is gone meanwhile has no name.
-        fs::remove_file(folder.path().join("7")).unwrap();
-        let path = TargetPath::root().child(b"7").unwrap();
-        let (above, name) = target.parent(&path).unwrap();
-        target.must_have_name(above.as_fd(), name, &path).unwrap();
+    }
+
+    impl Folder for Fake {
+        fn finds(&self, name: &[u8]) -> bool {
+            let is_it = |listed: &&str| listed.as_bytes() == name || !self.tells_case && listed.as_bytes().eq_ignore_ascii_case(name);
+            self.names.borrow().iter().any(is_it)
+        }
+
+        fn list(&self) -> io::Result<Names> {
+            self.listed.set(self.listed.get() + 1);
+            let folder = tempfile::tempdir()?;
+            for name in self.names.borrow().iter() {
+                std::fs::write(folder.path().join(name), "")?;
+            }
+            let (mut names, _) = Names::read(std::fs::File::open(folder.path())?);
+            names.sort();
+            Ok(names)
+        }
+    }
+
+    fn listed(case: &mut Case, folder: &Fake, name: &str) -> Listed {
+        case.listed(folder, name.as_bytes()).unwrap()
     }
 
     #[test]
-    fn only_letters_have_another_case() {
+    fn where_case_is_told_apart_all_have_their_names() {
+        let (folder, mut case) = (Fake::new(&["a", "A", "7", "é", "b"], true), Case::default());
+        for name in ["a", "A", "7", "é", "b"] {
+            assert_eq!(listed(&mut case, &folder, name), Listed::ByThis, "{name}");
+        }
+        // Once for `a`, of which there is the other case, too: what was listed serves `é`.
+        assert_eq!((folder.listed.get(), case.is_told), (1, true));
+    }
+
+    #[test]
+    fn where_it_is_not_a_name_of_the_other_case_is_told() {
+        let (folder, mut case) = (Fake::new(&["Read me", "sub"], false), Case::default());
+        assert_eq!(listed(&mut case, &folder, "Read me"), Listed::ByThis);
+        assert_eq!(listed(&mut case, &folder, "read ME"), Listed::ByOther(Some(b"Read me".to_vec())));
+        assert_eq!(listed(&mut case, &folder, "Sub"), Listed::ByOther(Some(b"sub".to_vec())));
+        assert_eq!(listed(&mut case, &folder, "sub"), Listed::ByThis);
+        assert_eq!(listed(&mut case, &folder, "other"), Listed::Gone);
+        assert!(!case.is_told);
+    }
+
+    #[test]
+    fn what_comes_is_met_and_what_goes_is_no_other_name() {
+        let (folder, mut case) = (Fake::new(&["one"], false), Case::default());
+        assert_eq!(listed(&mut case, &folder, "one"), Listed::ByThis);
+        folder.names.borrow_mut().push("two");
+        assert_eq!(listed(&mut case, &folder, "two"), Listed::ByThis);
+        folder.names.borrow_mut().clear();
+        assert_eq!(listed(&mut case, &folder, "Three"), Listed::Gone);
+    }
+
+    #[test]
+    fn only_letters_have_another_case_and_only_plain_names_one_form() {
         assert_eq!(other_case(b"Read me.1").as_deref(), Some(&b"rEAD ME.1"[..]));
         assert_eq!(other_case(b"[@`{1.").as_deref(), None);
+        for (name, has_one) in [("000-1.2", true), ("1.", false), ("1 ", false), ("1~1", false), ("1a", false), ("é", false)] {
+            assert_eq!(has_one_form(name.as_bytes()), has_one, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_many_folders_the_last_ones_are_known() {
+        let folders: Vec<TargetPath> =
+            (0..=FOLDERS).map(|number| TargetPath::root().child(format!("{number}").as_bytes()).unwrap()).collect();
+        let mut known = Known::default();
+        folders.iter().for_each(|folder| known.of(folder.clone()).is_told = true);
+        assert!(!known.of(folders[0].clone()).is_told && known.of(folders[FOLDERS].clone()).is_told && known.0.len() == FOLDERS);
     }
 }

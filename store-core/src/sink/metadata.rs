@@ -198,7 +198,7 @@ fn set_time(handle: Handle<'_>, time: Timestamp) -> io::Result<()> {
     let is_set = |stat: &Stat| stat.st_mtime.abs_diff(time.seconds) <= 1;
     let stat = set(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ })?;
     // Some do nothing when they get one of the two times alone, and say that it is done: those of libfuse 2.
-    if is_set(&stat) || is_set(&set(Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ })?) {
+    if is_set(&stat) || set(Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ }).is_ok_and(|stat| is_set(&stat)) {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "the file system cannot hold so early or so late a time"))

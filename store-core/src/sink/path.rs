@@ -9,8 +9,8 @@ use super::error::SinkError;
 use crate::base::ids::SnapshotId;
 use crate::format::entry::Entry;
 
-/// The longest name that file systems take, in bytes.
-const NAME_LEN: usize = 255;
+/// The longest name that every file system takes, in bytes: that of eCryptfs, the others take 255.
+const NAME_LEN: usize = 143;
 /// How names of files go on that are not whole yet.
 const UNFINISHED: &[u8] = b".snap-part-";
 /// Digits behind that.
@@ -60,12 +60,15 @@ impl TargetPath {
     }
 
     /// Where what is to become this by a snapshot is written until it is whole: beside it, by the same name at each attempt. A snapshot has
-    /// nothing of that name itself, were it a leftover of another restore: when names were given nobody knew which id it would get.
+    /// nothing of that name itself, were it what is left of another restore: its id was drawn by chance when it was pushed.
     pub fn unfinished(&self, snapshot: &SnapshotId) -> Option<Self> {
         let (folder, name) = self.split()?;
         let hash = blake3::Hasher::new().update(snapshot.as_bytes()).update(name).finalize().to_hex();
-        let shown = &name[..name.len().min(NAME_LEN - UNFINISHED.len() - HASH_LEN)];
-        folder.child(&[shown, UNFINISHED, &hash.as_bytes()[..HASH_LEN]].concat()).ok()
+        let most = name.len().min(NAME_LEN - UNFINISHED.len() - HASH_LEN);
+        // Some take whole characters of UTF-8 alone.
+        let is_start = |at: &usize| name.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+        let shown = (most.saturating_sub(3)..=most).rev().find(is_start).unwrap_or(most);
+        folder.child(&[&name[..shown], UNFINISHED, &hash.as_bytes()[..HASH_LEN]].concat()).ok()
     }
 
     /// How many names it has.
@@ -118,7 +121,9 @@ mod tests {
         assert!(part(b"b", &one).is_within(&folder) && part(b"b", &one).split().unwrap().1.starts_with(b"b.snap-part-"));
         assert!(part(b"b", &one) == part(b"b", &one) && part(b"b", &one) != part(b"b", &other));
         let long = |last: u8| part(&[&[b'x'; 254][..], &[last]].concat(), &one);
-        assert!(long(b'1') != long(b'2') && long(b'1').split().unwrap().1.len() == 255);
+        assert!(long(b'1') != long(b'2') && long(b'1').split().unwrap().1.len() == NAME_LEN);
+        let name = part("é".repeat(100).as_bytes(), &one);
+        assert!(std::str::from_utf8(name.split().unwrap().1).is_ok_and(|name| name.starts_with("éé") && name.len() >= NAME_LEN - 1));
         assert_eq!(TargetPath::root().unfinished(&one), None);
     }
 

@@ -47,14 +47,15 @@ impl Target {
         if self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))? == Some(Kept::Closed) {
             return Err(SinkError::Closed { path: path.as_path().to_path_buf() });
         }
-        let is_made = self.make("make the folder", path, existing, |folder, name| match rustix::fs::mkdirat(folder, name, Mode::RWXU) {
-            Err(Errno::EXIST) => match rustix::fs::openat(folder, name, PLACE, Mode::empty()) {
-                Ok(there) => self.open_up(there.as_fd()).map(|()| false),
-                Err(_) => Err(Errno::EXIST),
-            },
-            made => made.map(|()| true),
-        })?;
-        if is_made { Ok(()) } else { self.must_have_name(folder.as_fd(), name, path) }
+        let make = |folder: BorrowedFd<'_>, name: &[u8]| rustix::fs::mkdirat(folder, name, Mode::RWXU);
+        if make(folder.as_fd(), name).is_ok() {
+            return Ok(());
+        }
+        if let Ok(there) = rustix::fs::openat(&folder, name, PLACE, Mode::empty()) {
+            self.must_have_name(folder.as_fd(), name, path)?;
+            return self.open_up(there.as_fd()).map_err(|error| SinkError::at("make the folder", path, error));
+        }
+        self.make("make the folder", path, existing, make)
     }
 
     /// Makes a folder and those above it, or takes the ones that are there.
@@ -109,19 +110,18 @@ impl Target {
         let inode = |stat: rustix::io::Result<rustix::fs::Stat>| stat.ok().as_ref().map(Inode::of);
         let own = inode(rustix::fs::fstat(file));
         let (to, new) = self.parent(path)?;
-        if rustix::fs::statat(&to, new, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            self.must_have_name(to.as_fd(), new, path)?;
-        }
-        self.make("rename to", path, Existing::ReplaceAll, |folder, name| {
+        for _ in 0..ATTEMPTS {
             // Whoever has put another one there meanwhile keeps it.
             if own.is_none() || inode(rustix::fs::statat(&from, old, AtFlags::SYMLINK_NOFOLLOW)) != own {
-                return Err(Errno::STALE);
+                return Err(SinkError::Replaced { path: file.path().as_path().to_path_buf() });
             }
-            match rustix::fs::renameat(&from, old, folder, name) {
-                Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(Errno::EXIST),
-                renamed => renamed,
+            match self.take_name(to.as_fd(), new, path, |_| rustix::fs::renameat(&from, old, &to, new))? {
+                Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => self.clear(to.as_fd(), new, path, Existing::ReplaceAll)?,
+                Err(error) => return Err(SinkError::at("rename to", path, error)),
+                Ok(()) => return Ok(()),
             }
-        })
+        }
+        Err(SinkError::Replaced { path: path.as_path().to_path_buf() })
     }
 
     /// Makes a symbolic link to any target whatever: nothing here follows it.
@@ -203,14 +203,14 @@ impl Target {
         if existing == Existing::Refuse {
             return Err(SinkError::Exists { path: path.as_path().to_path_buf() });
         }
-        self.must_have_name(folder, name, path)?;
         let kept = self.stays(folder, name).map_err(|error| SinkError::at("look at", path, error))?;
         // A file or a link in use may be replaced by what the snapshot has in its place.
         if kept.is_some() && is_folder(folder, name) {
             return Err(SinkError::Kept { path: path.as_path().to_path_buf() });
         }
         self.let_go(path);
-        let refused = match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        let unlink = |is_there| if is_there { rustix::fs::unlinkat(folder, name, AtFlags::empty()) } else { Ok(()) };
+        let refused = match self.take_name(folder, name, path, unlink)? {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             // Which of them says that it is a folder depends on the file system.
             Err(error @ (Errno::ISDIR | Errno::PERM)) => error,
