@@ -35,9 +35,18 @@ fn of_two_names_that_are_one_file_one_is_restored_and_the_other_told() {
     let (place, data) = (Place::below(folder.path()), folder.path().join("data"));
     let repo = place.init();
     let mut noise = Noise::new(1);
-    for (name, len) in
-        [("README", 10), ("readme", 11), ("Sub/a", 1), ("sub/A", 2), ("sub/b", 3), ("Big", 9 << 20), ("big", 8 << 20), ("other", 9)]
-    {
+    for (name, len) in [
+        ("README", 10),
+        ("readme", 11),
+        ("Sub/a", 1),
+        ("sub/A", 2),
+        ("sub/b", 3),
+        ("Big", 9 << 20),
+        ("big", 8 << 20),
+        ("dot", 7),
+        ("dot.", 6),
+        ("other", 9),
+    ] {
         fs::create_dir_all(data.join(name).parent().unwrap()).unwrap();
         fs::write(data.join(name), noise.bytes(len)).unwrap();
     }
@@ -65,7 +74,9 @@ fn of_two_names_that_are_one_file_one_is_restored_and_the_other_told() {
                     name.display()
                 );
             }
-            assert_eq!(report.failed, 3, "{overwrite:?}, attempt {attempt}: {warnings:?}");
+            // Some leave out the dot, too.
+            let failed = whole.keys().map(|name| is_told(name)).sum::<usize>();
+            assert!(report.failed == failed as u64 && failed >= 3, "{overwrite:?}, attempt {attempt}: {warnings:?}");
             assert!(matches!(found.get(Path::new("other")), Some(Thing::File(_))));
         }
     }

@@ -1,6 +1,7 @@
 //! L3: the few things that reading from and writing to a Linux file system have in common: listing an opened folder, going back up
 //! in a tree that may be changing, extended attributes, and what kind of file system it is. It follows no symbolic link and holds no state.
 
+pub(crate) mod exact;
 pub(crate) mod far;
 pub(crate) mod names;
 pub(crate) mod xattrs;

@@ -1,7 +1,8 @@
 //! Folders that take two names for one: by upper and lower case (exFAT, NTFS, FAT, SMB, ext4 where it is told to), by the form of an accent,
 //! by a dot at the end. Two entries of a snapshot must not become one file there without a word, so what is found by a name must have it.
 //!
-//! A file system that changes names as it stores them shows what was restored by another name, and is told of when it is restored once more.
+//! The usual file systems are known not to do so, and nothing is asked there. What no name tells: a file system that stores names otherwise than it
+//! is told (accents taken apart, all in lower case) shows what was restored by another name, and is told of when it is restored once more.
 
 use std::ffi::OsStr;
 use std::io;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use super::beneath::Target;
 use super::error::SinkError;
 use super::path::TargetPath;
+use crate::linux::exact::is_exact;
 use crate::linux::names::Names;
 
 /// Folders of which something is kept: entries come folder by folder, each with those above it.
@@ -31,6 +33,8 @@ enum Listed {
 
 /// A folder that is asked for names.
 trait Folder {
+    /// Whether it is known to take names as they are.
+    fn is_exact(&self) -> bool;
     fn finds(&self, name: &[u8]) -> bool;
     fn list(&self) -> io::Result<Names>;
 }
@@ -42,6 +46,8 @@ pub(super) struct Known(Vec<(TargetPath, Case)>);
 /// What is known of one folder.
 #[derive(Debug, Default)]
 struct Case {
+    /// Whether it takes names as they are. Not known before it was asked.
+    is_exact: Option<bool>,
     /// Whether it tells upper and lower case apart. Not known before a name with letters was met.
     is_told: bool,
     names: Names,
@@ -51,20 +57,38 @@ impl Known {
     fn of(&mut self, folder: TargetPath) -> &mut Case {
         let known = self.0.iter().position(|(path, _)| *path == folder).map(|at| self.0.remove(at));
         if known.is_none() && self.0.len() >= FOLDERS {
-            self.0.remove(0);
+            // Those above are asked again when this one is done.
+            let oldest = self.0.iter().position(|(path, _)| !folder.is_within(path));
+            self.0.remove(oldest.unwrap_or(0));
         }
         self.0.push(known.unwrap_or_else(|| (folder, Case::default())));
         let last = self.0.len() - 1;
         &mut self.0[last].1
     }
+
+    /// Forgets that a name is there: it may come back by another one.
+    fn forget(&mut self, path: &TargetPath) {
+        let Some((folder, name)) = path.split() else { return };
+        let names = &mut self.of(folder).names;
+        if names.contains(name) {
+            names.retain(|listed| listed != name);
+        }
+    }
 }
 
 impl Case {
+    fn is_exact(&mut self, folder: &impl Folder) -> bool {
+        *self.is_exact.get_or_insert_with(|| folder.is_exact())
+    }
+
     fn listed(&mut self, folder: &impl Folder, name: &[u8]) -> io::Result<Listed> {
-        if has_one_form(name) {
+        if self.is_exact(folder) {
             return Ok(Listed::ByThis);
         }
-        // A look or three in most folders, where the names would be many.
+        if !folder.finds(name) {
+            return Ok(Listed::Gone);
+        }
+        // A few looks where the names may be many.
         if let Some(other) = other_case(name).filter(|_| name.is_ascii()) {
             // Between two looks something may come or go.
             self.is_told = self.is_told || !folder.finds(&other) && folder.finds(name) && !folder.finds(&other);
@@ -77,23 +101,35 @@ impl Case {
             if self.names.contains(name) {
                 return Ok(Listed::ByThis);
             }
-            if !folder.finds(name) {
-                return Ok(Listed::Gone);
-            }
             self.names = folder.list()?;
         }
         if self.names.contains(name) {
             return Ok(Listed::ByThis);
         }
-        Ok(Listed::ByOther(self.names.iter().find(|listed| listed.eq_ignore_ascii_case(name)).map(<[u8]>::to_vec)))
+        if !folder.finds(name) {
+            return Ok(Listed::Gone);
+        }
+        Ok(Listed::ByOther(self.names.iter().find(|listed| is_like(listed, name)).map(<[u8]>::to_vec)))
+    }
+
+    /// Whether something that was just made is listed by its name.
+    fn keeps(&mut self, folder: &impl Folder, name: &[u8]) -> io::Result<bool> {
+        if self.is_exact(folder) {
+            return Ok(true);
+        }
+        self.names = folder.list()?;
+        Ok(self.names.contains(name))
     }
 }
 
-/// Whether no file system takes another name for this one: ASCII, without letters, and without what some leave out or make up.
-fn has_one_form(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_alphabetic() && *byte != b'~')
-        && !name.ends_with(b".")
-        && !name.ends_with(b" ")
+/// Without dots and spaces at its end.
+fn trimmed(name: &[u8]) -> &[u8] {
+    let end = name.iter().rposition(|byte| !b". ".contains(byte)).map_or(0, |last| last + 1);
+    &name[..end]
+}
+
+fn is_like(one: &[u8], other: &[u8]) -> bool {
+    trimmed(one).eq_ignore_ascii_case(trimmed(other))
 }
 
 /// A name with its ASCII letters in the other case, if it has any.
@@ -108,6 +144,11 @@ struct Opened<'t> {
 }
 
 impl Folder for Opened<'_> {
+    fn is_exact(&self) -> bool {
+        // Where it may not be read nobody knows what would be listed either.
+        self.target.open_folder(self.folder, b".", true).map_or_else(|error| error == Errno::ACCESS, is_exact)
+    }
+
     fn finds(&self, name: &[u8]) -> bool {
         !matches!(rustix::fs::statat(self.folder, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
     }
@@ -142,24 +183,51 @@ impl Target {
         let mut known = self.known();
         let is_there = self.has_name(&mut known, folder, name, path)?;
         let done = act(is_there);
-        // It may come back by another name.
-        known.of(folder_of(path)).names.retain(|listed| listed != name);
+        known.forget(path);
         Ok(done)
+    }
+
+    /// Forgets that a name is there.
+    pub(super) fn forget_name(&self, path: &TargetPath) {
+        self.known().forget(path);
+    }
+
+    /// Passes when what was just made as `name` is listed by it.
+    ///
+    /// # Errors
+    /// [`SinkError::OneName`] otherwise, and it is gone again.
+    pub(super) fn must_keep_name(&self, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<(), SinkError> {
+        // Some leave out what names end in.
+        if trimmed(name) == name {
+            return Ok(());
+        }
+        let mut known = self.known();
+        let case = known.of(folder_of(path));
+        let keeps = case.keeps(&Opened { target: self, folder }, name).map_err(|error| SinkError::at("list the folder of", path, error))?;
+        if keeps {
+            return Ok(());
+        }
+        if rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_err() {
+            // What stays is told of all the same.
+            let _ = rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
+        }
+        Err(one_name(path, case.names.iter().find(|listed| is_like(listed, name))))
     }
 
     fn has_name(&self, known: &mut Known, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<bool, SinkError> {
         match known.of(folder_of(path)).listed(&Opened { target: self, folder }, name) {
             Ok(Listed::ByThis) => Ok(true),
             Ok(Listed::Gone) => Ok(false),
-            Ok(Listed::ByOther(there)) => {
-                let path = path.as_path().to_path_buf();
-                let there = there.map(|there| path.with_file_name(OsStr::from_bytes(&there)));
-                Err(SinkError::OneName { path, there })
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+            Ok(Listed::ByOther(there)) => Err(one_name(path, there.as_deref())),
             Err(error) => Err(SinkError::at("list the folder of", path, error)),
         }
     }
+}
+
+fn one_name(path: &TargetPath, there: Option<&[u8]>) -> SinkError {
+    let path = path.as_path().to_path_buf();
+    let there = there.map(|there| path.with_file_name(OsStr::from_bytes(there)));
+    SinkError::OneName { path, there }
 }
 
 fn folder_of(path: &TargetPath) -> TargetPath {
@@ -186,6 +254,10 @@ mod tests {
     }
 
     impl Folder for Fake {
+        fn is_exact(&self) -> bool {
+            false
+        }
+
         fn finds(&self, name: &[u8]) -> bool {
             let is_it = |listed: &&str| listed.as_bytes() == name || !self.tells_case && listed.as_bytes().eq_ignore_ascii_case(name);
             self.names.borrow().iter().any(is_it)
@@ -239,12 +311,27 @@ mod tests {
     }
 
     #[test]
-    fn only_letters_have_another_case_and_only_plain_names_one_form() {
+    fn what_is_stored_by_another_name_is_not_kept() {
+        let (folder, mut case) = (Fake::new(&["a", "b."], true), Case::default());
+        let keeps = |case: &mut Case, name: &[u8]| case.keeps(&folder, name).unwrap();
+        assert!(!keeps(&mut case, b"a.") && !keeps(&mut case, b"a ") && keeps(&mut case, b"b."));
+    }
+
+    #[test]
+    fn only_letters_have_another_case() {
         assert_eq!(other_case(b"Read me.1").as_deref(), Some(&b"rEAD ME.1"[..]));
         assert_eq!(other_case(b"[@`{1.").as_deref(), None);
-        for (name, has_one) in [("000-1.2", true), ("1.", false), ("1 ", false), ("1~1", false), ("1a", false), ("é", false)] {
-            assert_eq!(has_one_form(name.as_bytes()), has_one, "{name}");
-        }
+    }
+
+    #[test]
+    fn of_usual_folders_nothing_is_listed() {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let target = Target::open(folder.path(), false).unwrap();
+        let path = TargetPath::root().child("é.".as_bytes()).unwrap();
+        let (above, name) = target.parent(&path).unwrap();
+        target.must_have_name(above.as_fd(), name, &path).unwrap();
+        target.must_keep_name(above.as_fd(), name, &path).unwrap();
+        assert_eq!(target.known().of(TargetPath::root()).is_exact, Some(true));
     }
 
     #[test]
@@ -254,5 +341,12 @@ mod tests {
         let mut known = Known::default();
         folders.iter().for_each(|folder| known.of(folder.clone()).is_told = true);
         assert!(!known.of(folders[0].clone()).is_told && known.of(folders[FOLDERS].clone()).is_told && known.0.len() == FOLDERS);
+        // Those above stay.
+        let mut below = folders[FOLDERS].clone();
+        for _ in 0..3 {
+            below = below.child(b"below").unwrap();
+            (0..FOLDERS).for_each(|number| known.of(below.child(format!("{number}").as_bytes()).unwrap()).is_told = true);
+            assert!(known.of(folders[FOLDERS].clone()).is_told);
+        }
     }
 }

@@ -47,15 +47,22 @@ impl Target {
         if self.stays(&folder, name).map_err(|error| SinkError::at("look at", path, error))? == Some(Kept::Closed) {
             return Err(SinkError::Closed { path: path.as_path().to_path_buf() });
         }
-        let make = |folder: BorrowedFd<'_>, name: &[u8]| rustix::fs::mkdirat(folder, name, Mode::RWXU);
-        if make(folder.as_fd(), name).is_ok() {
-            return Ok(());
+        let failed = |error| SinkError::at("make the folder", path, error);
+        for _ in 0..ATTEMPTS {
+            match rustix::fs::mkdirat(&folder, name, Mode::RWXU) {
+                Err(Errno::EXIST) => {}
+                made => return made.map_err(failed).and_then(|()| self.must_keep_name(folder.as_fd(), name, path)),
+            }
+            match rustix::fs::openat(&folder, name, PLACE, Mode::empty()) {
+                Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => self.clear(folder.as_fd(), name, path, existing)?,
+                opened => {
+                    let there = opened.map_err(failed)?;
+                    self.must_have_name(folder.as_fd(), name, path)?;
+                    return self.open_up(there.as_fd()).map_err(failed);
+                }
+            }
         }
-        if let Ok(there) = rustix::fs::openat(&folder, name, PLACE, Mode::empty()) {
-            self.must_have_name(folder.as_fd(), name, path)?;
-            return self.open_up(there.as_fd()).map_err(|error| SinkError::at("make the folder", path, error));
-        }
-        self.make("make the folder", path, existing, make)
+        Err(SinkError::Replaced { path: path.as_path().to_path_buf() })
     }
 
     /// Makes a folder and those above it, or takes the ones that are there.
@@ -118,7 +125,7 @@ impl Target {
             match self.take_name(to.as_fd(), new, path, |_| rustix::fs::renameat(&from, old, &to, new))? {
                 Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => self.clear(to.as_fd(), new, path, Existing::ReplaceAll)?,
                 Err(error) => return Err(SinkError::at("rename to", path, error)),
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.must_keep_name(to.as_fd(), new, path),
             }
         }
         Err(SinkError::Replaced { path: path.as_path().to_path_buf() })
@@ -193,7 +200,7 @@ impl Target {
             match attempt(folder.as_fd(), name) {
                 Err(Errno::EXIST) => self.clear(folder.as_fd(), name, path, existing)?,
                 Err(error) => return Err(SinkError::at(action, path, error)),
-                Ok(made) => return Ok(made),
+                Ok(made) => return self.must_keep_name(folder.as_fd(), name, path).map(|()| made),
             }
         }
         Err(SinkError::Replaced { path: path.as_path().to_path_buf() })
@@ -216,7 +223,7 @@ impl Target {
             Err(error @ (Errno::ISDIR | Errno::PERM)) => error,
             Err(error) => return Err(SinkError::at("replace", path, error)),
         };
-        match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
+        let removed = match rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTDIR) => Err(SinkError::at("replace", path, refused)),
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::NOTEMPTY | Errno::EXIST) if existing == Existing::Replace => {
@@ -225,7 +232,9 @@ impl Target {
             Err(Errno::NOTEMPTY | Errno::EXIST) => self.remove_tree(folder, name, path),
             Err(Errno::BUSY) => Err(SinkError::MountPoint { path: path.as_path().to_path_buf() }),
             Err(error) => Err(SinkError::at("replace", path, error)),
-        }
+        };
+        self.forget_name(path);
+        removed
     }
 
     /// Lets the owner list and change an opened folder, which its mode may forbid.

@@ -153,6 +153,10 @@ impl FileSlot {
         if self.unfinished.is_some()
             && let Err(error) = target.rename(&file, &self.path)
         {
+            if matches!(error, SinkError::OneName { .. }) {
+                // It will not get its name next time either.
+                let _ = target.remove(file.path());
+            }
             return self.fail(context, error.kind(), chain(&error));
         }
         context.is_finished(&self.path, &self.meta);
