@@ -1,8 +1,8 @@
 //! Folders that take two names for one: by upper and lower case (exFAT, NTFS, FAT, SMB, ext4 where it is told to), by the form of an accent,
 //! by a dot at the end. Two entries of a snapshot must not become one file there without a word, so what is found by a name must have it.
 //!
-//! The usual file systems are known not to do so, and nothing is asked there. What no name tells: a file system that stores names otherwise than it
-//! is told (accents taken apart, all in lower case) shows what was restored by another name, and is told of when it is restored once more.
+//! The usual file systems are known not to do so, and nothing is asked there. Not noticed at once is one that takes accents apart or writes all in
+//! lower case: it lists what was restored by another name, and that is told when it is restored once more.
 
 use std::ffi::OsStr;
 use std::io;
@@ -195,7 +195,7 @@ impl Target {
     /// Passes when what was just made as `name` is listed by it.
     ///
     /// # Errors
-    /// [`SinkError::OneName`] otherwise, and it is gone again.
+    /// [`SinkError::OneName`] otherwise.
     pub(super) fn must_keep_name(&self, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<(), SinkError> {
         // Some leave out what names end in.
         if trimmed(name) == name {
@@ -207,10 +207,7 @@ impl Target {
         if keeps {
             return Ok(());
         }
-        if rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_err() {
-            // What stays is told of all the same.
-            let _ = rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
-        }
+        // It stays: by now it may be what another one has made in its place, by that name.
         Err(one_name(path, case.names.iter().find(|listed| is_like(listed, name))))
     }
 
