@@ -3,9 +3,10 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::IFlags;
+use rustix::io::Errno;
 
-/// By `f_type` of `statfs(2)`: ext2 to 4, XFS, Btrfs, memory, F2FS, overlays.
-const EXACT: [u64; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x794c_7630];
+/// By `f_type` of `statfs(2)`: ext2 to 4, Btrfs, memory, F2FS, overlays. Not XFS, which can be made to ignore case and has no such flag.
+const EXACT: [u64; 5] = [0xef53, 0x9123_683e, 0x0102_1994, 0xf2f5_2010, 0x794c_7630];
 /// Set for folders of these that ignore case and the form of accents, all the same. `FS_CASEFOLD_FL` of `linux/fs.h`.
 const CASEFOLD: IFlags = IFlags::from_bits_retain(0x4000_0000);
 
@@ -13,8 +14,12 @@ const CASEFOLD: IFlags = IFlags::from_bits_retain(0x4000_0000);
 pub(crate) fn is_exact(folder: impl AsFd) -> bool {
     let folder = folder.as_fd();
     let is_known = rustix::fs::fstatfs(folder).is_ok_and(|found| EXACT.contains(&(found.f_type as u64 & 0xffff_ffff)));
-    // Where such flags cannot be asked for there are none.
-    is_known && rustix::fs::ioctl_getflags(folder).map_or(true, |flags| !flags.contains(CASEFOLD))
+    let is_folded = || match rustix::fs::ioctl_getflags(folder) {
+        Ok(flags) => flags.contains(CASEFOLD),
+        // Where such flags cannot be asked for there are none.
+        Err(error) => !matches!(error, Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS),
+    };
+    is_known && !is_folded()
 }
 
 #[cfg(test)]

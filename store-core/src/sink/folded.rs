@@ -1,8 +1,9 @@
 //! Folders that take two names for one: by upper and lower case (exFAT, NTFS, FAT, SMB, ext4 where it is told to), by the form of an accent,
 //! by a dot at the end. Two entries of a snapshot must not become one file there without a word, so what is found by a name must have it.
 //!
-//! The usual file systems are known not to do so, and nothing is asked there. Not noticed at once is one that takes accents apart or writes all in
-//! lower case: it lists what was restored by another name, and that is told when it is restored once more.
+//! The usual file systems are known not to do so, and nothing is asked there. Not noticed is what one does that takes accents apart or writes all in
+//! lower case as it stores names: of two that become one by that, that which is listed may take the place of the other. What is listed by another
+//! name is told when it is restored once more.
 
 use std::ffi::OsStr;
 use std::io;
@@ -89,7 +90,7 @@ impl Case {
             return Ok(Listed::Gone);
         }
         // A few looks where the names may be many.
-        if let Some(other) = other_case(name).filter(|_| name.is_ascii()) {
+        if let Some(other) = other_case(name).filter(|_| name.is_ascii() && trimmed(name) == name) {
             // Between two looks something may come or go.
             self.is_told = self.is_told || !folder.finds(&other) && folder.finds(name) && !folder.finds(&other);
             if self.is_told {
@@ -145,8 +146,7 @@ struct Opened<'t> {
 
 impl Folder for Opened<'_> {
     fn is_exact(&self) -> bool {
-        // Where it may not be read nobody knows what would be listed either.
-        self.target.open_folder(self.folder, b".", true).map_or_else(|error| error == Errno::ACCESS, is_exact)
+        self.target.open_folder(self.folder, b".", true).is_ok_and(is_exact)
     }
 
     fn finds(&self, name: &[u8]) -> bool {
@@ -182,6 +182,11 @@ impl Target {
     ) -> Result<T, SinkError> {
         let mut known = self.known();
         let is_there = self.has_name(&mut known, folder, name, path)?;
+        if known.of(folder_of(path)).is_exact == Some(true) {
+            // There is no other name.
+            drop(known);
+            return Ok(act(is_there));
+        }
         let done = act(is_there);
         known.forget(path);
         Ok(done)
@@ -203,9 +208,11 @@ impl Target {
         }
         let mut known = self.known();
         let case = known.of(folder_of(path));
-        let keeps = case.keeps(&Opened { target: self, folder }, name).map_err(|error| SinkError::at("list the folder of", path, error))?;
-        if keeps {
-            return Ok(());
+        match case.keeps(&Opened { target: self, folder }, name) {
+            Ok(false) => {}
+            Ok(true) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            Err(error) => return Err(SinkError::at("list the folder of", path, error)),
         }
         // It stays: by now it may be what another one has made in its place, by that name.
         Err(one_name(path, case.names.iter().find(|listed| is_like(listed, name))))
@@ -216,6 +223,7 @@ impl Target {
             Ok(Listed::ByThis) => Ok(true),
             Ok(Listed::Gone) => Ok(false),
             Ok(Listed::ByOther(there)) => Err(one_name(path, there.as_deref())),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
             Err(error) => Err(SinkError::at("list the folder of", path, error)),
         }
     }
@@ -237,16 +245,17 @@ mod tests {
 
     use super::*;
 
-    /// A folder that tells case apart, or does not, and counts how often it is listed.
+    /// A folder that tells case apart, or does not, maybe leaves dots out, and counts how often it is listed.
     struct Fake {
         names: RefCell<Vec<&'static str>>,
         tells_case: bool,
+        trims: bool,
         listed: Cell<usize>,
     }
 
     impl Fake {
         fn new(names: &[&'static str], tells_case: bool) -> Self {
-            Self { names: RefCell::new(names.to_vec()), tells_case, listed: Cell::new(0) }
+            Self { names: RefCell::new(names.to_vec()), tells_case, trims: false, listed: Cell::new(0) }
         }
     }
 
@@ -256,6 +265,7 @@ mod tests {
         }
 
         fn finds(&self, name: &[u8]) -> bool {
+            let name = if self.trims { trimmed(name) } else { name };
             let is_it = |listed: &&str| listed.as_bytes() == name || !self.tells_case && listed.as_bytes().eq_ignore_ascii_case(name);
             self.names.borrow().iter().any(is_it)
         }
@@ -312,6 +322,13 @@ mod tests {
         let (folder, mut case) = (Fake::new(&["a", "b."], true), Case::default());
         let keeps = |case: &mut Case, name: &[u8]| case.keeps(&folder, name).unwrap();
         assert!(!keeps(&mut case, b"a.") && !keeps(&mut case, b"a ") && keeps(&mut case, b"b."));
+    }
+
+    #[test]
+    fn a_dot_that_is_left_out_is_told_where_case_is_told_apart() {
+        let (folder, mut case) = (Fake { trims: true, ..Fake::new(&["dot"], true) }, Case::default());
+        assert_eq!(listed(&mut case, &folder, "dot"), Listed::ByThis);
+        assert_eq!(listed(&mut case, &folder, "dot."), Listed::ByOther(Some(b"dot".to_vec())));
     }
 
     #[test]

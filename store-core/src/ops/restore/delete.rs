@@ -28,6 +28,12 @@ impl Deleter<'_, '_> {
             Err(_) if self.options.dry_run => return,
             Err(error) => return self.context.fail(here.target.as_path().display(), chain(&error)),
         };
+        // What the snapshot has may be listed by another name, where the file system stores names otherwise than it is told.
+        let is_listed = |name: &[u8]| listed.binary_search_by(|listed| listed.name.as_slice().cmp(name)).is_ok();
+        let found = |name: &Vec<u8>| here.target.child(name).and_then(|path| self.target.look(&path)).err();
+        if let Some(error) = names.iter().filter(|name| !is_listed(name)).find_map(found) {
+            return self.context.fail(here.shown.display(), format!("nothing is deleted in it: {}", chain(&error)));
+        }
         for other in listed.into_iter().filter(|listed| !names.contains(&listed.name)) {
             let shown = here.shown.join(as_path(&other.name));
             if self.options.exclude.as_ref().is_some_and(|exclude| exclude.matches(&shown)) {
