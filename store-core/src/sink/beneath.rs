@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::SinkError;
-use super::folded::Known;
+use super::folded::KnownFolders;
 use super::keep::{Keep, Kept as Staying};
 use super::path::TargetPath;
 use crate::linux::far::is_far;
@@ -37,7 +37,7 @@ pub struct Target {
     /// Folders that were made to hold the target, and itself if it was.
     made: Vec<Inode>,
     kept: Mutex<Kept>,
-    known: Mutex<Known>,
+    known: Mutex<KnownFolders>,
 }
 
 #[derive(Debug, Default)]
@@ -172,7 +172,7 @@ impl Target {
     }
 
     /// What is known of the names of folders.
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, KnownFolders> {
         // A listing is put there whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,16 +24,16 @@ const FOLDERS: usize = 8;
 
 /// By which name something is listed that was found by one.
 #[derive(Debug, PartialEq, Eq)]
-enum Listed {
-    ByThis,
+enum Name {
+    Own,
     /// By another one: the first that is the same but for upper and lower case, if there is one.
-    ByOther(Option<Vec<u8>>),
+    Other(Option<Vec<u8>>),
     /// There is no such thing by now.
     Gone,
 }
 
 /// A folder that is asked for names.
-trait Folder {
+trait Lookup {
     /// Whether it is known to take names as they are.
     fn is_exact(&self) -> bool;
     fn finds(&self, name: &[u8]) -> bool;
@@ -42,27 +42,27 @@ trait Folder {
 
 /// What is known of the folders that were asked last, the latest at the end.
 #[derive(Debug, Default)]
-pub(super) struct Known(Vec<(TargetPath, Case)>);
+pub(super) struct KnownFolders(Vec<(TargetPath, KnownFolder)>);
 
 /// What is known of one folder.
 #[derive(Debug, Default)]
-struct Case {
+struct KnownFolder {
     /// Whether it takes names as they are. Not known before it was asked.
     is_exact: Option<bool>,
     /// Whether it tells upper and lower case apart. Not known before a name with letters was met.
-    is_told: bool,
+    tells_case: bool,
     names: Names,
 }
 
-impl Known {
-    fn of(&mut self, folder: TargetPath) -> &mut Case {
+impl KnownFolders {
+    fn of(&mut self, folder: TargetPath) -> &mut KnownFolder {
         let known = self.0.iter().position(|(path, _)| *path == folder).map(|at| self.0.remove(at));
         if known.is_none() && self.0.len() >= FOLDERS {
             // Those above are asked again when this one is done.
             let oldest = self.0.iter().position(|(path, _)| !folder.is_within(path));
             self.0.remove(oldest.unwrap_or(0));
         }
-        self.0.push(known.unwrap_or_else(|| (folder, Case::default())));
+        self.0.push(known.unwrap_or_else(|| (folder, KnownFolder::default())));
         let last = self.0.len() - 1;
         &mut self.0[last].1
     }
@@ -77,44 +77,44 @@ impl Known {
     }
 }
 
-impl Case {
-    fn is_exact(&mut self, folder: &impl Folder) -> bool {
+impl KnownFolder {
+    fn is_exact(&mut self, folder: &impl Lookup) -> bool {
         *self.is_exact.get_or_insert_with(|| folder.is_exact())
     }
 
-    fn listed(&mut self, folder: &impl Folder, name: &[u8]) -> io::Result<Listed> {
+    fn name_of(&mut self, folder: &impl Lookup, name: &[u8]) -> io::Result<Name> {
         if self.is_exact(folder) {
-            return Ok(Listed::ByThis);
+            return Ok(Name::Own);
         }
         if !folder.finds(name) {
-            return Ok(Listed::Gone);
+            return Ok(Name::Gone);
         }
         // A few looks where the names may be many.
         if let Some(other) = other_case(name).filter(|_| name.is_ascii() && trimmed(name) == name) {
             // Between two looks something may come or go.
-            self.is_told = self.is_told || !folder.finds(&other) && folder.finds(name) && !folder.finds(&other);
-            if self.is_told {
-                return Ok(Listed::ByThis);
+            self.tells_case = self.tells_case || !folder.finds(&other) && folder.finds(name) && !folder.finds(&other);
+            if self.tells_case {
+                return Ok(Name::Own);
             }
         }
         // Twice: a file that is replaced while its folder is listed may be missing.
         for _ in 0..2 {
             if self.names.contains(name) {
-                return Ok(Listed::ByThis);
+                return Ok(Name::Own);
             }
             self.names = folder.list()?;
         }
         if self.names.contains(name) {
-            return Ok(Listed::ByThis);
+            return Ok(Name::Own);
         }
         if !folder.finds(name) {
-            return Ok(Listed::Gone);
+            return Ok(Name::Gone);
         }
-        Ok(Listed::ByOther(self.names.iter().find(|listed| is_like(listed, name)).map(<[u8]>::to_vec)))
+        Ok(Name::Other(self.names.iter().find(|listed| is_like(listed, name)).map(<[u8]>::to_vec)))
     }
 
     /// Whether something that was just made is listed by its name.
-    fn keeps(&mut self, folder: &impl Folder, name: &[u8]) -> io::Result<bool> {
+    fn keeps(&mut self, folder: &impl Lookup, name: &[u8]) -> io::Result<bool> {
         if self.is_exact(folder) {
             return Ok(true);
         }
@@ -144,7 +144,7 @@ struct Opened<'t> {
     folder: BorrowedFd<'t>,
 }
 
-impl Folder for Opened<'_> {
+impl Lookup for Opened<'_> {
     fn is_exact(&self) -> bool {
         self.target.open_folder(self.folder, b".", true).is_ok_and(is_exact)
     }
@@ -207,22 +207,22 @@ impl Target {
             return Ok(());
         }
         let mut known = self.known();
-        let case = known.of(folder_of(path));
-        match case.keeps(&Opened { target: self, folder }, name) {
+        let asked = known.of(folder_of(path));
+        match asked.keeps(&Opened { target: self, folder }, name) {
             Ok(false) => {}
             Ok(true) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
             Err(error) => return Err(SinkError::at("list the folder of", path, error)),
         }
         // It stays: by now it may be what another one has made in its place, by that name.
-        Err(one_name(path, case.names.iter().find(|listed| is_like(listed, name))))
+        Err(one_name(path, asked.names.iter().find(|listed| is_like(listed, name))))
     }
 
-    fn has_name(&self, known: &mut Known, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<bool, SinkError> {
-        match known.of(folder_of(path)).listed(&Opened { target: self, folder }, name) {
-            Ok(Listed::ByThis) => Ok(true),
-            Ok(Listed::Gone) => Ok(false),
-            Ok(Listed::ByOther(there)) => Err(one_name(path, there.as_deref())),
+    fn has_name(&self, known: &mut KnownFolders, folder: BorrowedFd<'_>, name: &[u8], path: &TargetPath) -> Result<bool, SinkError> {
+        match known.of(folder_of(path)).name_of(&Opened { target: self, folder }, name) {
+            Ok(Name::Own) => Ok(true),
+            Ok(Name::Gone) => Ok(false),
+            Ok(Name::Other(there)) => Err(one_name(path, there.as_deref())),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
             Err(error) => Err(SinkError::at("list the folder of", path, error)),
         }
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    impl Folder for Fake {
+    impl Lookup for Fake {
         fn is_exact(&self) -> bool {
             false
         }
@@ -282,53 +282,53 @@ mod tests {
         }
     }
 
-    fn listed(case: &mut Case, folder: &Fake, name: &str) -> Listed {
-        case.listed(folder, name.as_bytes()).unwrap()
+    fn listed(known: &mut KnownFolder, folder: &Fake, name: &str) -> Name {
+        known.name_of(folder, name.as_bytes()).unwrap()
     }
 
     #[test]
     fn where_case_is_told_apart_all_have_their_names() {
-        let (folder, mut case) = (Fake::new(&["a", "A", "7", "é", "b"], true), Case::default());
+        let (folder, mut known) = (Fake::new(&["a", "A", "7", "é", "b"], true), KnownFolder::default());
         for name in ["a", "A", "7", "é", "b"] {
-            assert_eq!(listed(&mut case, &folder, name), Listed::ByThis, "{name}");
+            assert_eq!(listed(&mut known, &folder, name), Name::Own, "{name}");
         }
         // Once for `a`, of which there is the other case, too: what was listed serves `é`.
-        assert_eq!((folder.listed.get(), case.is_told), (1, true));
+        assert_eq!((folder.listed.get(), known.tells_case), (1, true));
     }
 
     #[test]
     fn where_it_is_not_a_name_of_the_other_case_is_told() {
-        let (folder, mut case) = (Fake::new(&["Read me", "sub"], false), Case::default());
-        assert_eq!(listed(&mut case, &folder, "Read me"), Listed::ByThis);
-        assert_eq!(listed(&mut case, &folder, "read ME"), Listed::ByOther(Some(b"Read me".to_vec())));
-        assert_eq!(listed(&mut case, &folder, "Sub"), Listed::ByOther(Some(b"sub".to_vec())));
-        assert_eq!(listed(&mut case, &folder, "sub"), Listed::ByThis);
-        assert_eq!(listed(&mut case, &folder, "other"), Listed::Gone);
-        assert!(!case.is_told);
+        let (folder, mut known) = (Fake::new(&["Read me", "sub"], false), KnownFolder::default());
+        assert_eq!(listed(&mut known, &folder, "Read me"), Name::Own);
+        assert_eq!(listed(&mut known, &folder, "read ME"), Name::Other(Some(b"Read me".to_vec())));
+        assert_eq!(listed(&mut known, &folder, "Sub"), Name::Other(Some(b"sub".to_vec())));
+        assert_eq!(listed(&mut known, &folder, "sub"), Name::Own);
+        assert_eq!(listed(&mut known, &folder, "other"), Name::Gone);
+        assert!(!known.tells_case);
     }
 
     #[test]
     fn what_comes_is_met_and_what_goes_is_no_other_name() {
-        let (folder, mut case) = (Fake::new(&["one"], false), Case::default());
-        assert_eq!(listed(&mut case, &folder, "one"), Listed::ByThis);
+        let (folder, mut known) = (Fake::new(&["one"], false), KnownFolder::default());
+        assert_eq!(listed(&mut known, &folder, "one"), Name::Own);
         folder.names.borrow_mut().push("two");
-        assert_eq!(listed(&mut case, &folder, "two"), Listed::ByThis);
+        assert_eq!(listed(&mut known, &folder, "two"), Name::Own);
         folder.names.borrow_mut().clear();
-        assert_eq!(listed(&mut case, &folder, "Three"), Listed::Gone);
+        assert_eq!(listed(&mut known, &folder, "Three"), Name::Gone);
     }
 
     #[test]
     fn what_is_stored_by_another_name_is_not_kept() {
-        let (folder, mut case) = (Fake::new(&["a", "b."], true), Case::default());
-        let keeps = |case: &mut Case, name: &[u8]| case.keeps(&folder, name).unwrap();
-        assert!(!keeps(&mut case, b"a.") && !keeps(&mut case, b"a ") && keeps(&mut case, b"b."));
+        let (folder, mut known) = (Fake::new(&["a", "b."], true), KnownFolder::default());
+        let keeps = |known: &mut KnownFolder, name: &[u8]| known.keeps(&folder, name).unwrap();
+        assert!(!keeps(&mut known, b"a.") && !keeps(&mut known, b"a ") && keeps(&mut known, b"b."));
     }
 
     #[test]
     fn a_dot_that_is_left_out_is_told_where_case_is_told_apart() {
-        let (folder, mut case) = (Fake { trims: true, ..Fake::new(&["dot"], true) }, Case::default());
-        assert_eq!(listed(&mut case, &folder, "dot"), Listed::ByThis);
-        assert_eq!(listed(&mut case, &folder, "dot."), Listed::ByOther(Some(b"dot".to_vec())));
+        let (folder, mut known) = (Fake { trims: true, ..Fake::new(&["dot"], true) }, KnownFolder::default());
+        assert_eq!(listed(&mut known, &folder, "dot"), Name::Own);
+        assert_eq!(listed(&mut known, &folder, "dot."), Name::Other(Some(b"dot".to_vec())));
     }
 
     #[test]
@@ -352,15 +352,15 @@ mod tests {
     fn of_many_folders_the_last_ones_are_known() {
         let folders: Vec<TargetPath> =
             (0..=FOLDERS).map(|number| TargetPath::root().child(format!("{number}").as_bytes()).unwrap()).collect();
-        let mut known = Known::default();
-        folders.iter().for_each(|folder| known.of(folder.clone()).is_told = true);
-        assert!(!known.of(folders[0].clone()).is_told && known.of(folders[FOLDERS].clone()).is_told && known.0.len() == FOLDERS);
+        let mut known = KnownFolders::default();
+        folders.iter().for_each(|folder| known.of(folder.clone()).tells_case = true);
+        assert!(!known.of(folders[0].clone()).tells_case && known.of(folders[FOLDERS].clone()).tells_case && known.0.len() == FOLDERS);
         // Those above stay.
         let mut below = folders[FOLDERS].clone();
         for _ in 0..3 {
             below = below.child(b"below").unwrap();
-            (0..FOLDERS).for_each(|number| known.of(below.child(format!("{number}").as_bytes()).unwrap()).is_told = true);
-            assert!(known.of(folders[FOLDERS].clone()).is_told);
+            (0..FOLDERS).for_each(|number| known.of(below.child(format!("{number}").as_bytes()).unwrap()).tells_case = true);
+            assert!(known.of(folders[FOLDERS].clone()).tells_case);
         }
     }
 }

@@ -30,8 +30,8 @@ impl Deleter<'_, '_> {
         };
         // What the snapshot has may be listed by another name, where the file system stores names otherwise than it is told.
         let is_listed = |name: &[u8]| listed.binary_search_by(|listed| listed.name.as_slice().cmp(name)).is_ok();
-        let found = |name: &Vec<u8>| here.target.child(name).and_then(|path| self.target.look(&path)).err();
-        if let Some(error) = names.iter().filter(|name| !is_listed(name)).find_map(found) {
+        let told = |name: &Vec<u8>| here.target.child(name).and_then(|path| self.target.look(&path)).err();
+        if let Some(error) = names.iter().filter(|name| !is_listed(name)).find_map(told) {
             return self.context.fail(here.shown.display(), format!("nothing is deleted in it: {}", chain(&error)));
         }
         for other in listed.into_iter().filter(|listed| !names.contains(&listed.name)) {
